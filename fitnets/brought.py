@@ -1,0 +1,139 @@
+"""A teacher that somebody brings: any `nn.Module`, its weights, and its hint layers by name.
+
+Shape suffixes: B batch, C channels, H rows, W columns.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from torch import Tensor, nn
+
+from fitnets.config import Brought
+from fitnets.data import Images
+from fitnets.errors import InputError
+from fitnets.net import Shape
+
+
+class _Reached(Exception):
+    """Raised by a tap's hook to leave out everything above the tapped layer."""
+
+
+class Tap(nn.Module):
+    """A network up to one of its submodules: its output there, and nothing above it computed."""
+
+    def __init__(self, network: nn.Module, name: str):
+        super().__init__()
+        self.network, self.name = network, name
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Images to the submodule's output, copied so that an in-place layer after it cannot change it.
+
+        Raises ValueError when the network never calls the submodule.
+        """
+        caught: list[Tensor] = []
+
+        def catch(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            caught.append(output.clone())
+            raise _Reached
+
+        handle = self.network.get_submodule(self.name).register_forward_hook(catch)
+        try:
+            self.network(x_BCHW)
+        except _Reached:
+            return caught[0]
+        finally:
+            handle.remove()
+        raise ValueError(f"the network never calls its submodule `{self.name}`.")
+
+
+class Renormalised(nn.Module):
+    """A network behind the change from our standardisation to the one that it was trained with."""
+
+    factor_C11: Tensor
+    shift_C11: Tensor
+
+    def __init__(self, network: nn.Module, factor_C11: Tensor, shift_C11: Tensor):
+        super().__init__()
+        self.network = network
+        self.register_buffer("factor_C11", factor_C11)
+        self.register_buffer("shift_C11", shift_C11)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Our network input BCHW to the network's output."""
+        y: Tensor = self.network(x_BCHW * self.factor_C11 + self.shift_C11)
+        return y
+
+
+def brought(teacher: Brought, images: Images) -> tuple[nn.Module, tuple[str, ...], tuple[Shape, ...]]:
+    """The module that takes our network input, its hint layers' names inside it, and their shapes.
+
+    Raises InputError when it cannot be built, or does not fit the images.
+    """
+    network = _build(teacher).eval()
+    _check_names(teacher, network)
+    names = teacher.hint_layers
+    if teacher.mean is not None and teacher.std is not None:
+        network = _renormalised(network, teacher.mean, teacher.std, images)
+        names = tuple(f"network.{name}" for name in names)
+    network = network.to(images.device)
+    x_BCHW = next(images.batches(images.val))[0][:2]
+    with torch.no_grad():
+        try:
+            out = tuple(network(x_BCHW).shape)
+            shapes = [tuple(Tap(network, name)(x_BCHW).shape[1:]) for name in names]
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"`{teacher.build}` fails on images of {images.shape}: {error}") from error
+    if out != (2, len(images.classes)):
+        raise InputError(
+            f"`{teacher.build}` puts out {out[1:]} for an image, but there are {len(images.classes)} classes: "
+            "it must return one logit per class."
+        )
+    maps: list[Shape] = []
+    for name, shape in zip(teacher.hint_layers, shapes, strict=True):
+        if len(shape) != 3:
+            raise InputError(f"hint layer `{name}` puts out {shape}, but a hint is a map (channels, rows, columns): choose another.")
+        maps.append((shape[0], shape[1], shape[2]))
+    return network, names, tuple(maps)
+
+
+def _build(teacher: Brought) -> nn.Module:
+    module_name, function = teacher.build.split(":")
+    try:
+        network = getattr(importlib.import_module(module_name), function)()
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"`build` is `{teacher.build}`, but it cannot be imported ({error}): give `package.module:function` "
+            "of an installed package or of the folder that you start in."
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise InputError(f"`{teacher.build}` returned a {type(network).__name__}, but must return an nn.Module.")
+    if teacher.weights is not None:
+        try:
+            network.load_state_dict(load_tensors(Path(teacher.weights).read_bytes()))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise InputError(f"`weights` is `{teacher.weights}`, which does not load into `{teacher.build}`: {error}") from error
+    return network
+
+
+def _check_names(teacher: Brought, network: nn.Module) -> None:
+    names = [name for name, _ in network.named_modules() if name]
+    for name in teacher.hint_layers:
+        if name not in names:
+            some = ", ".join(f"`{known}`" for known in names[:12])
+            raise InputError(f"`hint_layers` names `{name}`, which the teacher does not have: choose from {some} ...")
+
+
+def _renormalised(network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], images: Images) -> Renormalised:
+    channels = images.shape[0]
+    if not len(mean) == len(std) == channels or images.data.whiten:
+        raise InputError(
+            f"the teacher's `mean` and `std` have {len(mean)} and {len(std)} numbers, the images {channels} channels"
+            f"{', whitened' if images.data.whiten else ''}: give one number per channel, and do not whiten."
+        )
+    theirs_mean, theirs_std = (torch.tensor(values).view(-1, 1, 1) for values in (mean, std))
+    ours_mean, ours_std = images.preprocess.mean.cpu() / 255, images.preprocess.deviation.cpu() / 255
+    return Renormalised(network, ours_std / theirs_std, (ours_mean - theirs_mean) / theirs_std)

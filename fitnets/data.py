@@ -1,0 +1,195 @@
+"""Images on the device, training, validation and test never mixed. Shape suffixes: N images, H rows, W columns, C channels, B batch."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fitnets.config import Data
+from fitnets.net import Shape
+from fitnets.sources import Raw, read, stratified
+from fitnets.store import Store
+from fitnets.value import sha256
+from fitnets.views import Plan, in_order, view
+
+GCN_NORM = 55.0  # the L2 norm of every image after contrast normalisation (pylearn2's CIFAR scripts)
+ZCA_FLOOR = 0.1  # added to the covariance's diagonal (the same)
+EVAL_BATCH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Some of a data set's images: uint8 pixels (float32 once whitened) and labels, on one device."""
+
+    pixels_NHWC: Tensor
+    label_N: Tensor
+
+    def __len__(self) -> int:
+        return len(self.label_N)
+
+    def to(self, device: torch.device) -> "Split":
+        """The same images on `device`."""
+        return Split(self.pixels_NHWC.to(device), self.label_N.to(device))
+
+
+class Preprocess(nn.Module):
+    """Pixels in 0..255 to what the networks see: standardised per channel, or contrast-normalised and ZCA-whitened.
+
+    Fitted on the training images only; a student is exported with it.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    zca: Tensor | None
+
+    def __init__(self, mean: Tensor, deviation: Tensor, zca: Tensor | None = None):
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+        self.register_buffer("zca", zca)
+
+    @classmethod
+    def fitted(cls, pixels_NHWC: Tensor, whiten: bool) -> "Preprocess":
+        """The statistics of the training images."""
+        if not whiten:
+            pixels = pixels_NHWC.double()
+            mean_C = pixels.mean((0, 1, 2))
+            deviation_C = pixels.std((0, 1, 2), correction=0).clamp_min(1.0)
+            return cls(mean_C.float()[:, None, None], deviation_C.float()[:, None, None])
+        flat = _contrast_normalised(pixels_NHWC.permute(0, 3, 1, 2).flatten(1).float())
+        mean = flat.mean(0)
+        centred = (flat - mean).double()
+        covariance = centred.T @ centred / len(centred)
+        values, vectors = torch.linalg.eigh(covariance + ZCA_FLOOR * torch.eye(len(covariance), dtype=torch.double))
+        zca = (vectors * values.rsqrt()) @ vectors.T
+        return cls(mean, torch.ones(1), zca.float())
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Pixels in 0..255 (any number type) as BCHW to network input, float32."""
+        if self.zca is None:
+            return (x_BCHW.float() - self.mean) / self.deviation
+        flat = _contrast_normalised(x_BCHW.float().flatten(1)) - self.mean
+        return (flat @ self.zca).unflatten(1, x_BCHW.shape[1:])
+
+
+def _contrast_normalised(flat: Tensor) -> Tensor:
+    """Every image (one row) less its mean, scaled to an L2 norm of 55."""
+    flat = flat - flat.mean(1, keepdim=True)
+    return flat * (GCN_NORM / flat.norm(dim=1, keepdim=True).clamp_min(1e-8))
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Training and validation images, ready to be viewed. The test images are not here: see `load_test`."""
+
+    data: Data
+    train: Split
+    val: Split
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    digest: str
+    """Of the pixels, the labels and the split: what trained things are keyed by."""
+
+    @property
+    def shape(self) -> Shape:
+        """Channels, rows, columns of an image."""
+        _, height, width, channels = self.train.pixels_NHWC.shape
+        return channels, height, width
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.train.label_N.device
+
+    def views(self, plan: Plan, index_B: Tensor) -> Tensor:
+        """The planned views of training images, as network input BCHW."""
+        return self._input(self.train, plan, index_B)
+
+    def batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images of a split as they are, in order: (network input BCHW, labels B)."""
+        plan = Plan.still(len(split), self.device)
+        for index_B in in_order(len(split), EVAL_BATCH, self.device):
+            yield self._input(split, plan, index_B), split.label_N[index_B]
+
+    def _input(self, split: Split, plan: Plan, index_B: Tensor) -> Tensor:
+        x_BCHW = view(split.pixels_NHWC, plan, index_B)
+        if split.pixels_NHWC.dtype == torch.uint8:
+            network_input: Tensor = self.preprocess(x_BCHW)
+            return network_input
+        return x_BCHW
+
+
+def load(data: Data, root: Path, store: Store | None = None, device: torch.device | None = None) -> Images:
+    """Training and validation images of `data`, split class by class. Nothing of the test set is read.
+
+    `store` keeps decoded image files, so that the next process need not decode them again.
+    Raises InputError when the images cannot be had.
+    """
+    device = device or torch.device("cpu")
+    raw = _read(data, root, "train", store)
+    kept, held = stratified(raw.label_N, data.val_fraction, data.seed)
+    train, val = _split(raw.take(kept)), _split(raw.take(held))
+    preprocess = Preprocess.fitted(train.pixels_NHWC, data.whiten)
+    content = [sha256(np.ascontiguousarray(array).tobytes()) for array in (raw.pixels_NHWC, raw.label_N)]
+    digest = sha256(repr((content, data.val_fraction, data.seed, data.whiten)))
+    if data.whiten:
+        train, val = _whitened(train, preprocess), _whitened(val, preprocess)
+    return Images(data, train.to(device), val.to(device), raw.classes, preprocess.to(device), digest)
+
+
+def load_test(data: Data, root: Path, images: Images, store: Store | None = None) -> Split:
+    """The test images, treated as `images` treats its own. Read them once, at the end."""
+    split = _split(_read(data, root, "test", store))
+    return (_whitened(split, images.preprocess) if data.whiten else split).to(images.device)
+
+
+def _read(data: Data, root: Path, part: Literal["train", "test"], store: Store | None) -> Raw:
+    raw = _stored(data, root, part, store) if store is not None else read(data, root, part)
+    if data.limit is not None and data.limit < len(raw.label_N):
+        raw = raw.take(stratified(raw.label_N, data.limit / len(raw.label_N), seed=0)[1])
+    return raw
+
+
+def _stored(data: Data, root: Path, part: Literal["train", "test"], store: Store) -> Raw:
+    """Decoded images from the store, under the names, sizes and times of the files they came from."""
+    files = sorted(root.glob(f"{data.name}/**/*")) or sorted(root.glob("**/*")) if data.name != "digits" else []
+    seen = [(str(f.relative_to(root)), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
+    digest = sha256(repr((data.name, data.max_size, part, str(root.resolve()), seen)))
+    found = store.get("images", digest) if seen else None
+    if found is not None:
+        with np.load(io.BytesIO(found["images.npz"]), allow_pickle=False) as arrays:
+            return Raw(arrays["pixels"], arrays["labels"], tuple(arrays["classes"].tolist()))
+    raw = read(data, root, part)
+    if seen:
+        buffer = io.BytesIO()
+        fields: dict[str, NDArray[Any]] = {"pixels": raw.pixels_NHWC, "labels": raw.label_N, "classes": np.array(raw.classes)}
+        np.savez(buffer, allow_pickle=False, **fields)
+        store.put("images", digest, {"images.npz": buffer.getvalue()})
+    return raw
+
+
+def _split(raw: Raw) -> Split:
+    return Split(torch.from_numpy(np.ascontiguousarray(raw.pixels_NHWC)), torch.from_numpy(raw.label_N))
+
+
+def _whitened(split: Split, preprocess: Preprocess) -> Split:
+    parts = [preprocess(chunk.permute(0, 3, 1, 2)) for chunk in split.pixels_NHWC.split(EVAL_BATCH)]
+    return Split(torch.cat(parts).permute(0, 2, 3, 1).contiguous(), split.label_N)
+
+
+def accuracy(module: nn.Module, images: Images, split: Split) -> float:
+    """The share of a split's images that `module` classifies correctly; in eval mode, one device read in all."""
+    was_training = module.training
+    module.eval()
+    right = torch.zeros((), dtype=torch.long, device=images.device)
+    with torch.no_grad():
+        for x_BCHW, label_B in images.batches(split):
+            right += (module(x_BCHW).argmax(1) == label_B).sum()
+    module.train(was_training)
+    return int(right) / len(split)

@@ -1,0 +1,83 @@
+"""Stage 1's own parts: the hint as a regression target, and the regressor that predicts it from the guided layer.
+
+Shape suffixes: B batch, C channels, H rows, W columns.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fitnets.config import Hint
+from fitnets.models import maxout
+from fitnets.net import Shape
+
+
+class Regressor(nn.Module):
+    """Predicts the hint layer's map from the guided layer's (r in Eq. 3). Thrown away after stage 1.
+
+    Where the teacher's map is the larger one, the target is pooled down to the student's (`Target` does it), so
+    `out` is the shape that both sides meet at.
+    """
+
+    def __init__(self, guided: Shape, hint: Shape, kind: str, pieces: int):
+        super().__init__()
+        self.kind, self.pieces = kind, pieces
+        self.out = meeting_map(guided, hint)
+        if kind == "paper":
+            kernel = (guided[1] - self.out[0] + 1, guided[2] - self.out[1] + 1)
+            self.conv = nn.Conv2d(guided[0], pieces * hint[0], kernel)
+        else:
+            self.conv = nn.Conv2d(guided[0], hint[0], 1)
+        self.norm = nn.BatchNorm2d(hint[0], affine=False) if kind == "normalised" else nn.Identity()
+
+    def forward(self, guided_BCHW: Tensor) -> Tensor:
+        """The guided layer's output to the prediction of the hint."""
+        if self.kind == "paper":
+            return maxout(self.conv(guided_BCHW), self.pieces)
+        if guided_BCHW.shape[2:] != self.out:  # a 1x1 convolution and average pooling commute: pool first, it is cheaper
+            guided_BCHW = F.adaptive_avg_pool2d(guided_BCHW, self.out)
+        predicted_BCHW: Tensor = self.norm(self.conv(guided_BCHW))
+        return predicted_BCHW
+
+
+def meeting_map(guided: Shape, hint: Shape) -> tuple[int, int]:
+    """Rows and columns at which hint and prediction are compared: the smaller of the two maps, along each axis."""
+    return min(guided[1], hint[1]), min(guided[2], hint[2])
+
+
+class Target(nn.Module):
+    """The teacher up to its hint layer, pooled to the meeting map, and scaled per channel.
+
+    With `scale="r2"` every channel is standardised with `mean` and `deviation`, measured over training images, so
+    that the squared error is 1 - R2. A ReLU regressor cannot predict negative numbers: there only the scale changes.
+    """
+
+    mean_C11: Tensor
+    deviation_C11: Tensor
+
+    def __init__(self, prefix: nn.Module, out: tuple[int, int]):
+        super().__init__()
+        self.prefix, self.out = prefix, out
+        self.register_buffer("mean_C11", torch.zeros(1))
+        self.register_buffer("deviation_C11", torch.ones(1))
+
+    @torch.no_grad()
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Images to the target that the regressor has to predict."""
+        return (self._raw(x_BCHW) - self.mean_C11) / self.deviation_C11
+
+    def _raw(self, x_BCHW: Tensor) -> Tensor:
+        hint_BCHW: Tensor = self.prefix(x_BCHW).float()
+        return F.adaptive_avg_pool2d(hint_BCHW, self.out) if hint_BCHW.shape[2:] != self.out else hint_BCHW
+
+    @torch.no_grad()
+    def calibrate(self, x_BCHW: Tensor, *, centre: bool) -> None:
+        """Measure the channels' mean and standard deviation on the images `x_BCHW`."""
+        hint_BCHW = self._raw(x_BCHW)
+        self.mean_C11 = hint_BCHW.mean((0, 2, 3), keepdim=True)[0] * centre
+        self.deviation_C11 = hint_BCHW.std((0, 2, 3), keepdim=True)[0].clamp_min(1e-6)
+
+
+def standardises(hint: Hint, pieces: int) -> bool:
+    """Whether the target may be centred: not where the regressor ends in a ReLU."""
+    return not (hint.regressor == "paper" and pieces == 1)

@@ -1,0 +1,92 @@
+"""Content-addressed files: what is expensive to make is kept under the digest of everything it depends on.
+
+An entry is a folder `<root>/<kind>/<digest>/` with its files and a manifest of their SHA-256. It appears whole, by one
+rename, or not at all; a damaged entry reads as absent and is made again. Deleting the store costs time, never results.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from fitnets.errors import InputError
+from fitnets.value import canonical_json, sha256
+
+MANIFEST = "manifest.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+class Store:
+    """A folder of entries. Several processes may use one at once: the first to finish an entry wins, and all are right."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def folder(self, kind: str, digest: str) -> Path:
+        """Where an entry is, or would be. Raises ValueError for names that are not plain."""
+        for name in (kind, digest):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"`{name}` is not a plain name: use letters, digits, '.', '_' and '-'.")
+        return self.root / kind / digest
+
+    def get(self, kind: str, digest: str) -> dict[str, bytes] | None:
+        """The entry's files, checked against its manifest; None when it is absent or damaged."""
+        folder = self.folder(kind, digest)
+        try:
+            manifest = json.loads((folder / MANIFEST).read_bytes())
+            files = {name: (folder / name).read_bytes() for name in manifest}
+        except (OSError, ValueError):
+            return None
+        intact = all(sha256(content) == manifest[name] for name, content in files.items())
+        return files if intact else None
+
+    def put(self, kind: str, digest: str, files: Mapping[str, bytes]) -> Path:
+        """Write an entry whole. An intact one of that digest is left as it is; a damaged one is replaced.
+
+        Raises InputError when the folder cannot be written.
+        """
+        folder = self.folder(kind, digest)
+        if self.get(kind, digest) is not None:
+            return folder
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            making = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+            for name, content in files.items():
+                (making / name).write_bytes(content)
+            manifest = {name: sha256(content) for name, content in files.items()}
+            (making / MANIFEST).write_text(canonical_json(manifest))
+            _replace(making, folder)
+        except OSError as error:
+            raise InputError(f"`{folder}` cannot be written ({error.strerror}): choose another folder with --runs.") from error
+        return folder
+
+
+def _replace(making: Path, folder: Path) -> None:
+    """Move `making` to `folder`; where another process was first, its entry stays."""
+    try:
+        os.rename(making, folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        damaged = Path(tempfile.mkdtemp(prefix=".damaged-", dir=folder.parent))
+        if Store(folder.parent.parent).get(folder.parent.name, folder.name) is None:
+            os.rename(folder, damaged / folder.name)
+            os.rename(making, folder)
+        shutil.rmtree(damaged, ignore_errors=True)
+        shutil.rmtree(making, ignore_errors=True)
+
+
+@cache
+def code_version() -> str:
+    """A digest of this package's source: what was made by other code is made again."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return sha256("".join(sha256(source.read_bytes()) for source in sources))
+
+
+def key(**parts: object) -> str:
+    """The digest of everything an entry depends on, the code that makes it included."""
+    return sha256(canonical_json({**parts, "code": code_version()}))

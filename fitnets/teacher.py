@@ -1,0 +1,178 @@
+"""The teacher: trained by us or brought, frozen for good, its logits tabled per epoch plan.
+
+Shape suffixes: N images, B batch, K classes, C channels, H rows, W columns.
+"""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from fitnets.brought import Tap, brought
+from fitnets.config import Brought, Report, Trained
+from fitnets.data import EVAL_BATCH, Images, accuracy
+from fitnets.errors import InputError
+from fitnets.fit import fit
+from fitnets.models import Network, initialise
+from fitnets.net import Shape
+from fitnets.store import Store, key
+from fitnets.value import sha256
+from fitnets.views import Plan, in_order
+
+
+class Frozen(nn.Module):
+    """A network that stays in eval mode and takes no gradient, whatever is called on it or on what holds it."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Does nothing: a teacher's batch normalisation and dropout never train again."""
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the network makes of `x`, without a graph."""
+        with torch.no_grad():
+            y: Tensor = self.network(x)
+            return y
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A teacher in use. Layers are numbered from 1, as `Hint.hint` does."""
+
+    network: Frozen
+    digest: str
+    hint_shapes: tuple[Shape, ...]
+    """What each hint layer puts out for one image: channels, rows, columns."""
+    hint_pieces: tuple[int, ...]
+    """The maxout pieces of each hint layer; 1 for ReLU, and for every layer of a brought teacher."""
+    hint_names: tuple[str, ...]
+    """The hint layers as submodules of the network."""
+    val_accuracy: float
+
+    def prefix(self, hint: int) -> Frozen:
+        """The network up to hint layer `hint`; nothing above it is computed."""
+        inner = self.network.network
+        return Frozen(inner.prefix(hint) if isinstance(inner, Network) else Tap(inner, self.hint_names[hint - 1]))
+
+    def logits(self, images: Images, epoch: int, store: Store | None) -> Tensor:
+        """The teacher's logits NK on every training image as plan `epoch` shows it, float16.
+
+        Filled on first use and shared through `store` by every trial of the same teacher and images. Logits, not
+        probabilities, so that tau stays free.
+        """
+        digest = sha256(repr((self.digest, images.digest, images.data.shift, images.data.flip, epoch)))
+        found = store.get("logits", digest) if store is not None else None
+        if found is not None:
+            table = np.load(io.BytesIO(found["logits.npy"]), allow_pickle=False)
+            return torch.from_numpy(table).to(images.device)
+        num_images = len(images.train)
+        plan = Plan.draw(num_images, epoch, images.data, images.device)
+        batches = in_order(num_images, EVAL_BATCH, images.device)
+        logits_NK = torch.cat([self.network(images.views(plan, index_B)).half() for index_B in batches])
+        if store is not None:
+            buffer = io.BytesIO()
+            np.save(buffer, logits_NK.cpu().numpy(), allow_pickle=False)
+            store.put("logits", digest, {"logits.npy": buffer.getvalue()})
+        return logits_NK
+
+
+def trained(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
+    """Train a teacher into the store, one Report an epoch; at once when it is there already."""
+    digest = _trained_key(teacher, images)
+    if store.get("teacher", digest) is not None:
+        return
+    if (images.shape, len(images.classes)) != (teacher.net.input, teacher.net.classes):
+        raise InputError(
+            f"the teacher takes images of {teacher.net.input} and tells {teacher.net.classes} classes apart, but the "
+            f"images are {images.shape} with {len(images.classes)} classes: change `teacher.net`."
+        )
+    network = Network(teacher.net)
+    initialise(network, "scaled", 0.0, teacher.seed)
+    network.to(images.device)
+
+    def epoch_loss(epoch: int) -> Any:
+        plan = Plan.draw(len(images.train), epoch, images.data, images.device)
+        labels = images.train.label_N
+        return lambda index_B: nn.functional.cross_entropy(network(images.views(plan, index_B)), labels[index_B])
+
+    val_accuracy, seconds, num_images = 0.0, 0.0, len(images.train)
+    settings = teacher.training
+    for epoch in fit(network, epoch_loss, settings, num_images=num_images, seed=teacher.seed, device=images.device):
+        val_accuracy = accuracy(network, images, images.val)
+        seconds += epoch.seconds
+        yield Report(
+            stage="teacher",
+            epoch=epoch.number,
+            epochs=settings.epochs,
+            loss=epoch.loss,
+            val_accuracy=val_accuracy,
+            seconds=epoch.seconds,
+        )
+    about = json.dumps({"val_accuracy": val_accuracy, "seconds": seconds}).encode()
+    store.put("teacher", digest, {"weights.safetensors": save_tensors(state(network)), "about.json": about})
+
+
+def load(teacher: Trained | Brought, images: Images, store: Store) -> Teacher:
+    """The frozen teacher: from the store after `trained`, or from where its owner keeps it.
+
+    Raises InputError when a brought teacher cannot be built, does not fit the images, or is less accurate than said.
+    """
+    if isinstance(teacher, Trained):
+        return _load_trained(teacher, images, store)
+    return _load_brought(teacher, images)
+
+
+def _trained_key(teacher: Trained, images: Images) -> str:
+    data = images.data
+    return key(teacher=teacher.model_dump(mode="json"), images=images.digest, shift=data.shift, flip=data.flip)
+
+
+def _load_trained(teacher: Trained, images: Images, store: Store) -> Teacher:
+    digest = _trained_key(teacher, images)
+    found = store.get("teacher", digest)
+    if found is None:
+        raise LookupError(f"teacher {digest} is not in the store: train it first.")
+    network = Network(teacher.net)
+    network.load_state_dict(load_tensors(found["weights.safetensors"]))
+    return Teacher(
+        network=Frozen(network.to(images.device)),
+        digest=digest,
+        hint_shapes=tuple(after for _, after in teacher.net.maps()),
+        hint_pieces=tuple(conv.pieces for conv in teacher.net.convs),
+        hint_names=tuple(f"layers.{number}" for number in range(len(teacher.net.convs))),
+        val_accuracy=json.loads(found["about.json"])["val_accuracy"],
+    )
+
+
+def _load_brought(teacher: Brought, images: Images) -> Teacher:
+    network, names, shapes = brought(teacher, images)
+    frozen = Frozen(network)
+    val_accuracy = accuracy(frozen, images, images.val)
+    if val_accuracy < teacher.min_accuracy:
+        raise InputError(
+            f"`{teacher.build}` reaches {val_accuracy:.4f} on the validation images, but `min_accuracy` is "
+            f"{teacher.min_accuracy}: check its weights, its classes' order and its `mean` and `std`."
+        )
+    return Teacher(
+        network=frozen,
+        digest=sha256(sha256(save_tensors(state(network))) + teacher.digest()),
+        hint_shapes=shapes,
+        hint_pieces=(1,) * len(names),
+        hint_names=names,
+        val_accuracy=val_accuracy,
+    )
+
+
+def state(network: nn.Module) -> dict[str, Tensor]:
+    """A network's weights and statistics on the CPU, to be written or compared."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
