@@ -95,7 +95,9 @@ def brought(teacher: Brought, images: Images) -> tuple[nn.Module, tuple[str, ...
     maps: list[Shape] = []
     for name, shape in zip(teacher.hint_layers, shapes, strict=True):
         if len(shape) != 3:
-            raise InputError(f"hint layer `{name}` puts out {shape}, but a hint is a map (channels, rows, columns): choose another.")
+            raise InputError(
+                f"hint layer `{name}` puts out {shape}, but a hint is a map (channels, rows, columns): choose another."
+            )
         maps.append((shape[0], shape[1], shape[2]))
     return network, names, tuple(maps)
 
@@ -115,7 +117,9 @@ def _build(teacher: Brought) -> nn.Module:
         try:
             network.load_state_dict(load_tensors(Path(teacher.weights).read_bytes()))
         except (OSError, SafetensorError, RuntimeError) as error:
-            raise InputError(f"`weights` is `{teacher.weights}`, which does not load into `{teacher.build}`: {error}") from error
+            raise InputError(
+                f"`weights` is `{teacher.weights}`, which does not load into `{teacher.build}`: {error}"
+            ) from error
     return network
 
 

@@ -3,6 +3,7 @@
 Layers are numbered from 1; accuracies are fractions in [0, 1]; times are seconds.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
@@ -82,7 +83,8 @@ class Distill(Value):
     def _saturates_after_holding(self) -> Self:
         if self.saturate <= self.hold:
             raise ValueError(
-                f"`saturate` is {self.saturate}, but must come after `hold` (={self.hold}): choose {self.hold + 1} or more."
+                f"`saturate` is {self.saturate}, but must come after `hold` (={self.hold}): "
+                f"choose {self.hold + 1} or more."
             )
         return self
 
@@ -144,13 +146,13 @@ class Brought(Value):
 
     kind: Literal["brought"] = "brought"
     build: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-    """Import path of a function without arguments that returns an `nn.Module` from images to logits: `package.module:function`."""
+    """`package.module:function`: a function without arguments that returns an `nn.Module` from images to logits."""
     weights: str | None = None
     """A safetensors file with the module's state, or None where the function loads it itself."""
     hint_layers: tuple[str, ...] = Field(min_length=1)
     """Names of submodules with spatial outputs (as in `named_modules`), from the input up: hint layers 1, 2, ..."""
     mean: tuple[float, ...] | None = None
-    """Per-channel mean of pixels in [0, 1] that the module expects; None: it takes the data set's own standardisation."""
+    """Per-channel mean of pixels in [0, 1] that the module expects; None: the data set's own standardisation."""
     std: tuple[float, ...] | None = None
     min_accuracy: float = Field(0.0, ge=0, le=1)
     """Refused when its validation accuracy is lower: the sign of wrong weights, classes or normalisation."""
@@ -216,3 +218,11 @@ class Outcome(Value):
     data: str
     """Digest of the images and their split."""
     versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished trial and its student's weights, as a safetensors file's bytes."""
+
+    outcome: Outcome
+    weights: bytes

@@ -1,4 +1,7 @@
-"""What a net costs, by arithmetic on its layers: no tensor, no training, microseconds. Tested against a meta-device count."""
+"""What a net costs, by arithmetic on its layers: no tensor, no training, microseconds.
+
+The tests count the same nets on the meta device, and hold the paper's own numbers.
+"""
 
 from typing import Literal
 

@@ -1,4 +1,7 @@
-"""Images on the device, training, validation and test never mixed. Shape suffixes: N images, H rows, W columns, C channels, B batch."""
+"""Images on the device; training, validation and test images are never mixed.
+
+Shape suffixes: N images, H rows, W columns, C channels, B batch.
+"""
 
 import io
 from collections.abc import Iterator
@@ -75,13 +78,14 @@ class Preprocess(nn.Module):
         if self.zca is None:
             return (x_BCHW.float() - self.mean) / self.deviation
         flat = _contrast_normalised(x_BCHW.float().flatten(1)) - self.mean
-        return (flat @ self.zca).unflatten(1, x_BCHW.shape[1:])
+        return (flat @ self.zca).reshape(x_BCHW.shape)
 
 
 def _contrast_normalised(flat: Tensor) -> Tensor:
     """Every image (one row) less its mean, scaled to an L2 norm of 55."""
     flat = flat - flat.mean(1, keepdim=True)
-    return flat * (GCN_NORM / flat.norm(dim=1, keepdim=True).clamp_min(1e-8))
+    norm: Tensor = flat.norm(dim=1, keepdim=True)
+    return flat * (GCN_NORM / norm.clamp_min(1e-8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +172,11 @@ def _stored(data: Data, root: Path, part: Literal["train", "test"], store: Store
     raw = read(data, root, part)
     if seen:
         buffer = io.BytesIO()
-        fields: dict[str, NDArray[Any]] = {"pixels": raw.pixels_NHWC, "labels": raw.label_N, "classes": np.array(raw.classes)}
+        fields: dict[str, NDArray[Any]] = {
+            "pixels": raw.pixels_NHWC,
+            "labels": raw.label_N,
+            "classes": np.array(raw.classes),
+        }
         np.savez(buffer, allow_pickle=False, **fields)
         store.put("images", digest, {"images.npz": buffer.getvalue()})
     return raw

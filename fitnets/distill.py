@@ -5,13 +5,12 @@ Shape suffixes: N images, B batch, K classes.
 
 import platform
 from collections.abc import Generator
-from dataclasses import dataclass
 
 import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from fitnets.config import Hint, Outcome, Recipe, Report, Training
+from fitnets.config import Hint, Outcome, Recipe, Report, Result, Training
 from fitnets.data import EVAL_BATCH, Images, accuracy
 from fitnets.errors import InputError
 from fitnets.fit import fit
@@ -20,19 +19,11 @@ from fitnets.losses import hint_loss, kd_loss, lambda_at
 from fitnets.models import Network, initialise
 from fitnets.store import Store
 from fitnets.teacher import Teacher, state
-from fitnets.value import sha256
-from fitnets.views import Plan, seed_of
+from fitnets.value import seed_of, sha256
+from fitnets.views import Plan
 
 CALIBRATION = 1024  # images over which a hint's channels are standardised, and R2 is told
 REGRESSOR_RANGE = 0.05  # the paper's initial range for the regressor
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A finished trial and its student's weights, as a safetensors file's bytes."""
-
-    outcome: Outcome
-    weights: bytes
 
 
 def distill(recipe: Recipe, images: Images, teacher: Teacher, store: Store | None) -> Generator[Report, None, Result]:

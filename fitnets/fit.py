@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from fitnets.config import Training
 from fitnets.errors import Diverged
 from fitnets.optim import lr_at, optimiser
-from fitnets.views import seed_of, shuffled
+from fitnets.value import seed_of
+from fitnets.views import shuffled
 
 EpochLoss = Callable[[int], Callable[[Tensor], Tensor]]
 """For an epoch (from 1): the loss of an index batch, a scalar on the device."""
@@ -46,11 +47,13 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = lr_at(done, training)
             step_loss = loss(index_B)
-            step_loss.backward()  # type: ignore[no-untyped-call]
+            step_loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             total += step_loss.detach()
         mean_loss = float(total) / steps_per_epoch  # the epoch's only device read
         if not math.isfinite(mean_loss):
-            raise Diverged(f"the loss became {mean_loss} in epoch {number}: lower the learning rate (now {training.lr:g}).")
+            raise Diverged(
+                f"the loss became {mean_loss} in epoch {number}: lower the learning rate (now {training.lr:g})."
+            )
         yield Epoch(number, mean_loss, time.perf_counter() - began)

@@ -34,7 +34,9 @@ class Regressor(nn.Module):
         """The guided layer's output to the prediction of the hint."""
         if self.kind == "paper":
             return maxout(self.conv(guided_BCHW), self.pieces)
-        if guided_BCHW.shape[2:] != self.out:  # a 1x1 convolution and average pooling commute: pool first, it is cheaper
+        if (
+            guided_BCHW.shape[2:] != self.out
+        ):  # a 1x1 convolution and average pooling commute: pool first, it is cheaper
             guided_BCHW = F.adaptive_avg_pool2d(guided_BCHW, self.out)
         predicted_BCHW: Tensor = self.norm(self.conv(guided_BCHW))
         return predicted_BCHW

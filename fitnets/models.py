@@ -51,6 +51,7 @@ def maxout(x: Tensor, pieces: int) -> Tensor:
     """The largest of the `pieces` along dimension 1 (B, P*C, ...) -> (B, C, ...); ReLU for one piece."""
     if pieces == 1:
         return F.relu(x)
+    largest: Tensor
     largest, *others = x.unflatten(1, (pieces, -1)).unbind(1)
     for piece in others:
         largest = piece + F.relu(largest - piece)
@@ -80,7 +81,7 @@ class Network(nn.Module):
                 pool = GlobalMaxPool()
             elif conv.pool > 1:
                 pool = nn.MaxPool2d(conv.pool, conv.pool_stride, ceil_mode=True)
-            norm = nn.BatchNorm2d(filters) if net.norm == "batch" else None
+            norm: nn.Module | None = nn.BatchNorm2d(filters) if net.norm == "batch" else None
             layers.append(Layer(nn.Conv2d(inputs, filters, conv.kernel, padding=conv.pad), conv.pieces, norm, pool))
             inputs = conv.width
         inputs = net.features
@@ -128,7 +129,7 @@ def initialise(module: nn.Module, init: Literal["scaled", "uniform"], init_range
 
 
 def second_moment(pieces: int) -> float:
-    """E[max(z_1..z_pieces)^2] of independent standard normals, by the midpoint rule; E[relu(z)^2] = 1/2 for one piece."""
+    """E[max(z_1..z_pieces)^2] of independent standard normals, by the midpoint rule; 1/2 for one piece (ReLU)."""
     if pieces == 1:
         return 0.5
     normal, step = NormalDist(), 0.01

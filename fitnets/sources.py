@@ -66,7 +66,9 @@ def stratified(label_N: NDArray[np.int64], fraction: float, seed: int) -> tuple[
     for label in np.unique(label_N):
         members = generator.permutation(np.flatnonzero(label_N == label))
         if len(members) < 2:
-            raise InputError(f"class {label} has {len(members)} image, but a split needs two at least: add images to it.")
+            raise InputError(
+                f"class {label} has {len(members)} image, but a split needs two at least: add images to it."
+            )
         held.append(members[: min(len(members) - 1, max(1, round(fraction * len(members))))])
     out = np.sort(np.concatenate(held))
     return np.setdiff1d(np.arange(len(label_N)), out), out
@@ -155,7 +157,9 @@ def read_folder(folder: Path, part: Part, max_size: int) -> Raw:
     if train == folder:
         classes = [name for name in classes if name != "test"]
     if len(classes) < 2:
-        raise InputError(f"`{train}` has {len(classes)} class folders, but a classifier needs two: add `{train}/<class>/*`.")
+        raise InputError(
+            f"`{train}` has {len(classes)} class folders, but a classifier needs two: add `{train}/<class>/*`."
+        )
     own_test = test.is_dir()
     source = test if own_test and part == "test" else train
     files, labels = _listing(source, classes)

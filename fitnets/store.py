@@ -5,7 +5,6 @@ rename, or not at all; a damaged entry reads as absent and is made again. Deleti
 """
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -21,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class Store:
-    """A folder of entries. Several processes may use one at once: the first to finish an entry wins, and all are right."""
+    """A folder of entries. Several processes may use one at once: the first to finish an entry wins."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -61,21 +60,23 @@ class Store:
             (making / MANIFEST).write_text(canonical_json(manifest))
             _replace(making, folder)
         except OSError as error:
-            raise InputError(f"`{folder}` cannot be written ({error.strerror}): choose another folder with --runs.") from error
+            raise InputError(
+                f"`{folder}` cannot be written ({error.strerror}): choose another folder with --runs."
+            ) from error
         return folder
 
 
 def _replace(making: Path, folder: Path) -> None:
     """Move `making` to `folder`; where another process was first, its entry stays."""
     try:
-        os.rename(making, folder)
+        making.rename(folder)
     except OSError:
         if not folder.is_dir():
             raise
         damaged = Path(tempfile.mkdtemp(prefix=".damaged-", dir=folder.parent))
         if Store(folder.parent.parent).get(folder.parent.name, folder.name) is None:
-            os.rename(folder, damaged / folder.name)
-            os.rename(making, folder)
+            folder.rename(damaged / folder.name)
+            making.rename(folder)
         shutil.rmtree(damaged, ignore_errors=True)
         shutil.rmtree(making, ignore_errors=True)
 

@@ -89,7 +89,7 @@ class Teacher:
 def trained(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
     """Train a teacher into the store, one Report an epoch; at once when it is there already."""
     digest = _trained_key(teacher, images)
-    if store.get("teacher", digest) is not None:
+    if is_trained(teacher, images, store):
         return
     if (images.shape, len(images.classes)) != (teacher.net.input, teacher.net.classes):
         raise InputError(
@@ -122,6 +122,25 @@ def trained(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
     store.put("teacher", digest, {"weights.safetensors": save_tensors(state(network)), "about.json": about})
 
 
+def is_trained(teacher: Trained, images: Images, store: Store) -> bool:
+    """Whether the teacher is in the store, whole."""
+    return store.get("teacher", _trained_key(teacher, images)) is not None
+
+
+def files(teacher: Trained, images: Images, store: Store) -> dict[str, bytes]:
+    """A trained teacher's files. Raises LookupError when it was not trained into this store."""
+    digest = _trained_key(teacher, images)
+    found = store.get("teacher", digest)
+    if found is None:
+        raise LookupError(f"teacher {digest} is not in the store: train it first.")
+    return found
+
+
+def receive(teacher: Trained, images: Images, store: Store, found: dict[str, bytes]) -> None:
+    """Put a teacher that was trained elsewhere into this store."""
+    store.put("teacher", _trained_key(teacher, images), found)
+
+
 def load(teacher: Trained | Brought, images: Images, store: Store) -> Teacher:
     """The frozen teacher: from the store after `trained`, or from where its owner keeps it.
 
@@ -138,15 +157,12 @@ def _trained_key(teacher: Trained, images: Images) -> str:
 
 
 def _load_trained(teacher: Trained, images: Images, store: Store) -> Teacher:
-    digest = _trained_key(teacher, images)
-    found = store.get("teacher", digest)
-    if found is None:
-        raise LookupError(f"teacher {digest} is not in the store: train it first.")
+    found = files(teacher, images, store)
     network = Network(teacher.net)
     network.load_state_dict(load_tensors(found["weights.safetensors"]))
     return Teacher(
         network=Frozen(network.to(images.device)),
-        digest=digest,
+        digest=_trained_key(teacher, images),
         hint_shapes=tuple(after for _, after in teacher.net.maps()),
         hint_pieces=tuple(conv.pieces for conv in teacher.net.convs),
         hint_names=tuple(f"layers.{number}" for number in range(len(teacher.net.convs))),

@@ -3,7 +3,6 @@
 Shape suffixes: N images, B batch, C channels, H rows, W columns.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,11 +10,7 @@ import torch
 from torch import Tensor
 
 from fitnets.config import Data
-
-
-def seed_of(*parts: object) -> int:
-    """A 63-bit seed that depends on every part, the same in every process (unlike `hash`)."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8]) >> 1
+from fitnets.value import seed_of
 
 
 @dataclass(frozen=True, slots=True)

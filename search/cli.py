@@ -1,0 +1,85 @@
+"""What the commands share: options, counts like `250k`, and errors that are one line and an exit code."""
+
+import functools
+import re
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from fitnets.errors import InputError
+from fitnets.value import explain
+from search.study import NAME, Study, find_study
+
+OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+ERRORS = Console(stderr=True, soft_wrap=True, highlight=False)
+_COUNT = re.compile(r"(\d+(?:\.\d+)?)([kM]?)")
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study in studies/, or the path of such a file.")]
+Runs = Annotated[Path, typer.Option(help="The folder for everything that a run writes.")]
+Storage = Annotated[str | None, typer.Option(metavar="URL", help="Study storage; default: runs/studies.db (SQLite).")]
+Name = Annotated[str | None, typer.Option(help="The study's name in the storage; default: the study's own.")]
+
+
+def app(command: Callable[..., None]) -> Callable[[], None]:
+    """A command line for one function: its docstring is the help, its exceptions are exit codes."""
+
+    @functools.wraps(command)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except (InputError, ValidationError) as error:
+            text = explain(error) if isinstance(error, ValidationError) else str(error)
+            ERRORS.print(f"[bold red]error:[/] {_plain(text)}")
+            raise typer.Exit(WRONG_INPUT) from None
+        except BrokenPipeError:
+            sys.stderr.close()
+            raise typer.Exit(FAILED) from None
+
+    cli = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    cli.command()(guarded)
+    return cli
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def count(text: str | None, option: str) -> int | None:
+    """`250k`, `0.25M`, `30M` or a plain number, as an integer. Raises InputError for anything else."""
+    if text is None:
+        return None
+    match = _COUNT.fullmatch(text)
+    value = Decimal(match[1]) * {"": 1, "k": 1000, "M": 1_000_000}[match[2]] if match else Decimal(0)
+    if value < 1 or value != int(value):
+        raise InputError(f"`{option}` is `{text}`, but a count is written as 250k, 0.25M, 30M or 250000.")
+    return int(value)
+
+
+def stored_name(study: str, name: str | None) -> str:
+    """The name that a study has in the storage: --name, or the study's own, or `study` itself where no module has it."""
+    if name is not None:
+        return checked_name(name)
+    try:
+        return find_study(study).name
+    except InputError:
+        if NAME.fullmatch(study) and study.endswith("-smoke"):
+            return study
+        raise
+
+
+def checked_name(name: str) -> str:
+    """A study name that is a plain word. Raises InputError for anything else."""
+    if not NAME.fullmatch(name):
+        raise InputError(f"`--name` is `{name}`, but a name is letters, digits, '.', '_' and '-', 100 at most.")
+    return name
+
+
+def named(study: Study, name: str | None) -> Study:
+    """The study under the name that --name asks for."""
+    return study if name is None else study.changed(name=checked_name(name))

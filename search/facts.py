@@ -1,0 +1,33 @@
+"""What workers tell the driver of what they hold. No torch."""
+
+from fitnets.net import Shape
+from fitnets.value import Value
+
+
+class Facts(Value):
+    """What the driver needs to know of the images."""
+
+    shape: Shape
+    classes: tuple[str, ...]
+    train: int
+    val: int
+    images: str
+    """Digest of the images and their split."""
+    device: str
+
+
+class TeacherFacts(Value):
+    """What the driver needs to know of the teacher."""
+
+    teacher: str
+    """The teacher's digest."""
+    hint_shapes: tuple[Shape, ...]
+    val_accuracy: float
+
+
+class Speed(Value):
+    """Seconds for one image, measured on the real images on this machine, this process alone."""
+
+    train_step: float
+    """Forward, backward and update."""
+    forward: float

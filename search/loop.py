@@ -1,0 +1,268 @@
+"""The search itself: ask -> price -> submit -> report -> tell. The driver is the storage's one writer. No ray.
+
+Told to Optuna: validation accuracy, and the logarithms of parameters and multiply-adds, in which the trade-off is
+even; the plain numbers are in the trial's user attributes.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import optuna
+from optuna.trial import TrialState
+
+from fitnets.config import Recipe, Report, Result
+from fitnets.cost import cost
+from fitnets.errors import InputError
+from fitnets.store import Store
+from fitnets.value import sha256
+from search.sampling import sampler_for
+from search.space import Frame, extreme, params_of, recipe_of, suggest
+from search.study import Study
+
+DIRECTIONS: list[Literal["minimize", "maximize"]] = ["maximize", "minimize", "minimize"]
+METRICS = ["val_accuracy", "log10_params", "log10_macs"]
+ATTEMPTS = 3  # how often a trial is started again after its worker died
+SAME_FAILURES = 5  # so many equal failures in a row stop the search
+REJECTS = 200  # so many draws over the limits in a row stop the search
+SAVE_SECONDS = 2.0  # a running trial's reports are written at most so often
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A running trial finished an epoch."""
+
+    number: int
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A trial finished."""
+
+    number: int
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A trial's own fault: it is not tried again."""
+
+    number: int
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A trial's worker died: it is tried again, from its beginning, elsewhere."""
+
+    number: int
+    reason: str
+
+
+class Workers(Protocol):
+    """Where trials run: see `search.workers` (Ray) and `search.inline` (this process)."""
+
+    slots: int
+
+    def free(self) -> int: ...
+    def submit(self, number: int, recipe: Recipe) -> None: ...
+    def wait(self, seconds: float) -> list[News | Done | Failed | Lost]: ...
+
+
+class Stopped(RuntimeError):
+    """The search stopped before its end; the message says why, and what to change."""
+
+
+@dataclass
+class Trial:
+    """A trial in flight."""
+
+    id: int
+    number: int
+    recipe: Recipe
+    attempt: int = 1
+    reports: list[Report] = field(default_factory=list)
+    saved: float = 0.0
+
+
+class Search:
+    """One study's search over the given workers. `run` returns when so many students were trained."""
+
+    def __init__(
+        self, study: Study, frame: Frame, storage: optuna.storages.BaseStorage, workers: Workers, store: Store
+    ):
+        self.study, self.frame, self.workers, self.store = study, frame, workers, store
+        self.storage = storage
+        self.optuna = optuna.load_study(study_name=study.name, storage=storage)
+        self.live: dict[int, Trial] = {}
+        self.failures: list[str] = []
+        self._digests: dict[str, int] = {}
+
+    def run(self, trials: int, on_event: Callable[["Search", News | Done | Failed | Lost | None], None]) -> None:
+        """Train students until `trials` of the study have been; `on_event` hears everything that happens.
+
+        Raises Stopped when the search cannot go on, InputError when its limits leave no student.
+        """
+        self._check_limits()
+        self._recover()
+        while True:
+            while self.workers.free() and self.trained() + len(self.live) < trials:
+                self._next_trial()
+            if not self.live:
+                return
+            events = self.workers.wait(1.0)
+            for event in events:
+                self._handle(event)
+                on_event(self, event)
+            if not events:
+                on_event(self, None)
+
+    def trained(self) -> int:
+        """How many students were trained, to the end or until they failed."""
+        return sum(1 for t in self._finished() if t.state in (TrialState.COMPLETE, TrialState.FAIL))
+
+    def attributes(self, number: int) -> dict[str, Any]:
+        """What is stored of trial `number` beside its parameters and values."""
+        return self.optuna.get_trials(deepcopy=False)[number].user_attrs
+
+    def _finished(self) -> list[optuna.trial.FrozenTrial]:
+        states = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
+        return self.optuna.get_trials(deepcopy=False, states=states)
+
+    def _check_limits(self) -> None:
+        smallest = cost(extreme(self.study.space, self.frame, 0).student)
+        for name, excess in self.study.over_budget(smallest.params, smallest.macs).items():
+            if excess > 0:
+                value = smallest.params if name == "max_params" else smallest.macs
+                raise InputError(
+                    f"`{name}` is {getattr(self.study, name):,}, but the space's smallest student has {value:,}: "
+                    "raise the limit, or lower `depth` or `base_width` in the study's space."
+                )
+
+    def _recover(self) -> None:
+        """Take up what a driver that died left behind: a stored recipe is trained, a draw without one has failed."""
+        queued = self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        for frozen in queued:
+            stored = frozen.user_attrs.get("recipe")
+            if stored is None:
+                self._attribute(frozen._trial_id, reason="the driver died before the trial was dispatched")
+                self.optuna.tell(frozen.number, state=TrialState.FAIL)
+            else:
+                self._submit(Trial(frozen._trial_id, frozen.number, Recipe.model_validate(stored)))
+        for frozen in self._finished():
+            if frozen.state == TrialState.COMPLETE:
+                self._digests[sha256(str(frozen.user_attrs["digest"]))] = frozen.number
+        if not self.optuna.get_trials(deepcopy=False):
+            self._enqueue_named()
+
+    def _enqueue_named(self) -> None:
+        """The students that somebody else designed come first: exact for training, the nearest draw for the sampler."""
+        for named in self.study.first:
+            recipe = self.study.named_recipe(named, self.frame)
+            price = cost(recipe.student)
+            if max(self.study.over_budget(price.params, price.macs).values(), default=0.0) > 0:
+                continue
+            nearest = params_of(recipe, self.study.space, self.frame)
+            exact = {"recipe": recipe.model_dump(mode="json"), "name": named.name}
+            self.optuna.enqueue_trial(nearest, user_attrs=exact)
+
+    def _next_trial(self) -> None:
+        """Ask until a student fits the limits, and dispatch it. Those that do not are told, and cost no training."""
+        for _ in range(REJECTS):
+            self.optuna.sampler = sampler_for(self.study.seed, len(self.optuna.get_trials(deepcopy=False)))
+            trial = self.optuna.ask()
+            params = suggest(trial, self.study.space)
+            exact = trial.user_attrs.get("recipe")
+            recipe = Recipe.model_validate(exact) if exact else recipe_of(params, self.study.space, self.frame)
+            price = cost(recipe.student)
+            excess = self.study.over_budget(price.params, price.macs)
+            for name, value in excess.items():
+                trial.set_constraint(name, value)
+            self._attribute(trial._trial_id, cost=price.model_dump(mode="json"))
+            if max(excess.values(), default=0.0) > 0:
+                self._attribute(trial._trial_id, recipe=recipe.model_dump(mode="json"), infeasible=True)
+                self.optuna.tell(trial, state=TrialState.PRUNED)
+                continue
+            self._dispatch(trial, recipe)
+            return
+        raise Stopped(
+            f"{REJECTS} draws in a row were over the limits: raise `max_params` or `max_macs`, or lower `base_width`, "
+            "`multiplier` or `depth` in the study's space."
+        )
+
+    def _dispatch(self, trial: optuna.Trial, recipe: Recipe) -> None:
+        if self.study.duplicates == "replicate":
+            while recipe.digest() in self._digests:
+                recipe = recipe.changed(seed=recipe.seed + 1)
+        digest = recipe.digest()
+        self._attribute(trial._trial_id, recipe=recipe.model_dump(mode="json"), digest=digest, started=time.time())
+        twin = self._digests.get(digest)
+        if twin is not None:
+            self._reuse(trial, twin)
+            return
+        self._digests[digest] = trial.number
+        self._submit(Trial(trial._trial_id, trial.number, recipe))
+
+    def _reuse(self, trial: optuna.Trial, twin: int) -> None:
+        """The same recipe was trained before: its outcome is this trial's too."""
+        known = self.optuna.get_trials(deepcopy=False)[twin]
+        if known.state != TrialState.COMPLETE:
+            self._attribute(trial._trial_id, reason=f"the same recipe as trial {twin}, which has not finished")
+            self.optuna.tell(trial, state=TrialState.FAIL)
+            return
+        kept = {name: known.user_attrs[name] for name in ("outcome", "reports")}
+        self._attribute(trial._trial_id, same_as=twin, **kept)
+        self.optuna.tell(trial, known.values)
+
+    def _submit(self, trial: Trial) -> None:
+        self.live[trial.number] = trial
+        self.workers.submit(trial.number, trial.recipe)
+
+    def _handle(self, event: News | Done | Failed | Lost) -> None:
+        trial = self.live[event.number]
+        if isinstance(event, News):
+            trial.reports.append(event.report)
+            if time.monotonic() - trial.saved > SAVE_SECONDS:
+                trial.saved = time.monotonic()
+                self._attribute(trial.id, reports=_compact(trial.reports))
+            return
+        if isinstance(event, Lost) and trial.attempt < ATTEMPTS:
+            trial.attempt, trial.reports = trial.attempt + 1, []
+            self._attribute(trial.id, attempts=trial.attempt, lost=event.reason)
+            self.workers.submit(trial.number, trial.recipe)
+            return
+        del self.live[event.number]
+        if isinstance(event, Done):
+            self._finish(trial, event.result)
+        else:
+            reason = event.reason if isinstance(event, Lost) else f"{event.kind}: {event.message}"
+            self._fail(trial, reason)
+
+    def _finish(self, trial: Trial, result: Result) -> None:
+        outcome, price = result.outcome, cost(trial.recipe.student)
+        self.store.put("student", outcome.weights_sha256, {"student.safetensors": result.weights})
+        self._attribute(trial.id, reports=_compact(trial.reports), outcome=outcome.model_dump(mode="json"))
+        values = [outcome.val_accuracy, math.log10(price.params), math.log10(price.macs)]
+        self.optuna.tell(trial.number, values)
+        self.failures.clear()
+
+    def _fail(self, trial: Trial, reason: str) -> None:
+        self._attribute(trial.id, reports=_compact(trial.reports), reason=reason[:2000])
+        self.optuna.tell(trial.number, state=TrialState.FAIL)
+        self.failures.append(reason)
+        if len(self.failures) >= SAME_FAILURES and len(set(self.failures[-SAME_FAILURES:])) == 1:
+            raise Stopped(f"{SAME_FAILURES} trials in a row failed in the same way: {reason}")
+
+    def _attribute(self, trial_id: int, **attributes: Any) -> None:
+        for name, value in attributes.items():
+            self.storage.set_trial_user_attr(trial_id, name, value)
+
+
+def _compact(reports: list[Report]) -> list[dict[str, Any]]:
+    """Reports without what is empty, rounded to what a curve needs."""
+    rows = (report.model_dump(mode="json", exclude_none=True) for report in reports)
+    return [{name: round(v, 6) if isinstance(v, float) else v for name, v in row.items()} for row in rows]

@@ -1,0 +1,101 @@
+"""The command behind `python -m search.results`."""
+
+import itertools
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from search import cli
+from search.results import Candidate, Snapshot, as_csv, read
+from search.study import storage_url
+
+
+class Format(StrEnum):
+    """How the results are written."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+@cli.app
+def main(
+    study: cli.StudyName,
+    format: Annotated[Format, typer.Option(help="How the results are written.")] = Format.table,
+    runs: cli.Runs = Path("runs"),
+    storage: cli.Storage = None,
+    name: cli.Name = None,
+) -> None:
+    """List a study's students: every trial as JSON or CSV, the Pareto front first as a table."""
+    snapshot = read(storage_url(runs, storage), cli.stored_name(study, name))
+    rows = [candidate.row() for candidate in snapshot.candidates]
+    if format == Format.json:
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+    elif format == Format.csv:
+        sys.stdout.write(as_csv(rows))
+    else:
+        print_results(snapshot, Console())
+
+
+def print_results(snapshot: Snapshot, console: Console) -> None:
+    """The front as a table, and what became of the other trials."""
+    front = snapshot.front()
+    if front:
+        console.print(front_table(front, snapshot))
+    else:
+        console.print(f"{snapshot.study}: no student has finished yet.")
+    counts = {state: sum(c.state == state for c in snapshot.candidates) for state in ("complete", "running", "failed")}
+    rejected = sum(c.state == "infeasible" for c in snapshot.candidates)
+    console.print(
+        f"{counts['complete']} trained, {counts['running']} running, {counts['failed']} failed; "
+        f"{rejected} over the limits and never trained."
+    )
+    for failed in [c for c in snapshot.candidates if c.state == "failed"][:3]:
+        console.print(f"  trial {failed.trial} failed: {failed.reason}", markup=False)
+
+
+def front_table(front: tuple[Candidate, ...], snapshot: Snapshot) -> Table:
+    """Accuracy against cost, from the smallest student up, the teacher last."""
+    table = Table(title=f"{snapshot.study}: Pareto front, validation accuracy", title_justify="left", padding=(0, 0))
+    for heading in ("trial", "accuracy", "params", "mult-adds", "stages", "hint", "tau", "lambda"):
+        table.add_column(heading, justify="left" if heading == "stages" else "right", no_wrap=True)
+    for c in front:
+        assert c.outcome is not None
+        recipe, hint = c.recipe, c.recipe.hint
+        table.add_row(
+            f"{c.trial}" + (f" {c.name}" if c.name else ""),
+            f"{c.outcome.val_accuracy:.2%}",
+            short(c.cost.params),
+            short(c.cost.macs),
+            stages_text(recipe.student.stages),
+            f"{hint.guided}<-{hint.hint}" if hint else "-",
+            f"{recipe.distill.tau:.1f}",
+            f"{recipe.distill.lambda_start:.1f}->{recipe.distill.lambda_end:.1f}",
+        )
+    teacher = snapshot.teacher
+    if teacher:
+        params, macs = teacher.get("params"), teacher.get("macs")
+        costs = [short(value) if value else "?" for value in (params, macs)]
+        table.add_section()
+        table.add_row("teacher", f"{teacher['val_accuracy']:.2%}", *costs, "", "", "", "")
+    return table
+
+
+def stages_text(stages: tuple[tuple[int, ...], ...]) -> str:
+    """Widths stage by stage, repeated ones counted: `16x3 | 32x3 | 48x2 64`."""
+    groups = ([(width, len(list(run))) for width, run in itertools.groupby(widths)] for widths in stages)
+    return " | ".join(" ".join(f"{width}x{n}" if n > 1 else f"{width}" for width, n in group) for group in groups)
+
+
+def short(count: int) -> str:
+    """A count in three digits: 7.39k, 862k, 30.1M."""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= unit * 0.9995:
+            return f"{count / unit:.3g}{name}"
+    return str(count)

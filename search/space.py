@@ -1,0 +1,188 @@
+"""What may be searched, and the only place that asks Optuna: (trial, Space) -> parameters -> Recipe, and back.
+
+Every parameter is always suggested, within constant bounds, and means something relative (a width multiplier, a
+share of the depth), so that every draw is a valid student and no sampler loses a parameter to a changing range.
+Of the encodings that were compared, this one was best with every sampler at small budgets.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from fitnets.config import Distill, Hint, Recipe, Training
+from fitnets.net import Dense, Net, Shape
+from fitnets.value import Value
+
+Regressor = Literal["paper", "linear", "normalised"]
+
+
+class Space(Value):
+    """Students by stages (separated by pooling), hint pairs, and the settings of both stages. Pairs are (low, high)."""
+
+    stages: PositiveInt = 3
+    depth: tuple[int, int] = (1, 4)
+    """Convolutions in each stage."""
+    base_width: tuple[int, int] = (8, 32)
+    """Width of the first stage."""
+    multiplier: tuple[float, float] = (1.0, 4.0)
+    """Width of each later stage, as a multiple of the first one's."""
+    multiple_of: PositiveInt = 4
+    """Every width is a multiple of this."""
+    pieces: PositiveInt = 2
+    norm: Literal["none", "batch"] = "none"
+    dense: tuple[Dense, ...] = ()
+    tau: tuple[float, float] = (1.0, 10.0)
+    lambda_start: tuple[float, float] = (0.5, 8.0)
+    lambda_ratio: tuple[float, float] = (0.0, 1.0)
+    """Lambda's end as a share of its start."""
+    lr1: tuple[float, float] = (3e-4, 3e-2)
+    """Learning rate of stage 1."""
+    lr2: tuple[float, float] = (3e-4, 3e-2)
+    """Learning rate of stage 2."""
+    regressors: tuple[Regressor, ...] = Field(("linear",), min_length=1)
+
+    @model_validator(mode="after")
+    def _ranges_are_in_order(self) -> Self:
+        for field in ("depth", "base_width", "multiplier", "tau", "lambda_start", "lambda_ratio", "lr1", "lr2"):
+            low, high = getattr(self, field)
+            if low > high:
+                raise ValueError(f"`{field}` is ({low}, {high}), but the low end comes first: write ({high}, {low}).")
+        if self.depth[0] < 1 or self.stages * self.depth[0] < 2:
+            raise ValueError(
+                f"`depth` starts at {self.depth[0]} in {self.stages} stage(s), but a student needs a convolution in "
+                "every stage and two in all: raise `depth` or `stages`."
+            )
+        if any(width % self.multiple_of or width < 1 for width in self.base_width):
+            raise ValueError(
+                f"`base_width` is {self.base_width}, but both ends must be multiples of {self.multiple_of}."
+            )
+        if (
+            self.multiplier[0] <= 0
+            or self.tau[0] < 1
+            or self.lambda_start[0] <= 0
+            or self.lr1[0] <= 0
+            or self.lr2[0] <= 0
+        ):
+            raise ValueError("`multiplier`, `lambda_start`, `lr1` and `lr2` must be above 0, and `tau` at least 1.")
+        return self
+
+
+class Frame(Value):
+    """What the space does not vary: the images, the teacher's number of hint layers, and the trainings' lengths."""
+
+    input: Shape
+    classes: int
+    hints: PositiveInt
+    stage1: Training
+    stage2: Training
+    distill: Distill = Distill()
+    init: Literal["scaled", "uniform"] = "scaled"
+    seed: int = 0
+
+
+class Suggests(Protocol):
+    """The part of an Optuna trial that is used."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+
+
+def suggest(trial: Suggests, space: Space) -> dict[str, Any]:
+    """One draw: always the same parameters, always within the same bounds."""
+    params: dict[str, Any] = {}
+    for stage in range(1, space.stages + 1):
+        params[f"depth{stage}"] = trial.suggest_int(f"depth{stage}", *space.depth)
+    params["base_width"] = trial.suggest_int("base_width", *space.base_width, step=space.multiple_of)
+    for stage in range(2, space.stages + 1):
+        params[f"multiplier{stage}"] = trial.suggest_float(f"multiplier{stage}", *space.multiplier, log=True)
+    params["guided"] = trial.suggest_float("guided", 0.0, 1.0)
+    params["hint"] = trial.suggest_float("hint", 0.0, 1.0)
+    params["tau"] = trial.suggest_float("tau", *space.tau, log=True)
+    params["lambda_start"] = trial.suggest_float("lambda_start", *space.lambda_start, log=True)
+    params["lambda_ratio"] = trial.suggest_float("lambda_ratio", *space.lambda_ratio)
+    params["lr1"] = trial.suggest_float("lr1", *space.lr1, log=True)
+    params["lr2"] = trial.suggest_float("lr2", *space.lr2, log=True)
+    if len(space.regressors) > 1:
+        params["regressor"] = trial.suggest_categorical("regressor", list(space.regressors))
+    return params
+
+
+def recipe_of(params: Mapping[str, Any], space: Space, frame: Frame) -> Recipe:
+    """The absolute recipe of a draw. Every draw within the space's bounds gives a valid one."""
+    base = params["base_width"]
+    widths = [base] + [_width(base * params[f"multiplier{stage}"], space) for stage in range(2, space.stages + 1)]
+    stages = [[width] * params[f"depth{stage}"] for stage, width in enumerate(widths, start=1)]
+    student = Net.staged(frame.input, frame.classes, stages, pieces=space.pieces, norm=space.norm, dense=space.dense)
+    tau, lambda_start = params["tau"], params["lambda_start"]
+    return Recipe(
+        student=student,
+        hint=Hint(
+            hint=_nth(params["hint"], frame.hints),
+            guided=_nth(params["guided"], len(student.convs) - 1),
+            regressor=params.get("regressor", space.regressors[0]),
+        ),
+        stage1=frame.stage1.changed(lr=params["lr1"]),
+        distill=frame.distill.changed(
+            tau=tau, lambda_start=lambda_start, lambda_end=lambda_start * params["lambda_ratio"]
+        ),
+        stage2=frame.stage2.changed(lr=params["lr2"]),
+        init=frame.init,
+        seed=frame.seed,
+    )
+
+
+def params_of(recipe: Recipe, space: Space, frame: Frame) -> dict[str, Any]:
+    """The draw nearest to a recipe: what the sampler is told of a student that somebody else designed.
+
+    Raises ValueError when the recipe has no hint or another number of stages than the space.
+    """
+    stages = recipe.student.stages
+    if len(stages) != space.stages or recipe.hint is None or recipe.stage1 is None:
+        raise ValueError(
+            f"a recipe of {len(stages)} stages and hint {recipe.hint} has no place in {space.stages} stages."
+        )
+    means = [sum(widths) / len(widths) for widths in stages]
+    base = _clip(_width(means[0], space), space.base_width)
+    params: dict[str, Any] = {"base_width": int(base)}
+    for stage, widths in enumerate(stages, start=1):
+        params[f"depth{stage}"] = int(_clip(len(widths), space.depth))
+        if stage > 1:
+            params[f"multiplier{stage}"] = _clip(means[stage - 1] / base, space.multiplier)
+    start, end = recipe.distill.lambda_start, recipe.distill.lambda_end
+    return params | {
+        "guided": (recipe.hint.guided - 0.5) / (len(recipe.student.convs) - 1),
+        "hint": (recipe.hint.hint - 0.5) / frame.hints,
+        "tau": _clip(recipe.distill.tau, space.tau),
+        "lambda_start": _clip(start, space.lambda_start),
+        "lambda_ratio": _clip(end / start if start else 0.0, space.lambda_ratio),
+        "lr1": _clip(recipe.stage1.lr, space.lr1),
+        "lr2": _clip(recipe.stage2.lr, space.lr2),
+        **({"regressor": recipe.hint.regressor} if len(space.regressors) > 1 else {}),
+    }
+
+
+def extreme(space: Space, frame: Frame, end: Literal[0, 1]) -> Recipe:
+    """The space's smallest (0) or largest (1) student, with middling settings."""
+    params: dict[str, Any] = {"base_width": space.base_width[end], "guided": 0.5, "hint": 0.5}
+    for stage in range(1, space.stages + 1):
+        params[f"depth{stage}"] = space.depth[end]
+        params[f"multiplier{stage}"] = space.multiplier[end]
+    for name in ("tau", "lambda_start", "lambda_ratio", "lr1", "lr2"):
+        params[name] = sum(getattr(space, name)) / 2
+    return recipe_of(params, space, frame)
+
+
+def _width(wanted: float, space: Space) -> int:
+    return max(1, round(wanted / space.multiple_of)) * space.multiple_of
+
+
+def _nth(share: float, count: int) -> int:
+    """The layer (from 1) that lies at a share of `count` layers."""
+    return min(count, 1 + math.floor(share * count))
+
+
+def _clip(value: float, bounds: tuple[float, float]) -> float:
+    return min(max(value, bounds[0]), bounds[1])

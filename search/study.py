@@ -1,0 +1,238 @@
+"""What a study is, how it is found by name, and the storage that it lives in."""
+
+import importlib
+import importlib.util
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+import optuna
+import sqlalchemy
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+
+import studies
+from fitnets.config import Brought, Data, Distill, Hint, Recipe, Trained, Training
+from fitnets.errors import InputError
+from fitnets.net import Dense, Net, Shape
+from fitnets.value import Value, explain
+from search.space import Frame, Space
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+SMOKE_IMAGES = 3000
+
+
+class Staged(Value):
+    """A teacher to train whose net takes its input and its classes from the images."""
+
+    kind: Literal["staged"] = "staged"
+    stages: tuple[tuple[int, ...], ...]
+    pieces: PositiveInt = 2
+    norm: Literal["none", "batch"] = "none"
+    dense: tuple[Dense, ...] = ()
+    training: Training
+    seed: int = Field(0, ge=0)
+
+    def resolved(self, shape: Shape, classes: int) -> Trained:
+        """The teacher for images of this shape and so many classes."""
+        net = Net.staged(shape, classes, self.stages, pieces=self.pieces, norm=self.norm, dense=self.dense)
+        return Trained(net=net, training=self.training, seed=self.seed)
+
+
+class Named(Value):
+    """A student that somebody else designed, trained before the sampler's own: its stages and its hint pair."""
+
+    name: str
+    stages: tuple[tuple[int, ...], ...]
+    dense: tuple[Dense, ...] = ()
+    hint: Hint
+    distill: Distill = Distill()
+
+
+class Study(Value):
+    """What to search. One `STUDY = Study(...)` in each module of `studies/`."""
+
+    name: str = Field(pattern=f"^{NAME.pattern}$")
+    data: Data
+    teacher: Annotated[Staged | Trained | Brought, Field(discriminator="kind")]
+    space: Space
+    stage1: Training
+    """Its learning rate is the space's to choose."""
+    stage2: Training
+    """Its learning rate is the space's to choose."""
+    distill: Distill = Distill()
+    """Switches of the loss; tau and lambda are the space's to choose."""
+    init: Literal["scaled", "uniform"] = "scaled"
+    max_params: PositiveInt | None = None
+    """Students with more parameters (biases included) are never trained."""
+    max_macs: PositiveInt | None = None
+    """Students with more multiply-adds are never trained."""
+    first: tuple[Named, ...] = ()
+    """Students to train before the sampler's own, where the limits admit them."""
+    trials: PositiveInt = 30
+    """How many students are trained, unless --trials says otherwise."""
+    duplicates: Literal["replicate", "reuse"] = "replicate"
+    """A recipe that was trained before: again with another seed, or not again and its outcome reused."""
+    seed: int = Field(0, ge=0)
+    gpu_fraction: PositiveFloat = 0.25
+    """The share of a GPU that one trial takes, where there are GPUs."""
+
+    def frame(self, shape: Shape, classes: int, hints: int) -> Frame:
+        """The part of every recipe that the space leaves alone."""
+        return Frame(
+            input=shape,
+            classes=classes,
+            hints=hints,
+            stage1=self.stage1,
+            stage2=self.stage2,
+            distill=self.distill,
+            init=self.init,
+            seed=self.seed,
+        )
+
+    def resolved_teacher(self, shape: Shape, classes: int) -> Trained | Brought:
+        """The teacher for these images."""
+        return self.teacher.resolved(shape, classes) if isinstance(self.teacher, Staged) else self.teacher
+
+    def named_recipe(self, named: Named, frame: Frame) -> Recipe:
+        """The recipe of a student that somebody else designed."""
+        pieces = self.space.pieces
+        student = Net.staged(frame.input, frame.classes, named.stages, pieces=pieces, dense=named.dense)
+        return Recipe(
+            student=student,
+            hint=named.hint,
+            stage1=self.stage1,
+            distill=named.distill,
+            stage2=self.stage2,
+            init=self.init,
+            seed=self.seed,
+        )
+
+    def over_budget(self, params: int, macs: int) -> dict[str, float]:
+        """Each limit's relative excess: positive where it is broken. Empty without limits."""
+        limits = {"max_params": (params, self.max_params), "max_macs": (macs, self.max_macs)}
+        return {name: value / limit - 1 for name, (value, limit) in limits.items() if limit is not None}
+
+    def smoke(self) -> Self:
+        """The same study on the same code path, shrunk until it ends in about a minute on two CPU cores."""
+        low = self.space.base_width[0]
+        step = self.space.multiple_of
+        space = self.space.changed(
+            depth=(1, min(2, self.space.depth[1])),
+            base_width=(low, max(low, min(self.space.base_width[1], low + step))),
+            multiplier=(self.space.multiplier[0], min(2.0, self.space.multiplier[1])),
+            dense=(),
+        )
+        teacher = self.teacher
+        if isinstance(teacher, Staged):
+            stages = tuple((min(24 * 2**i, max(widths)),) for i, widths in enumerate(teacher.stages))
+            quick = teacher.training.changed(epochs=min(5, teacher.training.epochs), batch=64)
+            teacher = teacher.changed(stages=stages, dense=(), training=quick)
+        return self.changed(
+            name=f"{self.name}-smoke",
+            data=self.data.changed(limit=min(SMOKE_IMAGES, self.data.limit or SMOKE_IMAGES)),
+            teacher=teacher,
+            space=space,
+            stage1=self.stage1.changed(epochs=min(3, self.stage1.epochs), batch=64),
+            stage2=self.stage2.changed(epochs=min(5, self.stage2.epochs), batch=64),
+            first=(),
+            trials=4,
+        )
+
+
+def find_study(name: str) -> Study:
+    """The study of a module in `studies/`, or of such a file anywhere. Raises InputError when there is none."""
+    module = _study_module(name)
+    study = getattr(module, "STUDY", None)
+    if not isinstance(study, Study):
+        raise InputError(f"`{name}` defines no `STUDY = Study(...)`: see studies/digits.py for one.")
+    return study
+
+
+def _study_module(name: str) -> ModuleType:
+    known = study_names()
+    if name in known:
+        return _executed(name, importlib.util.find_spec(f"studies.{name}"))
+    path = Path(name)
+    if path.suffix == ".py" and path.is_file():
+        return _executed(name, importlib.util.spec_from_file_location(f"study_{path.stem}", path))
+    raise InputError(
+        f"no study is called `{name}`: choose from {', '.join(known)}, or give the path of a study's .py file."
+    )
+
+
+def _executed(name: str, spec: Any) -> ModuleType:
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ValidationError as error:
+        raise InputError(f"the study `{name}` is not valid:\n{explain(error)}") from error
+    except Exception as error:
+        raise InputError(
+            f"the study `{name}` cannot be loaded ({type(error).__name__}: {error}): correct the file."
+        ) from error
+    return module
+
+
+def study_names() -> list[str]:
+    """The modules in `studies/`."""
+    folders = [Path(place) for place in studies.__path__]
+    return sorted(file.stem for folder in folders for file in folder.glob("*.py") if not file.stem.startswith("_"))
+
+
+def storage_url(runs: Path, storage: str | None) -> str:
+    """The storage's URL: the one given, or the SQLite file under `runs`."""
+    return storage or f"sqlite:///{(runs / 'studies.db').resolve()}"
+
+
+def shown(url: str) -> str:
+    """A storage URL that may be printed: without its password."""
+    parts = urlsplit(url)
+    return url.replace(f":{parts.password}@", ":***@") if parts.password else url
+
+
+def open_storage(url: str) -> optuna.storages.RDBStorage:
+    """Open (and where needed create) a study storage for its one writer.
+
+    SQLite runs in WAL mode, so that pages may read while the search writes. Raises InputError when it cannot be opened.
+    """
+    if url.startswith("sqlite:///"):
+        folder = Path(url.removeprefix("sqlite:///")).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"`{folder}` cannot be made ({error.strerror}): choose another folder with --runs."
+            ) from error
+    arguments = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+    try:
+        storage = optuna.storages.RDBStorage(url, engine_kwargs=arguments)
+        if url.startswith("sqlite"):
+            sqlalchemy.event.listen(storage.engine, "connect", _write_ahead)
+            storage.engine.dispose()
+    except Exception as error:  # SQLAlchemy, the driver and Optuna each have their own
+        reason = str(error).splitlines()[0].replace(url, shown(url))
+        raise InputError(f"the storage {shown(url)} cannot be opened ({type(error).__name__}: {reason}).") from error
+    return storage
+
+
+def _write_ahead(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What changed between two definitions of a study, a line each; the number of trials may change freely."""
+    before, after = dict(_flat(stored)), dict(_flat(now))
+    names = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+    return [f"{name}: was {before.get(name)}, is now {after.get(name)}" for name in names if name != "trials"]
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _flat(inner, f"{path}.{name}" if path else name)
+    else:
+        yield path, value
