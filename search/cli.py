@@ -62,7 +62,7 @@ def count(text: str | None, option: str) -> int | None:
 
 
 def stored_name(study: str, name: str | None) -> str:
-    """The name that a study has in the storage: --name, or the study's own, or `study` itself where no module has it."""
+    """The name that a study has in the storage: --name, or the study's own; `X-smoke` is the name of a smoke run."""
     if name is not None:
         return checked_name(name)
     try:

@@ -73,6 +73,8 @@ class Snapshot(Value):
     definition: dict[str, Any]
     teacher: dict[str, Any]
     """Its digest, validation accuracy and cost; empty before it is trained."""
+    images: dict[str, Any]
+    """Their shape, classes and numbers, and the folder that they were read from."""
     candidates: tuple[Candidate, ...]
 
     def front(self) -> tuple[Candidate, ...]:
@@ -109,6 +111,7 @@ def read(url: str, name: str) -> Snapshot:
         study=name,
         definition=about.get("study", {}),
         teacher=about.get("teacher", {}),
+        images=about.get("images", {}),
         candidates=tuple(_marked(candidates)),
     )
 

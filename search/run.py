@@ -69,7 +69,7 @@ def main(
             taught = crew.teach(teacher, display.teacher)
             frame = chosen.frame(facts.shape, len(facts.classes), len(taught.hint_shapes))
             about = taught.model_dump(mode="json") | _teacher_cost(teacher)
-            open_study = _stored(chosen, url, about, facts)
+            open_study = _stored(chosen, url, about, facts, data)
             search = Search(chosen, frame, open_study, crew, Store(runs / "store"))
             search.run(chosen.trials, display.event)
     except KeyboardInterrupt:
@@ -109,7 +109,7 @@ def _finished(study: Study, url: str, console: Console, again: str) -> bool:
     return True
 
 
-def _stored(study: Study, url: str, teacher: dict[str, Any], facts: Facts) -> optuna.storages.BaseStorage:
+def _stored(study: Study, url: str, teacher: dict[str, Any], facts: Facts, data: Path) -> optuna.storages.BaseStorage:
     """The storage, with the study in it."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_storage(url)
@@ -117,7 +117,7 @@ def _stored(study: Study, url: str, teacher: dict[str, Any], facts: Facts) -> op
     made.set_metric_names(METRICS)
     made.set_user_attr("study", study.model_dump(mode="json"))
     made.set_user_attr("teacher", teacher)
-    made.set_user_attr("images", facts.model_dump(mode="json"))
+    made.set_user_attr("images", facts.model_dump(mode="json") | {"data_dir": str(data.resolve())})
     return storage
 
 

@@ -1,0 +1,148 @@
+"""A student as files to ship: ONNX checked against torch, its latency, and its accuracy as the exported file has it.
+
+Shape suffixes: B batch, C channels, H rows, W columns, K classes. The exported model takes pixels in [0, 1] and holds
+its own preprocessing, so nothing can be normalised wrongly.
+"""
+
+import logging
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load as load_tensors
+from torch import Tensor, nn
+
+from fitnets.data import EVAL_BATCH, Preprocess, Split
+from fitnets.models import Network
+from fitnets.net import Net, Shape
+from fitnets.value import Value
+
+TOLERANCE = 1e-4  # the most that a logit of the exported file may differ from torch's, on images of the data set
+INPUT, OUTPUT = "pixels", "logits"
+
+
+class Latency(Value):
+    """Milliseconds of one image through onnxruntime, batch 1."""
+
+    threads: int
+    runs: int
+    p50_ms: float
+    p90_ms: float
+
+
+class Deployed(nn.Module):
+    """A network behind its preprocessing: pixels in [0, 1], BCHW, to logits BK."""
+
+    def __init__(self, network: nn.Module, preprocess: Preprocess):
+        super().__init__()
+        self.network, self.preprocess = network, preprocess
+
+    def forward(self, pixels_BCHW: Tensor) -> Tensor:
+        """Pixels in [0, 1] to logits."""
+        logits_BK: Tensor = self.network(self.preprocess(pixels_BCHW * 255.0))
+        return logits_BK
+
+
+def restored(net: Net, weights: bytes) -> Network:
+    """The network of a safetensors file's bytes, in eval mode."""
+    network = Network(net)
+    network.load_state_dict(load_tensors(weights))
+    return network.eval()
+
+
+def onnx_file(deployed: Deployed, shape: Shape) -> bytes:
+    """The model as one ONNX file with a free batch size."""
+    program = _exported(deployed.eval(), torch.rand(2, *shape))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        program.save(path, external_data=False)
+        return path.read_bytes()
+
+
+def _exported(deployed: Deployed, example_BCHW: Tensor) -> torch.onnx.ONNXProgram:
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it tells of every constant that it does not fold
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        program = torch.onnx.export(
+            deployed,
+            (example_BCHW,),
+            dynamo=True,
+            verbose=False,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+        )
+    assert program is not None
+    return program
+
+
+class OnnxModel:
+    """An exported file, run by onnxruntime on the CPU."""
+
+    def __init__(self, file: bytes, threads: int = 1):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = threads
+        self.threads = threads
+        self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, pixels_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Pixels in [0, 1] to logits BK."""
+        logits_BK: NDArray[np.float32] = self._session.run([OUTPUT], {INPUT: pixels_BCHW})[0]
+        return logits_BK
+
+    def latency(self, shape: Shape, runs: int = 200) -> Latency:
+        """One image at a time, after warming up."""
+        pixels = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
+        for _ in range(max(3, runs // 10)):
+            self(pixels)
+        times = []
+        for _ in range(runs):
+            began = time.perf_counter()
+            self(pixels)
+            times.append(1000 * (time.perf_counter() - began))
+        deciles = statistics.quantiles(times, n=10)
+        return Latency(threads=self.threads, runs=runs, p50_ms=statistics.median(times), p90_ms=deciles[-1])
+
+
+class Check(Value):
+    """How the exported file compares with torch on a split of the images."""
+
+    images: int
+    onnx_accuracy: float
+    torch_accuracy: float
+    largest_difference: float
+    """Of any logit."""
+
+
+def check(model: OnnxModel, deployed: Deployed, split: Split) -> Check:
+    """Run every image of `split` through both. Raises ValueError when a logit differs by more than `TOLERANCE`."""
+    largest, right_onnx, right_torch = 0.0, 0, 0
+    for pixels_BCHW, label_B in _pixels(split):
+        ours = model(pixels_BCHW)
+        with torch.no_grad():
+            theirs = deployed(torch.from_numpy(pixels_BCHW)).numpy()
+        largest = max(largest, float(np.abs(ours - theirs).max()))
+        right_onnx += int((ours.argmax(1) == label_B).sum())
+        right_torch += int((theirs.argmax(1) == label_B).sum())
+    if not largest <= TOLERANCE:
+        raise ValueError(f"the ONNX file's logits differ from torch's by {largest:.2g}, more than {TOLERANCE:g}.")
+    n = len(split)
+    return Check(images=n, onnx_accuracy=right_onnx / n, torch_accuracy=right_torch / n, largest_difference=largest)
+
+
+def _pixels(split: Split) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """A split as the exported model takes it: raw pixels in [0, 1], BCHW."""
+    if split.pixels_NHWC.dtype != torch.uint8:
+        raise ValueError("whitened images are not pixels any more: load the data with `whiten=False`.")
+    for start in range(0, len(split), EVAL_BATCH):
+        chunk = split.pixels_NHWC[start : start + EVAL_BATCH].cpu().permute(0, 3, 1, 2)
+        label_B = split.label_N[start : start + EVAL_BATCH].cpu().numpy()
+        yield np.ascontiguousarray((chunk.float() / 255.0).numpy()), label_B

@@ -1,0 +1,95 @@
+"""`python -m search.pick STUDY --max-params 10k`: the student for a budget, as a folder to ship."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from fitnets.errors import InputError
+from search import cli
+from search.budget import Broken, Budget, broken, finished, fitting, nearest_miss
+from search.results import Candidate, Snapshot, read
+from search.results_cli import short, stages_text
+from search.study import storage_url
+
+if TYPE_CHECKING:
+    from search.ship import Exported, Shipper
+
+Count = Annotated[str | None, typer.Option(metavar="COUNT", help="As 250k, 0.25M, 30M or 250000.")]
+
+
+@cli.app
+def main(
+    study: cli.StudyName,
+    max_params: Count = None,
+    max_macs: Count = None,
+    max_latency_ms: Annotated[float | None, typer.Option(help="Milliseconds an image, one CPU thread, p50.")] = None,
+    max_size_kb: Annotated[float | None, typer.Option(help="Of the ONNX file, in kB of 1,000 bytes.")] = None,
+    min_accuracy: Annotated[float | None, typer.Option(help="On the validation images, 0 to 1.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("picked"),
+    runs: cli.Runs = Path("runs"),
+    storage: cli.Storage = None,
+    name: cli.Name = None,
+) -> None:
+    """Export the most accurate student within a budget: ONNX, safetensors, recipe, card and README."""
+    budget = Budget(
+        max_params=cli.count(max_params, "--max-params"),
+        max_macs=cli.count(max_macs, "--max-macs"),
+        max_latency_ms=max_latency_ms,
+        max_size_kb=max_size_kb,
+        min_accuracy=min_accuracy,
+    )
+    snapshot = read(storage_url(runs, storage), cli.stored_name(study, name))
+    if not finished(snapshot.candidates):
+        raise InputError(f"the study `{snapshot.study}` has no trained student yet: run it first.")
+    within = fitting(snapshot.candidates, budget.known_before_export())
+    if not within:
+        raise InputError(_nothing(snapshot, nearest_miss(snapshot.candidates, budget)))
+    console = Console(highlight=False)
+    with console.status("exporting ..."):
+        from search.ship import Shipper  # here, so that a wrong word on the command line is told at once
+
+        shipper = Shipper(snapshot, runs)
+        chosen = _first_that_fits(within, budget, shipper, snapshot)
+        card = shipper.write(chosen, out, budget.model_dump(mode="json", exclude_none=True))
+    candidate = chosen.candidate
+    accuracy, teacher = card["accuracy"], card["teacher"]
+    console.print(f"trial {candidate.trial}: {stages_text(candidate.recipe.student.stages)}", markup=False)
+    console.print(f"  {short(candidate.cost.params)} parameters, {short(candidate.cost.macs)} multiply-adds, ", end="")
+    console.print(f"{chosen.size_kb:.0f} kB, {chosen.latency.p50_ms:.3g} ms an image (p50, one thread)")
+    console.print(f"  validation accuracy {accuracy['validation']['accuracy']:.2%} (what the search chose by)")
+    against = f", the teacher's {teacher['test_accuracy']:.2%}" if teacher["test_accuracy"] is not None else ""
+    console.print(f"  test accuracy {accuracy['test']['accuracy']:.2%}{against}")
+    tested = accuracy["test"]["students_tested_in_this_study"]
+    if tested > 1:
+        console.print(f"  {tested} students of this study have seen the test images: the best of them is optimistic.")
+    console.print(f"written to {out}/: {', '.join(sorted(p.name for p in out.iterdir()))}", soft_wrap=True)
+
+
+def _first_that_fits(within: list[Candidate], budget: Budget, shipper: "Shipper", snapshot: Snapshot) -> "Exported":
+    """The most accurate student that also keeps the limits on its exported file."""
+    misses: list[tuple[Candidate, list[Broken]]] = []
+    for candidate in within:
+        exported = shipper.exported(candidate)
+        excess = broken(candidate, budget, latency_ms=exported.latency.p50_ms, size_kb=exported.size_kb)
+        if not excess:
+            return exported
+        misses.append((candidate, excess))
+    raise InputError(_nothing(snapshot, min(misses, key=lambda miss: max(b.excess for b in miss[1]))))
+
+
+def _nothing(snapshot: Snapshot, miss: tuple[Candidate, list[Broken]] | None) -> str:
+    assert miss is not None, "there are finished students"
+    candidate, limits = miss
+    assert candidate.outcome is not None
+    return (
+        f"no student of `{snapshot.study}` is within the budget. The nearest is trial {candidate.trial} "
+        f"({candidate.outcome.val_accuracy:.2%}): {'; '.join(limit.text() for limit in limits)}. "
+        "Loosen that limit, or train more students."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

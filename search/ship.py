@@ -1,0 +1,227 @@
+"""A chosen student as a folder to ship: files, what they cost, and how accurate they are. Needs torch, not ray."""
+
+import json
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fitnets.config import Trained
+from fitnets.cost import cost
+from fitnets.data import Images, accuracy, load, load_test
+from fitnets.errors import InputError
+from fitnets.export import Check, Deployed, Latency, OnnxModel, check, onnx_file, restored
+from fitnets.store import Store
+from fitnets.value import canonical_json, sha256
+from search.results import Candidate, Snapshot
+from search.study import Study
+from search.trainer import Trainer
+
+LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "safetensors", "fitnet-search")
+TEST_READS = "test_reads.jsonl"
+
+
+class Shipper:
+    """Exports students of one study: opens its images once, and its weights as they are asked for."""
+
+    def __init__(self, snapshot: Snapshot, runs: Path):
+        self.snapshot, self.runs = snapshot, runs
+        self.study = Study.model_validate(snapshot.definition)
+        self.store = Store(runs / "store")
+        self.data_dir = Path(snapshot.images.get("data_dir", "data"))
+        self.images: Images = load(self.study.data, self.data_dir, self.store)
+        # Whitened images are no pixels any more; the exported model takes pixels, so it is checked on those.
+        plain = self.study.data.changed(whiten=False)
+        self.pixels: Images = load(plain, self.data_dir, self.store) if self.study.data.whiten else self.images
+
+    def weights(self, candidate: Candidate) -> tuple[bytes, bool]:
+        """The student's weights, and whether they had to be trained again because the store lost them."""
+        assert candidate.outcome is not None
+        found = self.store.get("student", candidate.outcome.weights_sha256)
+        if found is not None:
+            return found["student.safetensors"], False
+        trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), "cpu", 1)
+        teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
+        for _ in trainer.train_teacher(teacher):
+            pass
+        trainer.open_teacher(teacher, None)
+        result = trainer.trained(candidate.recipe)
+        self.store.put("student", sha256(result.weights), {"student.safetensors": result.weights})
+        return result.weights, True
+
+    def exported(self, candidate: Candidate) -> "Exported":
+        """The student as an ONNX file, timed."""
+        weights, retrained = self.weights(candidate)
+        deployed = Deployed(restored(candidate.recipe.student, weights), self.images.preprocess).eval()
+        file = onnx_file(deployed, self.images.shape)
+        model = OnnxModel(file)
+        return Exported(candidate, weights, retrained, deployed, file, model, model.latency(self.images.shape))
+
+    def write(self, exported: "Exported", out: Path, budget: dict[str, Any]) -> dict[str, Any]:
+        """Check the file on the validation images, read the test set, and write the folder. Returns the card."""
+        checked = check(exported.model, exported.deployed, self.pixels.val)
+        test = self._tested(exported)
+        files = {
+            "student.onnx": exported.file,
+            "student.safetensors": exported.weights,
+            "recipe.json": (exported.candidate.recipe.model_dump_json(indent=1) + "\n").encode(),
+        }
+        card = self._card(exported, checked, test, budget, files)
+        files["card.json"] = (json.dumps(card, indent=1) + "\n").encode()
+        files["README.md"] = readme(card, self.images).encode()
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            for name, content in files.items():
+                (out / name).write_bytes(content)
+        except OSError as error:
+            raise InputError(
+                f"`{out}` cannot be written ({error.strerror}): choose another folder with --out."
+            ) from error
+        return card
+
+    def _tested(self, exported: "Exported") -> dict[str, Any]:
+        """The exported file's and the teacher's accuracy on the test images; every reading is written down."""
+        split = load_test(self.pixels.data, self.data_dir, self.pixels, self.store)
+        checked = check(exported.model, exported.deployed, split)
+        teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
+        teacher_accuracy = None
+        trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), "cpu", None)
+        if trainer.has(teacher):
+            trainer.open_teacher(teacher, None)
+            assert trainer.teacher is not None
+            its_split = load_test(self.study.data, self.data_dir, self.images, self.store)
+            teacher_accuracy = accuracy(trainer.teacher.network, self.images, its_split)
+        reading = {"study": self.snapshot.study, "weights_sha256": sha256(exported.weights)}
+        log = self.runs / TEST_READS
+        known = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+        if not any(reading.items() <= row.items() for row in known):
+            row = {**reading, "trial": exported.candidate.trial, "accuracy": checked.onnx_accuracy, "date": _now()}
+            with log.open("a") as lines:
+                lines.write(canonical_json(row) + "\n")
+            known.append(row)
+        return {
+            "accuracy": checked.onnx_accuracy,
+            "images": checked.images,
+            "how": "the exported ONNX file, on test images that training and search never saw",
+            "students_tested_in_this_study": sum(row["study"] == self.snapshot.study for row in known),
+            "teacher_accuracy": teacher_accuracy,
+        }
+
+    def _card(
+        self,
+        exported: "Exported",
+        checked: Check,
+        test: dict[str, Any],
+        budget: dict[str, Any],
+        files: dict[str, bytes],
+    ) -> dict[str, Any]:
+        candidate, outcome = exported.candidate, exported.candidate.outcome
+        assert outcome is not None
+        teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
+        teacher_cost = cost(teacher.net).model_dump(mode="json") if isinstance(teacher, Trained) else None
+        return {
+            "study": self.snapshot.study,
+            "trial": candidate.trial,
+            "chosen_by": "the highest validation accuracy within the budget, among "
+            f"{sum(c.state == 'complete' for c in self.snapshot.candidates)} trained students",
+            "budget": budget,
+            "accuracy": {
+                "validation": {
+                    "accuracy": checked.onnx_accuracy,
+                    "torch_accuracy": checked.torch_accuracy,
+                    "images": checked.images,
+                    "how": "the exported ONNX file after the last epoch; the search chose by this number, "
+                    "so it is optimistic",
+                },
+                "test": {name: value for name, value in test.items() if name != "teacher_accuracy"},
+            },
+            "teacher": {
+                "validation_accuracy": self.snapshot.teacher.get("val_accuracy"),
+                "test_accuracy": test["teacher_accuracy"],
+                "cost": teacher_cost,
+                "digest": outcome.teacher,
+            },
+            "cost": candidate.cost.model_dump(mode="json"),
+            "latency": {"device": _processor(), "batch": 1, **exported.latency.model_dump(mode="json")},
+            "onnx_against_torch": {"largest_logit_difference": checked.largest_difference},
+            "input": {"name": "pixels", "shape": ["batch", *self.images.shape], "range": [0, 1]},
+            "classes": list(self.images.classes),
+            "data": {**self.study.data.model_dump(mode="json"), "digest": outcome.data},
+            "retrained": exported.retrained,
+            "sha256": {name: sha256(content) for name, content in files.items()},
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+            "made": _now(),
+        }
+
+
+class Exported:
+    """A student on its way out."""
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        weights: bytes,
+        retrained: bool,
+        deployed: Deployed,
+        file: bytes,
+        model: OnnxModel,
+        latency: Latency,
+    ):
+        self.candidate, self.weights, self.retrained = candidate, weights, retrained
+        self.deployed, self.file, self.model, self.latency = deployed, file, model, latency
+
+    @property
+    def size_kb(self) -> float:
+        """The ONNX file's size in kB of 1,000 bytes."""
+        return len(self.file) / 1000
+
+
+def readme(card: dict[str, Any], images: Images) -> str:
+    """How to load the files, for whoever receives the folder."""
+    channels, height, width = images.shape
+    test, latency = card["accuracy"]["test"], card["latency"]
+    return f"""# A student from FitNet Search
+
+Study `{card["study"]}`, trial {card["trial"]}:
+{card["cost"]["params"]:,} parameters, {card["cost"]["macs"]:,} multiply-adds.
+Test accuracy {test["accuracy"]:.2%} on {test["images"]:,} images; {latency["p50_ms"]:.3g} ms an image (p50, batch 1,
+{latency["threads"]} thread, {latency["device"]}).
+`card.json` says how each number was measured.
+
+The ONNX file takes pixels in [0, 1] as float32 (batch, {channels}, {height}, {width}) and holds its own preprocessing:
+
+```python
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession("student.onnx")
+pixels = np.zeros((1, {channels}, {height}, {width}), dtype=np.float32)
+logits = session.run(["logits"], {{"pixels": pixels}})[0]
+```
+
+The weights alone, for torch (the network then takes standardised images; see `fitnets.data.Preprocess`):
+
+```python
+from pathlib import Path
+
+from fitnets.config import Recipe
+from fitnets.export import restored
+
+recipe = Recipe.model_validate_json(Path("recipe.json").read_text())
+student = restored(recipe.student, Path("student.safetensors").read_bytes())
+```
+"""
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name} (CPU, onnxruntime {version('onnxruntime')})"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,42 @@
+"""CIFAR-10: 50,000 32x32 colour images of ten classes, 10,000 of them for validation, as in the paper.
+
+python -m search.run cifar10 --data DIR            for GPUs; --dry-run says how long it takes on your machine
+python -m search.run cifar10 --data DIR --smoke    about a minute on two CPU cores
+
+The teacher is a modern one (ReLU, batch normalisation); the paper's FitNets 1 to 4 are trained first, with this
+study's training settings, where the limits admit them.
+"""
+
+from fitnets.config import Data, Hint, Training
+from fitnets.net import Dense
+from search.space import Space
+from search.study import Named, Staged, Study
+
+FC = (Dense(width=500, pieces=5),)
+FITNET_1 = ((16, 16, 16), (32, 32, 32), (48, 48, 64))
+FITNET_2 = ((16, 32, 32), (48, 64, 80), (96, 96, 128))
+FITNET_3 = ((32, 48, 64, 64), (80, 80, 80, 80), (128, 128, 128))
+FITNET_4 = ((32, 32, 32, 48, 48), (80,) * 6, (128,) * 6)
+
+STUDY = Study(
+    name="cifar10",
+    data=Data(name="cifar10", shift=4, flip=True, val_fraction=0.2),
+    teacher=Staged(
+        stages=((64, 64), (128, 128), (256, 256, 256)),
+        pieces=1,
+        norm="batch",
+        training=Training(epochs=60, lr=0.1, optimizer="sgd", weight_decay=5e-4, schedule="one-cycle"),
+    ),
+    space=Space(stages=3, depth=(2, 6), base_width=(8, 48), multiplier=(1.0, 4.0), multiple_of=8),
+    stage1=Training(epochs=20, lr=3e-3, schedule="one-cycle", weight_decay=1e-2),
+    stage2=Training(epochs=60, lr=3e-3, schedule="one-cycle", weight_decay=1e-2),
+    max_params=3_000_000,
+    max_macs=400_000_000,
+    first=(
+        Named(name="FitNet 1", stages=FITNET_1, dense=FC, hint=Hint(hint=4, guided=6)),
+        Named(name="FitNet 2", stages=FITNET_2, dense=FC, hint=Hint(hint=4, guided=6)),
+        Named(name="FitNet 3", stages=FITNET_3, dense=FC, hint=Hint(hint=4, guided=8)),
+        Named(name="FitNet 4", stages=FITNET_4, dense=FC, hint=Hint(hint=4, guided=11)),
+    ),
+    trials=100,
+)

@@ -1,0 +1,12 @@
+"""CIFAR-100: 50,000 32x32 colour images of a hundred classes, 10,000 of them for validation.
+
+python -m search.run cifar100 --data DIR           for GPUs; --dry-run says how long it takes on your machine
+python -m search.run cifar100 --data DIR --smoke   about a minute on two CPU cores
+
+As `cifar10` in all else.
+"""
+
+from fitnets.config import Data
+from studies.cifar10 import STUDY as CIFAR10
+
+STUDY = CIFAR10.changed(name="cifar100", data=Data(name="cifar100", shift=4, flip=True, val_fraction=0.2))

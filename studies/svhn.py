@@ -1,0 +1,12 @@
+"""SVHN: 73,257 32x32 colour house-number digits, a fifth of them for validation; never mirrored.
+
+python -m search.run svhn --data DIR               for GPUs; --dry-run says how long it takes on your machine
+python -m search.run svhn --data DIR --smoke       about a minute on two CPU cores
+
+As `cifar10` in all else.
+"""
+
+from fitnets.config import Data
+from studies.cifar10 import STUDY as CIFAR10
+
+STUDY = CIFAR10.changed(name="svhn", data=Data(name="svhn", shift=4, val_fraction=0.2))
