@@ -80,7 +80,8 @@ class Network(nn.Module):
             if conv.pool >= max(height, width):
                 pool = GlobalMaxPool()
             elif conv.pool > 1:
-                pool = nn.MaxPool2d(conv.pool, conv.pool_stride, ceil_mode=True)
+                window = (min(conv.pool, height), min(conv.pool, width))  # an elongated map may be narrower
+                pool = nn.MaxPool2d(window, conv.pool_stride, ceil_mode=True)
             norm: nn.Module | None = nn.BatchNorm2d(filters) if net.norm == "batch" else None
             layers.append(Layer(nn.Conv2d(inputs, filters, conv.kernel, padding=conv.pad), conv.pieces, norm, pool))
             inputs = conv.width

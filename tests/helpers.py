@@ -1,0 +1,90 @@
+"""Small values and shared strategies of the tests. No tests here."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from hypothesis import strategies as st
+from torch import nn
+
+from fitnets.config import Data, Hint, Recipe, Trained, Training
+from fitnets.net import Conv, Dense, Net
+from fitnets.value import sha256
+from search.space import Space
+from search.study import Staged, Study
+
+REFERENCE: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "paper/reference.yaml").read_text())
+DIGITS = Data(name="digits", shift=1, val_fraction=0.285)
+TEACHER = Trained(
+    net=Net.staged((1, 8, 8), 10, ((16,), (24,), (32,))),
+    training=Training(epochs=6, lr=5e-3, batch=64, schedule="one-cycle"),
+)
+STUDENT = Net.staged((1, 8, 8), 10, ((8, 8), (12,)))
+SHORT = Training(epochs=2, lr=5e-3, batch=64, schedule="one-cycle")
+RECIPE = Recipe(student=STUDENT, hint=Hint(hint=2, guided=2), stage1=SHORT, stage2=SHORT)
+
+STUDY = Study(
+    name="tiny",
+    data=DIGITS.changed(limit=300),
+    teacher=Staged(stages=((8,), (12,)), training=Training(epochs=1, lr=5e-3, batch=64)),
+    space=Space(stages=2, depth=(1, 2), base_width=(4, 8), multiplier=(1.0, 2.0)),
+    stage1=Training(epochs=1, lr=1e-3, batch=64),
+    stage2=Training(epochs=1, lr=1e-3, batch=64),
+    trials=3,
+)
+
+
+def paper_net(
+    shape: list[int], convs: list[list[int]], dense: list[tuple[int, int]], classes: int, *, relu: bool = False
+) -> Net:
+    """A net from the reference's rows `[out, kernel, pad, pieces, pool, stride]`."""
+    rows = [
+        Conv(width=width, kernel=kernel, pad=pad, pieces=1 if relu else pieces, pool=pool, pool_stride=stride)
+        for width, kernel, pad, pieces, pool, stride in convs
+    ]
+    fc = tuple(Dense(width=units, pieces=pieces) for units, pieces in dense)
+    return Net(input=(shape[0], shape[1], shape[2]), convs=tuple(rows), dense=fc, classes=classes)
+
+
+def state_hash(module: nn.Module) -> str:
+    """A digest of everything in a module's state."""
+    parts = [f"{name}{tensor.detach().cpu().numpy().tobytes()!r}" for name, tensor in module.state_dict().items()]
+    return sha256("".join(parts))
+
+
+@st.composite
+def nets(draw: st.DrawFn) -> Net:
+    """Valid nets of every kind: kernels, pads, pieces, poolings with overlap, dense layers, normalisation."""
+    rows = columns = 0
+    shape = (draw(st.integers(1, 3)), draw(st.integers(5, 20)), draw(st.integers(5, 20)))
+    rows, columns = shape[1:]
+    convs = []
+    for _ in range(draw(st.integers(1, 5))):
+        pad = draw(st.integers(0, 3))
+        kernel = draw(st.integers(1, min(5, min(rows, columns) + 2 * pad)))
+        rows, columns = rows + 2 * pad - kernel + 1, columns + 2 * pad - kernel + 1
+        pool = draw(st.integers(1, min(4, max(rows, columns))))
+        stride = draw(st.integers(1, pool))
+        convs.append(
+            Conv(
+                width=draw(st.integers(1, 9)),
+                kernel=kernel,
+                pad=pad,
+                pieces=draw(st.integers(1, 4)),
+                pool=pool,
+                pool_stride=stride,
+            )
+        )
+        if pool > 1:
+            rows, columns = (max(0, math.ceil((size - pool) / stride)) + 1 for size in (rows, columns))
+    widths = draw(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 4)), max_size=2))
+    dense = tuple(Dense(width=width, pieces=pieces) for width, pieces in widths)
+    norm = draw(st.sampled_from(["none", "batch"]))
+    return Net(input=shape, convs=tuple(convs), dense=dense, classes=draw(st.integers(2, 7)), norm=norm)
+
+
+def random_images(shape: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Standard normal numbers, always the same."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
