@@ -10,10 +10,13 @@ from search.study import Staged, Study
 STUDY = Study(
     name="digits",
     data=Data(name="digits", shift=1, val_fraction=0.285),
-    teacher=Staged(stages=((32,), (48,), (64,)), training=Training(epochs=40, lr=3e-3, batch=64, schedule="one-cycle")),
+    teacher=Staged(
+        stages=((32, 32), (64, 64)),
+        training=Training(epochs=80, lr=2e-3, batch=32, schedule="one-cycle", weight_decay=0.3),
+    ),
     space=Space(stages=2, depth=(1, 5), base_width=(4, 16), multiplier=(1.0, 3.0), multiple_of=4),
-    stage1=Training(epochs=10, lr=3e-3, batch=64, schedule="one-cycle"),
-    stage2=Training(epochs=25, lr=3e-3, batch=64, schedule="one-cycle"),
+    stage1=Training(epochs=15, lr=3e-3, batch=64, schedule="one-cycle"),
+    stage2=Training(epochs=40, lr=3e-3, batch=64, schedule="one-cycle"),
     max_params=40_000,
     trials=30,
 )

@@ -1,0 +1,32 @@
+# Needs Python 3.11 or newer and make; everything else is installed into $(VENV).
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test check install bench
+
+demo: install  ## Search students for the digits teacher, and show what was found (about three minutes)
+	$(BIN)/python -m search.run digits
+	@echo
+	@echo "The students are in runs/. Next:"
+	@echo "  $(BIN)/python -m search.results digits                                the front again; --format json|csv for all"
+	@echo "  $(BIN)/python -m search.pick digits --max-params 10k --out picked     one of them, as files to ship"
+	@echo "  $(BIN)/python -m app                                                  the trade-offs in a browser"
+	@echo "  $(BIN)/python -m search.run cifar10 --data DIR --dry-run              how long a real one takes here"
+
+test: check  ## Style, types and all tests
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@
