@@ -91,9 +91,7 @@ class Display:
         return statistics.fmean(self._seconds) * missing / search.workers.slots
 
     def _panel(self, search: Search) -> Group:
-        counts = dict.fromkeys(TrialState, 0)
-        for trial in search.optuna.get_trials(deepcopy=False):
-            counts[trial.state] += 1
+        counts = search.ledger.counts
         bar = Progress(BarColumn(bar_width=None), TextColumn("{task.description}"), expand=True)
         left = f", {duration(self._left(search))} left" if self._seconds else ""
         bar.add_task(

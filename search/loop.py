@@ -17,8 +17,8 @@ from fitnets.config import Recipe, Report, Result
 from fitnets.cost import cost
 from fitnets.errors import InputError
 from fitnets.store import Store
-from fitnets.value import sha256
-from search.sampling import sampler_for
+from search.ledger import Ledger
+from search.sampling import Draw
 from search.space import Frame, extreme, params_of, recipe_of, suggest
 from search.study import Study
 
@@ -81,7 +81,6 @@ class Stopped(RuntimeError):
 class Trial:
     """A trial in flight."""
 
-    id: int
     number: int
     recipe: Recipe
     attempt: int = 1
@@ -96,11 +95,11 @@ class Search:
         self, study: Study, frame: Frame, storage: optuna.storages.BaseStorage, workers: Workers, store: Store
     ):
         self.study, self.frame, self.workers, self.store = study, frame, workers, store
-        self.storage = storage
-        self.optuna = optuna.load_study(study_name=study.name, storage=storage)
+        self.ledger = Ledger(optuna.load_study(study_name=study.name, storage=storage), storage, study.seed)
         self.live: dict[int, Trial] = {}
         self.failures: list[str] = []
         self._digests: dict[str, int] = {}
+        self._named: list[tuple[str, Recipe]] = []
 
     def run(self, trials: int, on_event: Callable[["Search", News | Done | Failed | Lost | None], None]) -> None:
         """Train students until `trials` of the study have been; `on_event` hears everything that happens.
@@ -123,15 +122,11 @@ class Search:
 
     def trained(self) -> int:
         """How many students were trained, to the end or until they failed."""
-        return sum(1 for t in self._finished() if t.state in (TrialState.COMPLETE, TrialState.FAIL))
+        return self.ledger.counts[TrialState.COMPLETE] + self.ledger.counts[TrialState.FAIL]
 
     def attributes(self, number: int) -> dict[str, Any]:
-        """What is stored of trial `number` beside its parameters and values."""
-        return self.optuna.get_trials(deepcopy=False)[number].user_attrs
-
-    def _finished(self) -> list[optuna.trial.FrozenTrial]:
-        states = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
-        return self.optuna.get_trials(deepcopy=False, states=states)
+        """What is known of trial `number` beside its parameters and values; its reports are in the storage only."""
+        return self.ledger.trials[number].user_attrs
 
     def _check_limits(self) -> None:
         smallest = cost(extreme(self.study.space, self.frame, 0).student)
@@ -144,79 +139,69 @@ class Search:
                 )
 
     def _recover(self) -> None:
-        """Take up what a driver that died left behind: a stored recipe is trained, a draw without one has failed."""
-        queued = self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        for frozen in queued:
-            stored = frozen.user_attrs.get("recipe")
-            if stored is None:
-                self._attribute(frozen._trial_id, reason="the driver died before the trial was dispatched")
-                self.optuna.tell(frozen.number, state=TrialState.FAIL)
-            else:
-                self._submit(Trial(frozen._trial_id, frozen.number, Recipe.model_validate(stored)))
-        for frozen in self._finished():
-            if frozen.state == TrialState.COMPLETE:
-                self._digests[sha256(str(frozen.user_attrs["digest"]))] = frozen.number
-        if not self.optuna.get_trials(deepcopy=False):
-            self._enqueue_named()
-
-    def _enqueue_named(self) -> None:
-        """The students that somebody else designed come first: exact for training, the nearest draw for the sampler."""
+        """Take up what a driver that died left behind: what was running is trained again from its recipe."""
+        for frozen in self.ledger.trials:
+            attributes = frozen.user_attrs
+            if "digest" in attributes:
+                self._digests[attributes["digest"]] = frozen.number
+            if frozen.state == TrialState.RUNNING:
+                self._submit(Trial(frozen.number, Recipe.model_validate(attributes["recipe"])))
+        known = {frozen.user_attrs.get("name") for frozen in self.ledger.trials}
         for named in self.study.first:
             recipe = self.study.named_recipe(named, self.frame)
-            price = cost(recipe.student)
-            if max(self.study.over_budget(price.params, price.macs).values(), default=0.0) > 0:
-                continue
-            nearest = params_of(recipe, self.study.space, self.frame)
-            exact = {"recipe": recipe.model_dump(mode="json"), "name": named.name}
-            self.optuna.enqueue_trial(nearest, user_attrs=exact)
+            if named.name not in known and not self._over(recipe):
+                self._named.append((named.name, recipe))
+
+    def _over(self, recipe: Recipe) -> bool:
+        price = cost(recipe.student)
+        return max(self.study.over_budget(price.params, price.macs).values(), default=0.0) > 0
 
     def _next_trial(self) -> None:
-        """Ask until a student fits the limits, and dispatch it. Those that do not are told, and cost no training."""
+        """Ask until a student fits the limits, and dispatch it. Those that do not are told, and cost no training.
+
+        The students that somebody else designed come first: exact for training, the nearest draw for the sampler.
+        """
         for _ in range(REJECTS):
-            self.optuna.sampler = sampler_for(self.study.seed, len(self.optuna.get_trials(deepcopy=False)))
-            trial = self.optuna.ask()
-            params = suggest(trial, self.study.space)
-            exact = trial.user_attrs.get("recipe")
-            recipe = Recipe.model_validate(exact) if exact else recipe_of(params, self.study.space, self.frame)
+            name, exact = self._named.pop(0) if self._named else (None, None)
+            draw = self.ledger.draw(params_of(exact, self.study.space, self.frame) if exact else None)
+            params = suggest(draw, self.study.space)
+            recipe = exact or recipe_of(params, self.study.space, self.frame)
             price = cost(recipe.student)
             excess = self.study.over_budget(price.params, price.macs)
-            for name, value in excess.items():
-                trial.set_constraint(name, value)
-            self._attribute(trial._trial_id, cost=price.model_dump(mode="json"))
-            if max(excess.values(), default=0.0) > 0:
-                self._attribute(trial._trial_id, recipe=recipe.model_dump(mode="json"), infeasible=True)
-                self.optuna.tell(trial, state=TrialState.PRUNED)
-                continue
-            self._dispatch(trial, recipe)
-            return
+            about: dict[str, Any] = {"cost": price.model_dump(mode="json")} | ({"name": name} if name else {})
+            if max(excess.values(), default=0.0) <= 0:
+                self._dispatch(draw, recipe, excess, about)
+                return
+            about |= {"recipe": recipe.model_dump(mode="json"), "infeasible": True}
+            self.ledger.add(draw, TrialState.PRUNED, excess, about)
         raise Stopped(
             f"{REJECTS} draws in a row were over the limits: raise `max_params` or `max_macs`, or lower `base_width`, "
             "`multiplier` or `depth` in the study's space."
         )
 
-    def _dispatch(self, trial: optuna.Trial, recipe: Recipe) -> None:
+    def _dispatch(self, draw: Draw, recipe: Recipe, excess: dict[str, float], about: dict[str, Any]) -> None:
         if self.study.duplicates == "replicate":
             while recipe.digest() in self._digests:
                 recipe = recipe.changed(seed=recipe.seed + 1)
         digest = recipe.digest()
-        self._attribute(trial._trial_id, recipe=recipe.model_dump(mode="json"), digest=digest, started=time.time())
-        twin = self._digests.get(digest)
-        if twin is not None:
-            self._reuse(trial, twin)
-            return
-        self._digests[digest] = trial.number
-        self._submit(Trial(trial._trial_id, trial.number, recipe))
+        about |= {"recipe": recipe.model_dump(mode="json"), "digest": digest, "started": time.time()}
+        number = self.ledger.add(draw, TrialState.RUNNING, excess, about)
+        twin = self._digests.setdefault(digest, number)
+        if twin == number:
+            self._submit(Trial(number, recipe))
+        else:
+            self._reuse(number, twin)
 
-    def _reuse(self, trial: optuna.Trial, twin: int) -> None:
+    def _reuse(self, number: int, twin: int) -> None:
         """The same recipe was trained before: its outcome is this trial's too."""
-        known = self.optuna.get_trials(deepcopy=False)[twin]
+        known = self.ledger.trials[twin]
         if known.state != TrialState.COMPLETE:
-            self._attribute(trial._trial_id, reason=f"the same recipe as trial {twin}, which has not finished")
-            self.optuna.tell(trial, state=TrialState.FAIL)
+            self.ledger.note(number, reason=f"the same recipe as trial {twin}, which has not finished")
+            self.ledger.tell(number, TrialState.FAIL)
             return
-        kept = {name: known.user_attrs[name] for name in ("outcome", "reports")}
-        self._attribute(trial._trial_id, same_as=twin, **kept)
-        self.optuna.tell(trial, known.values)
+        stored = self.ledger.stored(twin)
+        self.ledger.note(number, same_as=twin, **{name: stored[name] for name in ("outcome", "reports")})
+        self.ledger.tell(number, TrialState.COMPLETE, known.values)
 
     def _submit(self, trial: Trial) -> None:
         self.live[trial.number] = trial
@@ -228,11 +213,11 @@ class Search:
             trial.reports.append(event.report)
             if time.monotonic() - trial.saved > SAVE_SECONDS:
                 trial.saved = time.monotonic()
-                self._attribute(trial.id, reports=_compact(trial.reports))
+                self.ledger.note(trial.number, reports=_compact(trial.reports))
             return
         if isinstance(event, Lost) and trial.attempt < ATTEMPTS:
             trial.attempt, trial.reports = trial.attempt + 1, []
-            self._attribute(trial.id, attempts=trial.attempt, lost=event.reason)
+            self.ledger.note(trial.number, attempts=trial.attempt, lost=event.reason)
             self.workers.submit(trial.number, trial.recipe)
             return
         del self.live[event.number]
@@ -245,21 +230,17 @@ class Search:
     def _finish(self, trial: Trial, result: Result) -> None:
         outcome, price = result.outcome, cost(trial.recipe.student)
         self.store.put("student", outcome.weights_sha256, {"student.safetensors": result.weights})
-        self._attribute(trial.id, reports=_compact(trial.reports), outcome=outcome.model_dump(mode="json"))
+        self.ledger.note(trial.number, reports=_compact(trial.reports), outcome=outcome.model_dump(mode="json"))
         values = [outcome.val_accuracy, math.log10(price.params), math.log10(price.macs)]
-        self.optuna.tell(trial.number, values)
+        self.ledger.tell(trial.number, TrialState.COMPLETE, values)
         self.failures.clear()
 
     def _fail(self, trial: Trial, reason: str) -> None:
-        self._attribute(trial.id, reports=_compact(trial.reports), reason=reason[:2000])
-        self.optuna.tell(trial.number, state=TrialState.FAIL)
+        self.ledger.note(trial.number, reports=_compact(trial.reports), reason=reason[:2000])
+        self.ledger.tell(trial.number, TrialState.FAIL)
         self.failures.append(reason)
         if len(self.failures) >= SAME_FAILURES and len(set(self.failures[-SAME_FAILURES:])) == 1:
             raise Stopped(f"{SAME_FAILURES} trials in a row failed in the same way: {reason}")
-
-    def _attribute(self, trial_id: int, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            self.storage.set_trial_user_attr(trial_id, name, value)
 
 
 def _compact(reports: list[Report]) -> list[dict[str, Any]]:
