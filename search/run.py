@@ -1,11 +1,13 @@
 """`python -m search.run STUDY`: train students until the study has as many as it wants. Wiring; no logic."""
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import optuna
 import typer
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 from rich.console import Console
 
@@ -39,7 +41,7 @@ def main(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how long it would take, and train nothing.")] = False,
 ) -> None:
     """Search students for a teacher. The same command again continues; a finished study says so."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     chosen = find_study(study)
     chosen = chosen.smoke() if smoke else chosen
     chosen = cli.named(chosen if seed is None else chosen.changed(seed=seed), name)
@@ -114,7 +116,9 @@ def _stored(study: Study, url: str, teacher: dict[str, Any], facts: Facts, data:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_storage(url)
     made = optuna.create_study(study_name=study.name, storage=storage, directions=DIRECTIONS, load_if_exists=True)
-    made.set_metric_names(METRICS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, for optuna-dashboard
+        made.set_metric_names(METRICS)
     made.set_user_attr("study", study.model_dump(mode="json"))
     made.set_user_attr("teacher", teacher)
     made.set_user_attr("images", facts.model_dump(mode="json") | {"data_dir": str(data.resolve())})

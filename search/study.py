@@ -22,6 +22,7 @@ from search.space import Frame, Space
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 SMOKE_IMAGES = 3000
+SMOKE_RATES = (2e-3, 8e-3)  # learning rates that get somewhere in a few hundred steps
 
 
 class Staged(Value):
@@ -117,26 +118,28 @@ class Study(Value):
 
     def smoke(self) -> Self:
         """The same study on the same code path, shrunk until it ends in about a minute on two CPU cores."""
-        low = self.space.base_width[0]
-        step = self.space.multiple_of
+        low, high = self.space.base_width
+        least = min(high, max(low, 8))
         space = self.space.changed(
-            depth=(1, min(2, self.space.depth[1])),
-            base_width=(low, max(low, min(self.space.base_width[1], low + step))),
-            multiplier=(self.space.multiplier[0], min(2.0, self.space.multiplier[1])),
+            depth=(self.space.depth[0], max(self.space.depth[0], min(2, self.space.depth[1]))),
+            base_width=(least, max(least, min(high, 16))),
+            multiplier=(self.space.multiplier[0], max(self.space.multiplier[0], min(2.0, self.space.multiplier[1]))),
+            lr1=SMOKE_RATES,
+            lr2=SMOKE_RATES,
             dense=(),
         )
         teacher = self.teacher
         if isinstance(teacher, Staged):
             stages = tuple((min(24 * 2**i, max(widths)),) for i, widths in enumerate(teacher.stages))
-            quick = teacher.training.changed(epochs=min(5, teacher.training.epochs), batch=64)
+            quick = Training(epochs=min(6, teacher.training.epochs), lr=3e-3, batch=32, schedule="one-cycle")
             teacher = teacher.changed(stages=stages, dense=(), training=quick)
         return self.changed(
             name=f"{self.name}-smoke",
             data=self.data.changed(limit=min(SMOKE_IMAGES, self.data.limit or SMOKE_IMAGES)),
             teacher=teacher,
             space=space,
-            stage1=self.stage1.changed(epochs=min(3, self.stage1.epochs), batch=64),
-            stage2=self.stage2.changed(epochs=min(5, self.stage2.epochs), batch=64),
+            stage1=self.stage1.changed(epochs=min(4, self.stage1.epochs), batch=32),
+            stage2=self.stage2.changed(epochs=min(6, self.stage2.epochs), batch=32),
             first=(),
             trials=4,
         )
