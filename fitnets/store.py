@@ -6,9 +6,9 @@ rename, or not at all; a damaged entry reads as absent and is made again. Deleti
 
 import json
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from fitnets.errors import InputError
 from fitnets.value import canonical_json, sha256
 
 MANIFEST = "manifest.json"
+REPLACE_ATTEMPTS = 5  # several processes may replace one damaged entry at the same moment
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -37,6 +38,8 @@ class Store:
         folder = self.folder(kind, digest)
         try:
             manifest = json.loads((folder / MANIFEST).read_bytes())
+            if not isinstance(manifest, dict):
+                return None
             files = {name: (folder / name).read_bytes() for name in manifest}
         except (OSError, ValueError):
             return None
@@ -53,12 +56,14 @@ class Store:
             return folder
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            making = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
-            for name, content in files.items():
-                (making / name).write_bytes(content)
-            manifest = {name: sha256(content) for name, content in files.items()}
-            (making / MANIFEST).write_text(canonical_json(manifest))
-            _replace(making, folder)
+            with tempfile.TemporaryDirectory(prefix=".making-", dir=folder.parent) as place:
+                making = Path(place) / folder.name
+                making.mkdir()
+                for name, content in files.items():
+                    (making / name).write_bytes(content)
+                manifest = {name: sha256(content) for name, content in files.items()}
+                (making / MANIFEST).write_text(canonical_json(manifest))
+                _replace(making, folder)
         except OSError as error:
             raise InputError(
                 f"`{folder}` cannot be written ({error.strerror}): choose another folder with --runs."
@@ -67,18 +72,18 @@ class Store:
 
 
 def _replace(making: Path, folder: Path) -> None:
-    """Move `making` to `folder`; where another process was first, its entry stays."""
-    try:
-        making.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
-        damaged = Path(tempfile.mkdtemp(prefix=".damaged-", dir=folder.parent))
-        if Store(folder.parent.parent).get(folder.parent.name, folder.name) is None:
-            folder.rename(damaged / folder.name)
+    """Move `making` to `folder`; where another process was first, its intact entry stays."""
+    for attempt in range(1, REPLACE_ATTEMPTS + 1):
+        try:
             making.rename(folder)
-        shutil.rmtree(damaged, ignore_errors=True)
-        shutil.rmtree(making, ignore_errors=True)
+            return
+        except OSError:
+            if attempt == REPLACE_ATTEMPTS:
+                raise
+        if Store(folder.parent.parent).get(folder.parent.name, folder.name) is not None:
+            return
+        with suppress(OSError):  # another process may have set the damaged one aside already
+            folder.rename(making.parent / f"damaged-{attempt}")
 
 
 @cache
