@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 class Value(BaseModel):
     """A frozen record. Equal values have equal JSON and so an equal digest, in every process and on every machine."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def canonical(self) -> str:
         """JSON with sorted keys and no white space: what the digest is taken of."""
