@@ -1,27 +1,20 @@
-"""Read-only results: storage -> Candidates, the Pareto front, and the student for a budget. No torch, no ray.
+"""Read-only results: storage -> Candidates, and which of them are on the Pareto front. No torch, no ray.
 
-`python -m search.results STUDY` prints them. This is the app's only door to a study.
+`python -m search.results STUDY` prints them. This and `search.snapshot`, its incremental reader, are the app's only
+doors to a study.
 """
 
 import csv
 import io
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
-import sqlalchemy
-from sqlalchemy.exc import SQLAlchemyError
-
 from fitnets.config import Cost, Outcome, Recipe, Report
-from fitnets.cost import cost
-from fitnets.errors import InputError
 from fitnets.value import Value
-from search.study import shown
+from search import pareto
 
 State = Literal["complete", "running", "pruned", "infeasible", "failed"]
-STATES: dict[str, State] = {"COMPLETE": "complete", "RUNNING": "running", "PRUNED": "pruned", "FAIL": "failed"}
 
 
 class Candidate(Value):
@@ -38,6 +31,13 @@ class Candidate(Value):
     reports: tuple[Report, ...]
     reason: str | None
     """Why it failed."""
+    started: float | None = None
+    """Seconds since 1970."""
+    ended: float | None = None
+    attempts: int = 1
+    """How often it was started; more than once where its worker died."""
+    same_as: int | None = None
+    """The trial of the same recipe whose outcome this one shares."""
 
     def row(self) -> dict[str, Any]:
         """The candidate as plain JSON: accuracies are fractions, params and macs integers, times seconds."""
@@ -66,6 +66,14 @@ class Candidate(Value):
         }
 
 
+class Unread(Value):
+    """A trial that is no candidate: without a recipe, or with one that this version cannot read."""
+
+    trial: int
+    state: State
+    reason: str
+
+
 class Snapshot(Value):
     """One study as it stands."""
 
@@ -76,6 +84,7 @@ class Snapshot(Value):
     images: dict[str, Any]
     """Their shape, classes and numbers, and the folder that they were read from."""
     candidates: tuple[Candidate, ...]
+    unread: tuple[Unread, ...] = ()
 
     def front(self) -> tuple[Candidate, ...]:
         """The Pareto front, from the smallest student up."""
@@ -87,92 +96,35 @@ def read(url: str, name: str) -> Snapshot:
 
     Raises InputError when there is no such storage or study.
     """
-    try:
-        with _connect(url) as connection:
-            study_id = connection.execute(_STUDY, {"name": name}).scalar()
-            if study_id is None:
-                known = [row[0] for row in connection.execute(_STUDIES)]
-                raise InputError(
-                    f"the storage {shown(url)} has no study `{name}`: it has {', '.join(known) or 'none'}. Choose one "
-                    f"with --name, or run it: python -m search.run {name}"
-                )
-            about = {key: json.loads(text) for key, text in connection.execute(_STUDY_ATTRS, {"id": study_id})}
-            trials = connection.execute(_TRIALS, {"id": study_id}).all()
-            attrs: dict[int, dict[str, Any]] = defaultdict(dict)
-            for trial_id, key, text in connection.execute(_TRIAL_ATTRS, {"id": study_id}):
-                attrs[trial_id][key] = json.loads(text)
-    except SQLAlchemyError as error:
-        reason = str(error).splitlines()[0].replace(url, shown(url))
-        raise InputError(f"the storage {shown(url)} cannot be read ({reason}): give its folder with --runs.") from error
-    candidates = [
-        _candidate(number, state, attrs[trial_id]) for trial_id, number, state in trials if "recipe" in attrs[trial_id]
-    ]
-    return Snapshot(
-        study=name,
-        definition=about.get("study", {}),
-        teacher=about.get("teacher", {}),
-        images=about.get("images", {}),
-        candidates=tuple(_marked(candidates)),
-    )
+    from search.snapshot import Reader
+
+    with Reader(url, name, all_reports=True) as reader:
+        return reader.refresh()
 
 
 def dominated(candidate: Candidate, others: Iterable[Candidate]) -> bool:
     """Whether another student is at least as good in accuracy, parameters and multiply-adds, and better in one."""
-    mine = _objectives(candidate)
+    mine = objectives(candidate)
     return any(
-        all(theirs <= ours for theirs, ours in zip(objectives, mine, strict=True)) and objectives != mine
-        for objectives in map(_objectives, others)
+        all(theirs <= ours for theirs, ours in zip(other, mine, strict=True)) and other != mine
+        for other in map(objectives, others)
     )
 
 
-def _objectives(candidate: Candidate) -> tuple[float, int, int]:
+def objectives(candidate: Candidate) -> tuple[float, int, int]:
     """To be minimised. Only for finished candidates."""
     assert candidate.outcome is not None
     return -candidate.outcome.val_accuracy, candidate.cost.params, candidate.cost.macs
 
 
-def _marked(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates, with those on the front marked."""
+def marked(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The candidates, with those on the front marked; the same objects where nothing changed."""
     finished = [c for c in candidates if c.outcome is not None and c.state == "complete"]
-    on_front = {c.trial for c in finished if not dominated(c, finished)}
-    return [c.model_copy(update={"on_front": c.trial in on_front}) for c in candidates]
-
-
-def _candidate(number: int, state: str, attrs: dict[str, Any]) -> Candidate:
-    recipe = Recipe.model_validate(attrs["recipe"])
-    return Candidate(
-        trial=number,
-        name=attrs.get("name"),
-        state="infeasible" if attrs.get("infeasible") else STATES.get(state, "running"),
-        on_front=False,
-        recipe=recipe,
-        cost=Cost.model_validate(attrs["cost"]) if "cost" in attrs else cost(recipe.student),
-        outcome=Outcome.model_validate(attrs["outcome"]) if "outcome" in attrs else None,
-        reports=tuple(Report.model_validate(report) for report in attrs.get("reports", ())),
-        reason=attrs.get("reason"),
+    on_front = {finished[i].trial for i in pareto.front([objectives(c) for c in finished])}
+    return tuple(
+        c if c.on_front == (c.trial in on_front) else c.model_copy(update={"on_front": c.trial in on_front})
+        for c in candidates
     )
-
-
-def _connect(url: str) -> sqlalchemy.Connection:
-    if url.startswith("sqlite:///"):
-        path = Path(url.removeprefix("sqlite:///"))
-        if not path.is_file():
-            raise InputError(
-                f"there is no study storage at `{path}`: run a study first, or give its folder with --runs."
-            )
-        url = f"sqlite:///file:{path}?mode=ro&uri=true"
-    return sqlalchemy.create_engine(url).connect()
-
-
-# Optuna's own tables; reading them directly is twenty times faster than loading the study.
-_STUDY = sqlalchemy.text("SELECT study_id FROM studies WHERE study_name = :name")
-_STUDIES = sqlalchemy.text("SELECT study_name FROM studies ORDER BY study_id")
-_STUDY_ATTRS = sqlalchemy.text("SELECT key, value_json FROM study_user_attributes WHERE study_id = :id")
-_TRIALS = sqlalchemy.text("SELECT trial_id, number, state FROM trials WHERE study_id = :id ORDER BY number")
-_TRIAL_ATTRS = sqlalchemy.text(
-    "SELECT a.trial_id, a.key, a.value_json FROM trial_user_attributes a "
-    "JOIN trials t ON t.trial_id = a.trial_id WHERE t.study_id = :id"
-)
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:

@@ -1,0 +1,128 @@
+"""Choosing among students: the front along one cost, its knee, what more accuracy costs, what fits a budget. Pure."""
+
+import bisect
+import math
+import random
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from fitnets.config import Cost
+from fitnets.value import Value
+from search import pareto
+from search.budget import Broken, Budget, broken, finished
+from search.results import Candidate
+
+Axis = Literal["parameters", "multiply-adds", "size", "memory"]
+AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory")
+NEAR = 0.005  # students within half a point of the front are always drawn
+
+
+def on_axis(cost: Cost, axis: Axis) -> int:
+    """One of a student's costs: parameters, multiply-adds, bytes of float32 weights, bytes of activations."""
+    return {
+        "parameters": cost.params,
+        "multiply-adds": cost.macs,
+        "size": cost.weight_bytes,
+        "memory": cost.peak_activation_bytes,
+    }[axis]
+
+
+def accuracy(candidate: Candidate) -> float:
+    """Validation accuracy. Only for finished candidates."""
+    assert candidate.outcome is not None
+    return candidate.outcome.val_accuracy
+
+
+def front_on(candidates: Iterable[Candidate], axis: Axis) -> list[Candidate]:
+    """The finished students that none beats in both accuracy and this cost, the cheapest first."""
+    rows = finished(candidates)
+    kept = [rows[i] for i in pareto.front([(on_axis(c.cost, axis), -accuracy(c)) for c in rows])]
+    return sorted(kept, key=lambda c: (on_axis(c.cost, axis), c.trial))
+
+
+def knee_of(front: Sequence[Candidate], axis: Axis) -> Candidate | None:
+    """The front's best balance: furthest from the line between its ends, by accuracy and the logarithm of the cost."""
+    at = pareto.knee([(math.log10(on_axis(c.cost, axis)), -accuracy(c)) for c in front])
+    return None if at is None else front[at]
+
+
+def verdict(candidate: Candidate, budget: Budget) -> list[Broken]:
+    """The limits that a finished student breaks; size is that of its float32 weights."""
+    return broken(candidate, budget, size_kb=candidate.cost.weight_bytes / 1000)
+
+
+def best(candidates: Iterable[Candidate], budget: Budget, count: int = 5) -> list[Candidate]:
+    """The most accurate students within the budget; of several with equal recipes the first."""
+    found: list[Candidate] = []
+    for candidate in finished(candidates):
+        if len(found) == count:
+            break
+        if candidate.same_as is None and not verdict(candidate, budget):
+            found.append(candidate)
+    return found
+
+
+def nearest_miss(candidates: Iterable[Candidate], budget: Budget) -> tuple[Candidate, list[Broken]] | None:
+    """The student whose worst excess is the smallest, with the limits that it breaks; None without students."""
+    missed = [(c, verdict(c, budget)) for c in finished(candidates)]
+    return min(missed, key=lambda row: max((b.excess for b in row[1]), default=0.0), default=None)
+
+
+class Step(Value):
+    """From one student to the next on the front."""
+
+    to: int
+    """The other trial."""
+    gain: float
+    """Accuracy gained, as a fraction; negative towards the cheaper one."""
+    factor: float
+    """Its cost, as a multiple of this one's."""
+
+
+def steps(candidate: Candidate, front: Sequence[Candidate], axis: Axis) -> tuple[Step | None, Step | None]:
+    """To the next cheaper and the next more accurate student of the front along `axis`."""
+    mine = (on_axis(candidate.cost, axis), accuracy(candidate))
+    cheaper = [c for c in front if on_axis(c.cost, axis) < mine[0] and accuracy(c) < mine[1]]
+    better = [c for c in front if on_axis(c.cost, axis) > mine[0] and accuracy(c) > mine[1]]
+    down = max(cheaper, key=lambda c: on_axis(c.cost, axis), default=None)
+    up = min(better, key=lambda c: on_axis(c.cost, axis), default=None)
+    return _step(candidate, down, axis), _step(candidate, up, axis)
+
+
+def _step(start: Candidate, end: Candidate | None, axis: Axis) -> Step | None:
+    if end is None:
+        return None
+    factor = on_axis(end.cost, axis) / on_axis(start.cost, axis)
+    return Step(to=end.trial, gain=accuracy(end) - accuracy(start), factor=factor)
+
+
+def sampled(rows: Sequence[Candidate], keep: Iterable[Candidate], axis: Axis, limit: int = 1200) -> list[Candidate]:
+    """At most about `limit` of the finished students: `keep`, those near the front, and a fixed choice of the rest."""
+    if len(rows) <= limit:
+        return list(rows)
+    kept = {c.trial for c in keep}
+    height = _heights(front_on(rows, axis), axis)
+    near = [c for c in rows if c.trial in kept or height(c) - accuracy(c) <= NEAR]
+    names = {c.trial for c in near}
+    rest = [c for c in rows if c.trial not in names]
+    chosen = random.Random(0).sample(rest, max(0, min(len(rest), limit - len(near))))
+    return near + sorted(chosen, key=lambda c: c.trial)
+
+
+def near_front(rows: Sequence[Candidate], axis: Axis, within: float = 2 * NEAR) -> list[Candidate]:
+    """The finished students whose accuracy is at most `within` below what the front has at their cost."""
+    height = _heights(front_on(rows, axis), axis)
+    return [c for c in rows if height(c) - accuracy(c) <= within]
+
+
+class _heights:
+    """The front's accuracy at a student's cost."""
+
+    def __init__(self, front: Sequence[Candidate], axis: Axis):
+        self.costs = [on_axis(c.cost, axis) for c in front]
+        self.accuracies = [accuracy(c) for c in front]
+        self.axis = axis
+
+    def __call__(self, candidate: Candidate) -> float:
+        at = bisect.bisect_right(self.costs, on_axis(candidate.cost, self.axis))
+        return self.accuracies[at - 1] if at else -math.inf
