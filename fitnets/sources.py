@@ -5,16 +5,20 @@ N images, H rows, W columns, C channels.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fitnets.config import Data
 from fitnets.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Part = Literal["train", "test"]
 FILE_TYPES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
@@ -79,7 +83,7 @@ def _has_folders(folder: Path) -> bool:
 
 
 def _digits(part: Part) -> Raw:
-    """The 1,797 8x8 digits that scikit-learn ships; it names no test set, so 400 of them are one, always the same."""
+    """The 1,797 8x8 digits that scikit-learn ships; it names no test set, so 401 of them are one, always the same."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
@@ -133,8 +137,8 @@ def _torchvision(name: str, root: Path, part: Part) -> Raw:
             problem = error
     else:
         raise InputError(
-            f"`{name}` is not in `{home}` and could not be downloaded ({problem}): put {files} there, or image folders "
-            f"`{home}/train/<class>/*` and `{home}/test/<class>/*`, or name another folder with --data."
+            f"`{name}` is not in `{home}` and could not be downloaded ({_one_line(problem)}): put {files} there, or "
+            f"image folders `{home}/train/<class>/*` and `{home}/test/<class>/*`, or name another folder with --data."
         ) from problem
     pixels = np.asarray(loaded.data)
     if name == "svhn":
@@ -183,34 +187,49 @@ def _listing(folder: Path, classes: list[str]) -> tuple[list[Path], list[int]]:
     return files, labels
 
 
-def _form(files: list[Path], max_size: int) -> tuple[str, tuple[int, int]]:
-    """The mode (L or RGB) and the size (columns, rows) that every image is brought to; from up to 500 of the files."""
+@contextmanager
+def _image(file: Path) -> "Iterator[Image]":
+    """An image file, open. Raises InputError for whatever goes wrong while it is used."""
     from PIL import Image
 
+    try:
+        with Image.open(file) as image:
+            yield image
+    except Exception as error:  # Pillow's readers raise anything on a damaged file
+        raise InputError(f"`{file}` is not an image that can be read ({_one_line(error)}): remove it.") from error
+
+
+def _form(files: list[Path], max_size: int) -> tuple[str, tuple[int, int]]:
+    """The mode (L or RGB) and the size (columns, rows) that every image is brought to; from up to 500 of the files."""
     modes, sizes = set(), Counter[tuple[int, int]]()
     for file in files[:: max(1, len(files) // 500)]:
-        try:
-            with Image.open(file) as image:
-                modes.add(image.mode)
-                sizes[image.size] += 1
-        except OSError as error:
-            raise InputError(f"`{file}` is not an image that can be read ({error}): remove it.") from error
+        with _image(file) as image:
+            modes.add(image.mode)
+            sizes[image.size] += 1
     columns, rows = sizes.most_common(1)[0][0]
     scale = min(1.0, max_size / max(columns, rows))
-    grey = modes <= {"1", "L", "LA", "I;16", "I", "F"}
+    grey = all(mode in ("1", "L", "LA", "F") or mode.startswith("I") for mode in modes)
     return "L" if grey else "RGB", (max(1, round(columns * scale)), max(1, round(rows * scale)))
 
 
 def _decode(file: Path, form: tuple[str, tuple[int, int]]) -> NDArray[np.uint8]:
-    from PIL import Image
+    from PIL.Image import Resampling
 
     mode, size = form
-    try:
-        with Image.open(file) as image:
-            picture = image.convert(mode)
-            if picture.size != size:
-                picture = picture.resize(size, Image.Resampling.BILINEAR)
-            pixels = np.asarray(picture, dtype=np.uint8)
-    except OSError as error:
-        raise InputError(f"`{file}` is not an image that can be read ({error}): remove it.") from error
+    with _image(file) as image:
+        picture = (_eight_bits(image) if image.mode.startswith("I") else image).convert(mode)
+        if picture.size != size:
+            picture = picture.resize(size, Resampling.BILINEAR)
+        pixels = np.asarray(picture, dtype=np.uint8)
     return pixels[..., None] if mode == "L" else pixels
+
+
+def _eight_bits(image: "Image") -> "Image":
+    """A 16-bit grey image in 8 bits; Pillow's own conversion would turn everything above 255 white."""
+    from PIL.Image import fromarray
+
+    return fromarray((np.asarray(image).clip(0, 2**16 - 1) // 2**8).astype(np.uint8))
+
+
+def _one_line(error: Exception | None) -> str:
+    return " ".join(str(error).split())
