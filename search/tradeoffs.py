@@ -15,6 +15,7 @@ from search.results import Candidate
 Axis = Literal["parameters", "multiply-adds", "size", "memory"]
 AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory")
 NEAR = 0.005  # students within half a point of the front are always drawn
+DRAWN = 1200  # students in a chart, before the rest are sampled
 
 
 def on_axis(cost: Cost, axis: Axis) -> int:
@@ -96,7 +97,7 @@ def _step(start: Candidate, end: Candidate | None, axis: Axis) -> Step | None:
     return Step(to=end.trial, gain=accuracy(end) - accuracy(start), factor=factor)
 
 
-def sampled(rows: Sequence[Candidate], keep: Iterable[Candidate], axis: Axis, limit: int = 1200) -> list[Candidate]:
+def sampled(rows: Sequence[Candidate], keep: Iterable[Candidate], axis: Axis, limit: int = DRAWN) -> list[Candidate]:
     """At most about `limit` of the finished students: `keep`, those near the front, and a fixed choice of the rest."""
     if len(rows) <= limit:
         return list(rows)

@@ -1,0 +1,150 @@
+"""Beside the chart: the best students that fit, and what one of them offers."""
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from app import panel, state, words
+from app.chart_front import Scene
+from search import paper, tradeoffs
+from search.budget import Broken
+from search.results import Candidate, Snapshot
+from search.tradeoffs import Axis, Step, accuracy, on_axis
+
+BEST = 5
+CARD_AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory")
+
+
+def best_that_fit(snapshot: Snapshot, rows: Sequence[Candidate], scene: Scene, choose: Callable[[int], None]) -> None:
+    """Five rows to choose from, and the card of the chosen or the best one."""
+    found = tradeoffs.best(rows, state.budget(), BEST)
+    limited = bool(state.budget().model_dump(exclude_none=True))
+    st.subheader("Best that fit" if limited else "Most accurate", anchor=False)
+    if found:
+        st.markdown("Select a row, or click a point of the chart.")
+        _rows(found, scene, choose)
+    else:
+        _miss(rows)
+    chosen = scene.chosen or (found[0] if found else None)
+    if chosen is not None:
+        _card(snapshot, chosen, scene)
+
+
+def _rows(found: Sequence[Candidate], scene: Scene, choose: Callable[[int], None]) -> None:
+    trials = [c.trial for c in found]
+
+    def selected() -> None:
+        picked = st.session_state.best_rows.selection.rows
+        if picked and picked[0] < len(trials):
+            choose(trials[picked[0]])
+
+    cost_title = {"parameters": "params", "multiply-adds": "mult-adds", "size": "size", "memory": "memory"}[scene.axis]
+    st.dataframe(
+        [
+            {
+                "student": str(c.trial) + (f" {c.name}" if c.name else ""),
+                "accuracy": words.percent(accuracy(c)),
+                cost_title: words.cost(on_axis(c.cost, scene.axis), scene.axis),
+            }
+            for c in found
+        ],
+        hide_index=True,
+        on_select=selected,
+        selection_mode="single-row",
+        key="best_rows",
+        alt=f"The {len(found)} most accurate students within the budget.",
+    )
+
+
+def _miss(rows: Sequence[Candidate]) -> None:
+    """Nothing fits: the nearest student, the limits that it breaks, and buttons that loosen them."""
+    miss = tradeoffs.nearest_miss(rows, state.budget())
+    if miss is None:
+        return
+    candidate, limits = miss
+    st.warning(
+        f"No student is within the budget. The nearest is {words.title(candidate)} "
+        f"({words.percent(accuracy(candidate))}): {words.listed([words.limit(b) for b in limits])}."
+    )
+    for limit in limits:
+        st.button(relaxing(limit), on_click=panel.relax, args=({limit.limit: limit.value},), key=f"relax_{limit.limit}")
+
+
+def relaxing(limit: Broken) -> str:
+    """The button that loosens a limit."""
+    if limit.limit == "min_accuracy":
+        return f"Accept {words.percent(limit.value)} accuracy"
+    value = words.size(1000 * limit.value) if limit.limit == "max_size_kb" else words.count(limit.value)
+    return f"Allow {value} {words.LIMITS[limit.limit]}"
+
+
+def _card(snapshot: Snapshot, c: Candidate, scene: Scene) -> None:
+    with st.container(border=True, key="card"):
+        st.markdown(f"**{words.title(c)}**")
+        if c.outcome is None:
+            st.markdown(f"It is {c.state}: there is no accuracy yet." if not c.reason else f"It {c.state}: {c.reason}")
+        else:
+            st.markdown("  \n".join(told(snapshot, c, scene)))
+        with st.container(horizontal=True):
+            if st.button("Open", type="primary", key="open"):
+                state.put("trial", c.trial)
+                st.switch_page("screens/student.py")
+            together = c.trial in state.compared()
+            if st.button("Compared" if together else "Compare", disabled=together, key="add"):
+                state.compare([*state.compared(), c.trial])
+                st.rerun()
+
+
+def told(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[str]:
+    """A student's card, line by line."""
+    seeds = sum(same_student(c, other) for other in snapshot.candidates)
+    noise = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    lines = [f"**{words.percent(accuracy(c))}** validation accuracy ({noise})"]
+    for axis in CARD_AXES:
+        lines.append(f"{words.cost(on_axis(c.cost, axis), axis)} {_noun(axis)}{_smaller(snapshot, c, axis)}")
+    lines += [words.limit(b)[0].upper() + words.limit(b)[1:] for b in tradeoffs.verdict(c, state.budget())]
+    down, up = tradeoffs.steps(c, scene.front, scene.axis)
+    lines += [rate(up, "next more accurate", scene.axis)] if up else []
+    lines += [rate(down, "next cheaper", scene.axis)] if down else []
+    published = paper.nearest(c, str(snapshot.definition.get("data", {}).get("name", "")))
+    lines += [against(c, published)] if published else []
+    return lines
+
+
+def same_student(one: Candidate, other: Candidate) -> bool:
+    """Whether two trained students differ in nothing but the seed."""
+    if one.outcome is None or other.outcome is None or one.same_as is not None or other.same_as is not None:
+        return one.trial == other.trial
+    return one.trial == other.trial or (
+        one.cost == other.cost
+        and one.recipe.model_copy(update={"seed": 0}) == other.recipe.model_copy(update={"seed": 0})
+    )
+
+
+def rate(step: Step, word: str, axis: Axis) -> str:
+    """An exchange rate: what the next student on the front gives, and costs."""
+    return f"{word} (student {step.to}): {words.points(step.gain)} for {words.times(step.factor)} the {_noun(axis)}"
+
+
+def against(c: Candidate, published: paper.Published) -> str:
+    """A student beside the paper's nearest net; accuracies were measured on different images."""
+    difference = accuracy(c) - published.test_accuracy
+    word = "above" if difference >= 0 else "below"
+    share = c.cost.weights / published.params
+    return (
+        f"{words.points(abs(difference)).lstrip('+')} {word} the paper's {published.name} (its test accuracy "
+        f"{words.percent(published.test_accuracy)}), with {words.times(share)} its parameters"
+    )
+
+
+def _noun(axis: Axis) -> str:
+    return {"size": "of weights", "memory": "of activations"}.get(axis, axis)
+
+
+def _smaller(snapshot: Snapshot, c: Candidate, axis: Axis) -> str:
+    name = {"parameters": "params", "multiply-adds": "macs", "size": "weight_bytes", "memory": "peak_activation_bytes"}
+    theirs = snapshot.teacher.get(name[axis])
+    if not isinstance(theirs, int | float) or theirs <= 0:
+        return ""
+    factor = theirs / on_axis(c.cost, axis)
+    return f", {words.times(factor)} smaller than the teacher" if factor >= 1 else f", {words.times(1 / factor)} larger"

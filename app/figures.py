@@ -1,0 +1,67 @@
+"""What all charts share: fonts, grid, logarithmic cost axes with readable ticks, and the tool bar's settings."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from app import words
+from app.palette import Palette
+from search.tradeoffs import Axis
+
+CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "scrollZoom": True,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoom2d", "pan2d"],
+}
+STILL = CONFIG | {"scrollZoom": False, "displayModeBar": False}
+FONT = "Source Sans, Segoe UI, Helvetica, Arial, sans-serif"
+
+
+def framed(figure: go.Figure, palette: Palette, height: int, revision: str = "fixed") -> go.Figure:
+    """The figure in this project's dress. While `revision` stays, the reader's zoom stays."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 66, "r": 16, "t": 16, "b": 56},
+        font={"size": 14, "color": palette.ink, "family": FONT},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        hoverlabel={"font": {"size": 14, "family": FONT}, "align": "left"},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0, "bgcolor": "rgba(0,0,0,0)"},
+        modebar={"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": palette.over, "activecolor": palette.ours},
+        dragmode="pan",
+        uirevision=revision,
+    )
+    lines = {"gridcolor": palette.faint, "zeroline": False, "linecolor": palette.over, "ticks": "outside"}
+    figure.update_xaxes(**lines, tickcolor=palette.over, showline=True)
+    figure.update_yaxes(**lines, tickcolor=palette.over, showline=True)
+    return figure
+
+
+def log_axis(low: float, high: float, axis: Axis | None = None) -> dict[str, Any]:
+    """A logarithmic axis from `low` to `high` with ticks at 1, 2 and 5 (fewer over many decades)."""
+    first, last = math.log10(low), math.log10(high)
+    decades = last - first
+    steps = (1, 2, 5) if decades < 2.2 else (1, 3) if decades < 3.5 else (1,)
+    powers = range(math.floor(first) - 1, math.ceil(last) + 2)
+    values = [step * 10.0**power for power in powers for step in steps]
+    shown = words.cost if axis else _plain
+    return {
+        "type": "log",
+        "range": [first, last],
+        "tickvals": values,
+        "ticktext": [shown(value, axis) if axis else words.count(value) for value in values],
+    }
+
+
+def _plain(value: float, axis: Axis | None) -> str:
+    return words.count(value)
+
+
+def widened(values: Sequence[float], share: float = 0.06) -> tuple[float, float]:
+    """The range of positive values on a logarithmic axis, with room at both ends."""
+    low, high = min(values), max(values)
+    room = max(share * math.log10(high / low), 0.08)
+    return low / 10**room, high * 10**room

@@ -1,0 +1,59 @@
+"""What every page begins with: the study's title and status, or the sentence that says why there is nothing to see."""
+
+import sqlalchemy.exc
+import streamlit as st
+
+from app import live, source, state
+from app.source import Picture
+from fitnets.errors import InputError
+
+
+def opened() -> Picture:
+    """The study to draw, under its title and status. Stops the page, with words, where there is none."""
+    state.start()
+    try:
+        names = source.names()
+    except InputError as error:
+        _nothing(error)
+    if not names:
+        _nothing(InputError(f"the storage {source.url()} has no study yet."))
+    name = live.study_name(names)
+    st.title(name, anchor=False)
+    try:
+        if source.is_cold(name):
+            counts = source.quick_counts(name)
+            told = ", ".join(f"{number:,} {word}" for word, number in counts.items())
+            with st.spinner(f"Reading {sum(counts.values()):,} trials ({told or 'none yet'}) ..."):
+                picture = source.picture(name)
+        else:
+            picture = source.picture(name)
+    except InputError as error:
+        _nothing(error)
+    live.header(name, picture.version)
+    state.publish()
+    return picture
+
+
+def _nothing(error: InputError) -> None:
+    """Say what is missing, how to get it, and look again every few seconds."""
+    st.title("FitNet Search", anchor=False)
+    text = str(error)
+    st.info(text[0].upper() + text[1:])
+    st.markdown("A study starts with one command; this page shows it as soon as it exists:")
+    folder = source.runs()
+    st.code(f"python -m search.run digits --runs {folder}", language="bash")
+    _again()
+    st.stop()
+
+
+@st.fragment(run_every=live.EVERY, key="again")
+def _again() -> None:
+    """Draw the page once there is something to draw."""
+    try:
+        found = source.names()
+    except (InputError, sqlalchemy.exc.SQLAlchemyError):
+        return
+    if found and st.session_state.get("seen_empty"):
+        st.session_state.seen_empty = False
+        st.rerun()
+    st.session_state.seen_empty = True

@@ -1,0 +1,63 @@
+"""Colours of both themes: Okabe and Ito's, safe for colour-blind eyes. Shape is always the second cue."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """What each thing is drawn in."""
+
+    ours: str
+    """Students on the front, and those that fit. Filled circles."""
+    paper: str
+    """The paper's nets. Diamonds."""
+    chosen: str
+    """The selected student. A ring."""
+    knee: str
+    """The best balance. A star."""
+    over: str
+    """Over the budget. Hollow."""
+    failed: str
+    cloud: str
+    """Students that others beat."""
+    ink: str
+    faint: str
+    """Grid lines."""
+    shade: str
+    """The area over the budget."""
+    series: tuple[str, ...]
+
+
+LIGHT = Palette(
+    ours="#0072B2",
+    paper="#B85C00",
+    chosen="#A6407F",
+    knee="#00795A",
+    over="#6B7886",
+    failed="#C24E00",
+    cloud="#8FB4CC",
+    ink="#1B2530",
+    faint="#E1E6EB",
+    shade="rgba(107,120,134,0.13)",
+    series=("#0072B2", "#B85C00", "#00795A", "#A6407F"),
+)
+DARK = Palette(
+    ours="#56B4E9",
+    paper="#E69F00",
+    chosen="#F0E442",
+    knee="#2CC79B",
+    over="#9AA5B1",
+    failed="#FF8A3D",
+    cloud="#3F6C8C",
+    ink="#E6EBF0",
+    faint="#2A3540",
+    shade="rgba(154,165,177,0.14)",
+    series=("#56B4E9", "#E69F00", "#2CC79B", "#F0A5D0"),
+)
+
+
+def current() -> Palette:
+    """The palette of the theme that the browser shows."""
+    return DARK if st.context.theme.type == "dark" else LIGHT

@@ -1,0 +1,133 @@
+"""The budget panel: limits, presets, and the axis that charts are drawn against."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from app import state
+from search.paper import Published
+from search.results import Candidate, Snapshot
+from search.tradeoffs import AXES, Axis, on_axis
+
+UNITS = {"max_params": 1e3, "max_macs": 1e6, "max_size_kb": 1.0, "min_accuracy": 0.01}
+LABELS = {
+    "max_params": "Parameters, thousands at most",
+    "max_macs": "Multiply-adds, millions at most",
+    "max_size_kb": "Size of the weights, kB at most",
+    "min_accuracy": "Validation accuracy, % at least",
+}
+OF_AXIS: dict[str, Axis] = {"max_params": "parameters", "max_macs": "multiply-adds", "max_size_kb": "size"}
+Preset = dict[str, float | None]
+
+
+def draw(snapshot: Snapshot, rows: Sequence[Candidate], paper: Sequence[Published]) -> None:
+    """The panel, in the sidebar."""
+    with st.sidebar:
+        st.subheader("Deployment budget", anchor=False)
+        _axis()
+        offers = presets(snapshot, paper)
+        st.selectbox(
+            "Preset",
+            list(offers),
+            index=None,
+            placeholder="choose a preset",
+            key="w_preset",
+            on_change=_preset,
+            args=(offers,),
+        )
+        for name in UNITS:
+            _field(name, rows)
+        st.button("Clear the budget", on_click=_clear, width="stretch")
+
+
+def presets(snapshot: Snapshot, paper: Sequence[Published]) -> dict[str, Preset]:
+    """Budgets by name."""
+    offers: dict[str, Preset] = {
+        "microcontroller: 256 kB": {"max_size_kb": 256.0},
+        "phone: 5 M parameters, 300 M multiply-adds": {"max_params": 5_000_000, "max_macs": 300_000_000},
+    }
+    teacher = snapshot.teacher
+    if isinstance(teacher.get("params"), int) and isinstance(teacher.get("macs"), int):
+        for factor in (10, 30):
+            tenth = {"max_params": max(1, teacher["params"] // factor), "max_macs": max(1, teacher["macs"] // factor)}
+            offers[f"{factor} times smaller than the teacher"] = {**tenth}
+    for p in paper:
+        if p.role == "fitnet":
+            offers[f"as the paper's {p.name}"] = {"max_params": p.params, "max_macs": p.macs}
+    return offers
+
+
+def _axis() -> None:
+    index = AXES.index(state.axis())
+    st.selectbox("Cost to draw", AXES, index=index, key="w_axis", on_change=_copy("axis", "w_axis"))
+
+
+def _field(name: str, rows: Sequence[Candidate]) -> None:
+    value = state.get(name)
+    unit = UNITS[name]
+    shown = None if value is None else value / unit
+    step = 1.0 if name == "min_accuracy" else None
+    key = f"w_{name}"
+    if key not in st.session_state or st.session_state.get(f"{key}_set") != value:
+        st.session_state[key] = None if shown is None else float(f"{shown:.6g}")
+        st.session_state[f"{key}_set"] = value
+    st.number_input(
+        LABELS[name],
+        min_value=0.0,
+        max_value=100.0 if name == "min_accuracy" else 1e12,
+        step=step,
+        format="%.6g" if step is None else "%.2f",
+        placeholder=_range(name, rows),
+        key=key,
+        on_change=_enter,
+        args=(name,),
+    )
+
+
+def _range(name: str, rows: Sequence[Candidate]) -> str:
+    """What was found, in the field's unit, as a hint inside the empty field."""
+    if not rows:
+        return "no limit"
+    axis = OF_AXIS.get(name)
+    if axis is None:
+        found = [c.outcome.val_accuracy for c in rows if c.outcome]
+    else:
+        found = [on_axis(c.cost, axis) / (1000 if name == "max_size_kb" else 1) for c in rows]
+    low, high = (f"{value / UNITS[name]:.3g}" for value in (min(found), max(found)))
+    return f"found {low} to {high}"
+
+
+def _enter(name: str) -> None:
+    typed = st.session_state[f"w_{name}"]
+    value = None if not typed else typed * UNITS[name]
+    if value is not None and name in state.WHOLE:
+        value = max(1, round(value))
+    state.put(name, value)
+    st.session_state[f"w_{name}_set"] = value
+
+
+def _clear() -> None:
+    for name in UNITS:
+        state.put(name, None)
+    st.session_state.w_preset = None
+
+
+def _preset(offers: dict[str, Preset]) -> None:
+    chosen = st.session_state.w_preset
+    if chosen is not None:
+        for name in UNITS:
+            state.put(name, offers[chosen].get(name))
+
+
+def _copy(name: str, key: str) -> Callable[[], None]:
+    def copy() -> None:
+        state.put(name, st.session_state[key])
+
+    return copy
+
+
+def relax(limits: dict[str, Any]) -> None:
+    """Loosen limits to the given values."""
+    for name, value in limits.items():
+        state.put(name, value)

@@ -1,0 +1,207 @@
+"""Page 1, Trade-offs: what can I get, and for how much?"""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import cards, chart_front, figures, page, palette, panel, state, words
+from app.chart_front import Scene
+from app.source import Picture
+from search import paper, tradeoffs
+from search.budget import Broken, finished
+from search.results import Candidate, as_csv
+from search.tradeoffs import Axis
+
+SHARES = ("front", "near the front", "all")
+FEW = 5  # with fewer students there is no front line and no knee
+
+
+def main() -> None:
+    """The page."""
+    picture = page.opened()
+    snapshot = picture.snapshot
+    rows = finished(snapshot.candidates)
+    published = paper.published(str(snapshot.definition.get("data", {}).get("name", "")))
+    panel.draw(snapshot, rows, published)
+    if not rows:
+        _nothing_yet(picture)
+        return
+    scene = _scene(picture, rows, published)
+    left, right = st.columns([3, 1.25], gap="medium")
+    with left:
+        _chart(scene, rows)
+    with right:
+        cards.best_that_fit(snapshot, rows, scene, _choose)
+    with st.expander("All trained students as a table, and as CSV"):
+        _table(rows, scene)
+
+
+def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Published]) -> Scene:
+    snapshot, axis, budget = picture.snapshot, state.axis(), state.budget()
+    front = tradeoffs.front_on(rows, axis)
+    chosen = next((c for c in snapshot.candidates if c.trial == state.get("trial")), None)
+    names = {c.trial for c in front}
+    share = st.session_state.get("w_share", SHARES[2])
+    others = [c for c in rows if c.trial not in names]
+    if share == "front":
+        others = []
+    elif share == "near the front":
+        near = {c.trial for c in tradeoffs.near_front(rows, axis)}
+        others = [c for c in others if c.trial in near]
+    if not st.session_state.get("w_every"):
+        drawn = tradeoffs.sampled([*front, *others], [*front, *([chosen] if chosen else [])], axis)
+        others = [c for c in drawn if c.trial not in names]
+    broken: dict[int, list[Broken]] = {c.trial: tradeoffs.verdict(c, budget) for c in [*front, *others]}
+    teacher = snapshot.teacher
+    cost = {"parameters": "params", "multiply-adds": "macs", "size": "weight_bytes", "memory": "peak_activation_bytes"}
+    return Scene(
+        axis=axis,
+        front=front if len(rows) >= FEW else (),
+        cloud=others if len(rows) >= FEW else rows,
+        running=[c for c in snapshot.candidates if c.state == "running"],
+        broken=broken,
+        limit=_limit(axis),
+        chosen=chosen,
+        knee=tradeoffs.knee_of(front, axis) if len(rows) >= FEW else None,
+        teacher=(teacher["val_accuracy"], teacher.get(cost[axis])) if "val_accuracy" in teacher else None,
+        paper=published,
+    )
+
+
+def _limit(axis: Axis) -> float | None:
+    budget = state.budget()
+    size = None if budget.max_size_kb is None else 1000 * budget.max_size_kb
+    limits = {"parameters": budget.max_params, "multiply-adds": budget.max_macs, "size": size}
+    return limits.get(axis)
+
+
+def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
+    st.subheader(f"Accuracy against {scene.axis}", anchor=False)
+    st.markdown(
+        "Up and to the left is better. The line joins the students that none beats in both; a hollow point breaks a "
+        "limit of the budget, which its label names."
+    )
+    st.plotly_chart(
+        chart_front.figure(scene, palette.current()),
+        key="front_chart",
+        theme=None,
+        on_select=_point,
+        selection_mode="points",
+        config=figures.CONFIG,
+        alt=finding(scene, rows),
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.segmented_control("Students drawn", SHARES, default=SHARES[2], required=True, key="w_share")
+        drawn = len(scene.front) + len(scene.cloud)
+        if len(rows) > tradeoffs.DRAWN:
+            st.toggle(f"Draw every student (now {drawn:,} of {len(rows):,})", key="w_every")
+    st.markdown(_below(scene, rows))
+
+
+def _below(scene: Scene, rows: Sequence[Candidate]) -> str:
+    """What the marks mean that are not in the legend."""
+    told = []
+    if scene.knee is not None:
+        told.append(
+            "The star marks the best balance: the student furthest above the straight line between the front's ends "
+            "(cost on its logarithm). It is a hint, never chosen for you."
+        )
+    if scene.paper:
+        told.append(
+            "The paper's accuracies are on test images, ours on validation images: compare them with care. Its costs "
+            "are drawn as reported."
+        )
+    if len(rows) < FEW:
+        told.append(
+            f"With {words.plural(len(rows), 'trained student')} there is no front to draw yet: {FEW} are needed."
+        )
+    return " ".join(told)
+
+
+def finding(scene: Scene, rows: Sequence[Candidate]) -> str:
+    """The chart in a sentence, for those who cannot see it."""
+    fits = [c for c in rows if not tradeoffs.verdict(c, state.budget())]
+    top = max(rows, key=tradeoffs.accuracy)
+    told = (
+        f"{words.plural(len(scene.front), 'student')} of {len(rows):,} on the front of accuracy against {scene.axis}. "
+    )
+    told += f"Best of all: {words.title(top)} with {words.percent(tradeoffs.accuracy(top))}"
+    told += f" at {words.cost(tradeoffs.on_axis(top.cost, scene.axis), scene.axis)}. "
+    if state.budget().model_dump(exclude_none=True):
+        best = max(fits, key=tradeoffs.accuracy, default=None)
+        told += (
+            f"Best within the budget: {words.title(best)} with {words.percent(tradeoffs.accuracy(best))}."
+            if best
+            else "None is within the budget."
+        )
+    return told
+
+
+def _point() -> None:
+    """A click on a point chooses that student; a click beside one leaves the choice alone."""
+    points = st.session_state.front_chart.selection.points
+    trials = [p["customdata"][0] for p in points if p.get("customdata")]
+    if trials:
+        state.put("trial", int(trials[0]))
+
+
+def _choose(trial: int) -> None:
+    state.put("trial", trial)
+
+
+def _table(rows: Sequence[Candidate], scene: Scene) -> None:
+    table = [
+        {
+            "trial": c.trial,
+            "accuracy %": round(100 * tradeoffs.accuracy(c), 2),
+            "parameters": c.cost.params,
+            "multiply-adds": c.cost.macs,
+            "weights kB": round(c.cost.weight_bytes / 1000, 1),
+            "memory kB": round(c.cost.peak_activation_bytes / 1000, 1),
+            "layers": c.recipe.student.depth,
+            "widths": words.stages(c.recipe.student.stages),
+            "on the front": c.on_front,
+            "limits broken": "; ".join(words.limit(b) for b in tradeoffs.verdict(c, state.budget())),
+        }
+        for c in rows
+    ]
+    st.dataframe(table, hide_index=True, height=320, alt=f"All {len(table)} trained students.")
+    st.download_button(
+        "CSV of every trial",
+        data=lambda: as_csv([c.row() for c in rows]).encode(),
+        file_name="students.csv",
+        mime="text/csv",
+        on_click="ignore",
+        key="csv",
+    )
+
+
+def _nothing_yet(picture: Picture) -> None:
+    """No student has finished: say what is going on instead of drawing empty axes."""
+    snapshot = picture.snapshot
+    running = [c for c in snapshot.candidates if c.state == "running"]
+    failed = [c for c in snapshot.candidates if c.state == "failed"] + [
+        u for u in snapshot.unread if u.state == "failed"
+    ]
+    if running:
+        first = running[0]
+        st.info(
+            f"No student has finished yet. {words.title(first)} is in training: {chart_front.progress(first)}. "
+            "The first point appears here as soon as one ends."
+        )
+    elif failed:
+        st.error(
+            f"No student has finished, and {words.plural(len(failed), 'trial')} failed. The last reason: "
+            f"{failed[-1].reason or 'none was recorded'}. See the Progress page for all reasons."
+        )
+    elif snapshot.candidates:
+        st.info(
+            f"No student was trained: all {words.plural(len(snapshot.candidates), 'draw')} so far were over the "
+            "study's own limits, or their results cannot be read."
+        )
+    else:
+        st.info("The study has no trials yet. The teacher is trained first; the first student appears here after that.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Numbers and sentences as people read them: the same in charts, tables and cards."""
+
+import math
+import time
+from collections.abc import Sequence
+
+from search.budget import Broken
+from search.results import Candidate
+from search.tradeoffs import Axis
+
+LIMITS = {
+    "max_params": "parameters",
+    "max_macs": "multiply-adds",
+    "max_size_kb": "size",
+    "max_latency_ms": "latency",
+    "min_accuracy": "accuracy",
+}
+TITLES: dict[Axis, str] = {
+    "parameters": "Parameters",
+    "multiply-adds": "Multiply-adds for one image",
+    "size": "Size of the float32 weights",
+    "memory": "Peak activation memory for one image",
+}
+
+
+def count(value: float) -> str:
+    """Three digits and a unit: 762, 7.39 k, 862 k, 30.1 M."""
+    for unit, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= unit * 0.9995:
+            return f"{value / unit:.3g}{name}" if abs(value) < unit * 999.5 else f"{value / unit:.0f}{name}"
+    return f"{value:.0f}"
+
+
+def size(value: float) -> str:
+    """Bytes: 34.1 kB, 3.1 MB (of 1,000)."""
+    text = count(value)
+    return f"{text}B" if text[-1].isalpha() else f"{text} B"
+
+
+def cost(value: float, axis: Axis) -> str:
+    """A cost in its own unit."""
+    return size(value) if axis in ("size", "memory") else count(value)
+
+
+def percent(share: float) -> str:
+    """An accuracy: 92.61 %."""
+    return f"{100 * share:.2f} %"
+
+
+def points(difference: float) -> str:
+    """A difference of accuracies: +0.30 points."""
+    return f"{100 * difference:+.2f} points".replace("-", "−")
+
+
+def times(factor: float) -> str:
+    """A factor: 1.8×, 0.62×, 14×."""
+    return f"{factor:.2g}×" if factor < 9.95 else f"{factor:,.0f}×"
+
+
+def ago(moment: float | None, now: float | None = None) -> str:
+    """How long since a moment."""
+    if moment is None:
+        return "at an unknown time"
+    return f"{span(max(0.0, (now or time.time()) - moment))} ago"
+
+
+def span(seconds: float) -> str:
+    """A duration: 12 s, 3 min, 5.1 h, 4 days."""
+    if not math.isfinite(seconds):
+        return "?"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (129600, 3600, "h")):
+        if seconds < limit:
+            value = seconds / unit
+            return f"{value:.1f} {name}" if name == "h" and value < 10 else f"{value:.0f} {name}"
+    return f"{seconds / 86400:.0f} days"
+
+
+def plural(number: int, noun: str) -> str:
+    """1 student, 3,920 students."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def limit(broken: Broken) -> str:
+    """A broken limit: 277 M multiply-adds, 1.1× the limit of 250 M."""
+    name = LIMITS.get(broken.limit, broken.limit)
+    if broken.limit == "min_accuracy":
+        return f"{percent(broken.value)} accuracy, below {percent(broken.allowed)}"
+    shown = [size(1000 * v) if broken.limit == "max_size_kb" else count(v) for v in (broken.value, broken.allowed)]
+    return f"{shown[0]} {name}, over the limit of {shown[1]}"
+
+
+def title(candidate: Candidate) -> str:
+    """Student 23, or its designer's name for it."""
+    return f"Student {candidate.trial}" + (f" ({candidate.name})" if candidate.name else "")
+
+
+def stages(widths: Sequence[Sequence[int]]) -> str:
+    """Widths stage by stage: 16 16 16 | 32 32."""
+    return " | ".join(" ".join(map(str, stage)) for stage in widths)
+
+
+def listed(names: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
