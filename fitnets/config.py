@@ -11,6 +11,9 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from fitnets.net import Net
 from fitnets.value import Value
 
+Precision = Literal["float32", "bf16"]
+"""bf16: convolutions and matrix products in bfloat16; weights, losses and evaluation stay float32."""
+
 
 class Data(Value):
     """Which images, how they are split, and which views of them a training epoch shows."""
@@ -101,6 +104,8 @@ class Recipe(Value):
     """`scaled`: normal, so that the signal keeps its size through the layers (He's, and its maxout counterpart);
     `uniform`: within +-`init_range`, the paper's."""
     init_range: PositiveFloat = 0.005
+    precision: Precision = "float32"
+    """Of both stages, and of the teacher's passes for them."""
     seed: int = Field(0, ge=0)
     """Seeds the initial weights and the order of the batches."""
 
@@ -115,6 +120,15 @@ class Recipe(Value):
             raise ValueError(
                 f"`hint.guided` is {self.hint.guided}, but the student has {last} convolutions and the guided layer "
                 f"must come before the last: {remedy}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _uniform_is_exact(self) -> Self:
+        if self.init == "uniform" and self.precision == "bf16":
+            raise ValueError(
+                '`precision` is "bf16", but the paper\'s initial weights are so small that gradients are lost in it: '
+                'choose "float32", or `init="scaled"`.'
             )
         return self
 
@@ -133,6 +147,7 @@ class Trained(Value):
     kind: Literal["trained"] = "trained"
     net: Net
     training: Training
+    precision: Precision = "float32"
     seed: int = Field(0, ge=0)
 
     @property
@@ -217,6 +232,10 @@ class Outcome(Value):
     """Digest of the teacher."""
     data: str
     """Digest of the images and their split."""
+    prefix: str | None = None
+    """Digest of the trained prefix that stage 1 ended in: trials that share it share all of stage 1."""
+    prefix_reused: bool = False
+    """Whether an earlier trial had trained that prefix; then this one's `seconds` hold none of it."""
     versions: dict[str, str]
 
 

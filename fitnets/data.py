@@ -113,15 +113,16 @@ class Images:
 
     def views(self, plan: Plan, index_B: Tensor) -> Tensor:
         """The planned views of training images, as network input BCHW."""
-        return self._input(self.train, plan, index_B)
+        return self.input(self.train, plan, index_B)
 
     def batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
         """All images of a split as they are, in order: (network input BCHW, labels B)."""
         plan = Plan.still(len(split), self.device)
         for index_B in in_order(len(split), EVAL_BATCH, self.device):
-            yield self._input(split, plan, index_B), split.label_N[index_B]
+            yield self.input(split, plan, index_B), split.label_N[index_B]
 
-    def _input(self, split: Split, plan: Plan, index_B: Tensor) -> Tensor:
+    def input(self, split: Split, plan: Plan, index_B: Tensor) -> Tensor:
+        """The planned views of a split's images, as network input BCHW."""
         x_BCHW = view(split.pixels_NHWC, plan, index_B)
         if split.pixels_NHWC.dtype == torch.uint8:
             network_input: Tensor = self.preprocess(x_BCHW)

@@ -3,26 +3,29 @@
 Shape suffixes: N images, B batch, K classes.
 """
 
+import json
 import platform
+import time
 from collections.abc import Generator
 
 import torch
+from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from fitnets.config import Hint, Outcome, Recipe, Report, Result, Training
-from fitnets.data import EVAL_BATCH, Images, accuracy
+from fitnets.data import Images, accuracy
 from fitnets.errors import InputError
 from fitnets.fit import fit
-from fitnets.hints import Regressor, Target, standardises
+from fitnets.hints import Hints, Regressor, Target, standardises
 from fitnets.losses import hint_loss, kd_loss, lambda_at
 from fitnets.models import Network, initialise
-from fitnets.store import Store
+from fitnets.precision import computing
+from fitnets.store import Store, key
 from fitnets.teacher import Teacher, state
 from fitnets.value import seed_of, sha256
 from fitnets.views import Plan
 
-CALIBRATION = 1024  # images over which a hint's channels are standardised, and R2 is told
 REGRESSOR_RANGE = 0.05  # the paper's initial range for the regressor
 
 
@@ -35,12 +38,19 @@ def distill(recipe: Recipe, images: Images, teacher: Teacher, store: Store | Non
     _check(recipe, images, teacher)
     student = Network(recipe.student)
     initialise(student, recipe.init, recipe.init_range, seed_of("student", recipe.seed))
-    student.to(images.device)
+    student.to(images.device).to(memory_format=torch.channels_last)
     reports: list[Report] = []
+    prefix, reused = None, False
     if recipe.hint is not None and recipe.stage1 is not None:
-        for report in _stage1(student, recipe, recipe.hint, recipe.stage1, images, teacher):
+        prefix = prefix_key(recipe, images, teacher)
+        stored = store.get("prefix", prefix) if store is not None else None
+        reused = stored is not None
+        stage1 = _stage1(student, recipe, recipe.hint, recipe.stage1, images, teacher, store)
+        for report in stage1 if stored is None else _replayed(student.prefix(recipe.hint.guided), stored):
             reports.append(report)
             yield report
+        if store is not None and stored is None:
+            store.put("prefix", prefix, _kept(student.prefix(recipe.hint.guided), reports))
     for report in _stage2(student, recipe, images, teacher, store):
         reports.append(report)
         yield report
@@ -55,47 +65,88 @@ def distill(recipe: Recipe, images: Images, teacher: Teacher, store: Store | Non
         weights_sha256=sha256(weights),
         teacher=teacher.digest,
         data=images.digest,
+        prefix=prefix,
+        prefix_reused=reused,
         versions={"python": platform.python_version(), "torch": torch.__version__, "device": str(images.device)},
     )
     return Result(outcome, weights)
 
 
+def prefix_key(recipe: Recipe, images: Images, teacher: Teacher) -> str:
+    """The digest of everything that stage 1 depends on, and of nothing else: trials with equal keys share it."""
+    assert recipe.hint is not None and recipe.stage1 is not None
+    student, data = recipe.student, images.data
+    return key(
+        layers=student.changed(convs=student.convs[: recipe.hint.guided], dense=(), classes=2).model_dump(mode="json"),
+        hint=recipe.hint.model_dump(mode="json"),
+        stage1=recipe.stage1.model_dump(mode="json"),
+        init=(recipe.init, recipe.init_range, recipe.seed, recipe.precision),
+        teacher=teacher.digest,
+        images=images.digest,
+        views=(data.shift, data.flip, data.seed),
+        torch=(torch.__version__, images.device.type),
+    )
+
+
+def _kept(guided: nn.Module, reports: list[Report]) -> dict[str, bytes]:
+    """A trained prefix as files."""
+    told = json.dumps([report.model_dump(mode="json") for report in reports]).encode()
+    return {"prefix.safetensors": save_tensors(state(guided)), "reports.json": told}
+
+
+def _replayed(guided: nn.Module, stored: dict[str, bytes]) -> Generator[Report]:
+    """Stage 1 as an earlier trial ran it: its Reports, so that the curves are whole, in no time; then its weights."""
+    for report in json.loads(stored["reports.json"]):
+        yield Report.model_validate(report | {"seconds": 0.0})
+    guided.load_state_dict(load_tensors(stored["prefix.safetensors"]))
+
+
 def _stage1(
-    student: Network, recipe: Recipe, hint: Hint, training: Training, images: Images, teacher: Teacher
+    student: Network,
+    recipe: Recipe,
+    hint: Hint,
+    training: Training,
+    images: Images,
+    teacher: Teacher,
+    store: Store | None,
 ) -> Generator[Report]:
     """Eq. 3: the student's layers 1..guided and the regressor learn to predict the teacher's hint layer."""
     shape, pieces = teacher.hint_shapes[hint.hint - 1], teacher.hint_pieces[hint.hint - 1]
     guided_shape = recipe.student.maps()[hint.guided - 1][1]
-    guided = student.prefix(hint.guided)
     regressor = Regressor(guided_shape, shape, hint.regressor, pieces)
     initialise(regressor, recipe.init, REGRESSOR_RANGE, seed_of("regressor", recipe.seed))
-    learner = nn.Sequential(guided, regressor).to(images.device)
+    learner = nn.Sequential(student.prefix(hint.guided), regressor)
+    learner.to(images.device).to(memory_format=torch.channels_last)
     target = Target(teacher.prefix(hint.hint), regressor.out).to(images.device)
+    hints = Hints(teacher, hint.hint, target, images, recipe.precision, store)
     if hint.scale == "r2":
-        some = torch.arange(min(CALIBRATION, len(images.train)), device=images.device)
-        still = Plan.still(len(images.train), images.device)
-        target.calibrate(images.views(still, some), centre=standardises(hint, pieces))
+        target.measure(hints.still(images.train, "calibration"), centre=standardises(hint, pieces))
+    wanted_BCHW = target.scaled(hints.still(images.val, "validation"))
     plan_of = _plans(images)
 
     def epoch_loss(epoch: int):  # type: ignore[no-untyped-def]
-        plan = plan_of(epoch)
+        plan, hint_of = plan_of(epoch), hints.epoch(epoch)
 
         def loss(index_B: Tensor) -> Tensor:
             x_BCHW = images.views(plan, index_B)
-            return hint_loss(learner(x_BCHW), target(x_BCHW), scale=hint.scale)
+            with computing(recipe.precision, images.device):
+                predicted_BCHW = learner(x_BCHW)
+            return hint_loss(predicted_BCHW, target.scaled(hint_of(index_B, x_BCHW)), scale=hint.scale)
 
         return loss
 
     for epoch in fit(
         learner, epoch_loss, training, num_images=len(images.train), seed=recipe.seed, device=images.device
     ):
+        began = time.perf_counter()
+        score = r2(learner, wanted_BCHW, images)
         yield Report(
             stage="stage 1",
             epoch=epoch.number,
             epochs=training.epochs,
             loss=epoch.loss,
-            hint_r2=r2(learner, target, images),
-            seconds=epoch.seconds,
+            hint_r2=score,
+            seconds=epoch.seconds + time.perf_counter() - began,
         )
 
 
@@ -109,43 +160,45 @@ def _stage2(
 
     def epoch_loss(epoch: int):  # type: ignore[no-untyped-def]
         plan, lam = plan_of(epoch), lambda_at(epoch, training.epochs, distill)
-        if lam == 0:
-            return lambda index_B: nn.functional.cross_entropy(student(images.views(plan, index_B)), label_N[index_B])
-        logits_NK = teacher.logits(images, epoch, store)
+        taught_NK = teacher.logits(images, epoch, store, recipe.precision) if lam else None
 
         def loss(index_B: Tensor) -> Tensor:
-            return kd_loss(student(images.views(plan, index_B)), logits_NK[index_B], label_N[index_B], lam, distill)
+            with computing(recipe.precision, images.device):
+                logits_BK = student(images.views(plan, index_B))
+            if taught_NK is None:
+                return nn.functional.cross_entropy(logits_BK.float(), label_N[index_B])
+            return kd_loss(logits_BK, taught_NK[index_B], label_N[index_B], lam, distill)
 
         return loss
 
     for epoch in fit(
         student, epoch_loss, training, num_images=len(images.train), seed=recipe.seed + 1, device=images.device
     ):
+        began = time.perf_counter()
+        right = accuracy(student, images, images.val)
         yield Report(
             stage="stage 2",
             epoch=epoch.number,
             epochs=training.epochs,
             loss=epoch.loss,
-            val_accuracy=accuracy(student, images, images.val),
+            val_accuracy=right,
             lam=lambda_at(epoch.number, training.epochs, distill),
-            seconds=epoch.seconds,
+            seconds=epoch.seconds + time.perf_counter() - began,
         )
 
 
 @torch.no_grad()
-def r2(learner: nn.Module, target: Target, images: Images) -> float:
-    """How much of the hint's variance over validation images is predicted: 1 is all of it, 0 is the channels' means."""
+def r2(learner: nn.Module, wanted_BCHW: Tensor, images: Images) -> float:
+    """How much of the first validation images' hints is predicted: 1 is all of it, 0 is the channels' means."""
     was_training = learner.training
     learner.eval()
-    predicted, wanted, seen = [], [], 0
+    predicted, missing = [], len(wanted_BCHW)
     for x_BCHW, _ in images.batches(images.val):
-        predicted.append(learner(x_BCHW))
-        wanted.append(target(x_BCHW))
-        seen += len(x_BCHW)
-        if seen >= max(CALIBRATION, EVAL_BATCH):
+        predicted.append(learner(x_BCHW[:missing]))
+        missing -= len(predicted[-1])
+        if not missing:
             break
     learner.train(was_training)
-    wanted_BCHW = torch.cat(wanted)
     error = (torch.cat(predicted) - wanted_BCHW).square().sum()
     spread = (wanted_BCHW - wanted_BCHW.mean((0, 2, 3), keepdim=True)).square().sum()
     return float(1 - error / spread.clamp_min(1e-12))

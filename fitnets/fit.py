@@ -51,6 +51,7 @@ def fit(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             total += step_loss.detach()
+        del loss  # it may hold the epoch's tables: the next epoch's would come on top of them
         mean_loss = float(total) / steps_per_epoch  # the epoch's only device read
         if not math.isfinite(mean_loss):
             raise Diverged(

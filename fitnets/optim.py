@@ -47,8 +47,10 @@ def optimiser(training: Training, parameters: Iterable[nn.Parameter]) -> torch.o
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if training.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=training.lr, momentum=training.momentum, nesterov=training.momentum > 0)
-    return torch.optim.AdamW(groups, lr=training.lr)
+        nesterov = training.momentum > 0
+        return torch.optim.SGD(groups, lr=training.lr, momentum=training.momentum, nesterov=nesterov, fused=True)
+    # fused: the unfused one reads its step counter from a tensor, once for every parameter and step
+    return torch.optim.AdamW(groups, lr=training.lr, fused=True)
 
 
 def lr_at(progress: float, training: Training) -> float:

@@ -4,11 +4,12 @@ An entry is a folder `<root>/<kind>/<digest>/` with its files and a manifest of 
 rename, or not at all; a damaged entry reads as absent and is made again. Deleting the store costs time, never results.
 """
 
+import fcntl
 import json
 import re
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -69,6 +70,22 @@ class Store:
                 f"`{folder}` cannot be written ({error.strerror}): choose another folder with --runs."
             ) from error
         return folder
+
+    @contextmanager
+    def claimed(self, kind: str, digest: str) -> Iterator[bool]:
+        """Whether this process alone may make the entry now. Claims are advisory, and end with the process at last."""
+        lock = self.folder(kind, digest).with_name(f".claim-{digest}")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                lock.unlink(missing_ok=True)
 
 
 def _replace(making: Path, folder: Path) -> None:

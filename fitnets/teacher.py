@@ -3,28 +3,28 @@
 Shape suffixes: N images, B batch, K classes, C channels, H rows, W columns.
 """
 
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-import numpy as np
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from fitnets.brought import Tap, brought
-from fitnets.config import Brought, Report, Trained
-from fitnets.data import EVAL_BATCH, Images, accuracy
+from fitnets.config import Brought, Precision, Report, Trained
+from fitnets.data import Images, accuracy
 from fitnets.errors import InputError
 from fitnets.fit import fit
 from fitnets.models import Network, initialise
 from fitnets.net import Shape
+from fitnets.precision import computing
 from fitnets.store import Store, key
+from fitnets.tables import tabled
 from fitnets.value import sha256
-from fitnets.views import Plan, in_order
+from fitnets.views import Plan
 
 
 class Frozen(nn.Module):
@@ -64,26 +64,27 @@ class Teacher:
         inner = self.network.network
         return Frozen(inner.prefix(hint) if isinstance(inner, Network) else Tap(inner, self.hint_names[hint - 1]))
 
-    def logits(self, images: Images, epoch: int, store: Store | None) -> Tensor:
+    def logits(self, images: Images, epoch: int, store: Store | None, precision: Precision = "float32") -> Tensor:
         """The teacher's logits NK on every training image as plan `epoch` shows it, float16.
 
         Filled on first use and shared through `store` by every trial of the same teacher and images. Logits, not
         probabilities, so that tau stays free.
         """
-        digest = sha256(repr((self.digest, images.digest, images.data.shift, images.data.flip, epoch)))
-        found = store.get("logits", digest) if store is not None else None
-        if found is not None:
-            table = np.load(io.BytesIO(found["logits.npy"]), allow_pickle=False)
-            return torch.from_numpy(table).to(images.device)
-        num_images = len(images.train)
-        plan = Plan.draw(num_images, epoch, images.data, images.device)
-        batches = in_order(num_images, EVAL_BATCH, images.device)
-        logits_NK = torch.cat([self.network(images.views(plan, index_B)).half() for index_B in batches])
-        if store is not None:
-            buffer = io.BytesIO()
-            np.save(buffer, logits_NK.cpu().numpy(), allow_pickle=False)
-            store.put("logits", digest, {"logits.npy": buffer.getvalue()})
-        return logits_NK
+        plan = Plan.draw(len(images.train), epoch, images.data, images.device)
+
+        def rows(index_B: Tensor) -> Tensor:
+            with computing(precision, images.device):
+                logits_BK: Tensor = self.network(images.views(plan, index_B))
+                return logits_BK
+
+        digest = self.table_key(images, epoch=epoch, precision=precision)
+        return tabled("logits", digest, len(images.train), rows, store, images.device)
+
+    def table_key(self, images: Images, **parts: object) -> str:
+        """The digest of a table of this teacher: of everything that it depends on."""
+        data = images.data
+        views = {"shift": data.shift, "flip": data.flip, "seed": data.seed}
+        return key(teacher=self.digest, images=images.digest, views=views, device=images.device.type, **parts)
 
 
 def trained(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
@@ -98,12 +99,18 @@ def trained(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
         )
     network = Network(teacher.net)
     initialise(network, "scaled", 0.0, teacher.seed)
-    network.to(images.device)
+    network.to(images.device).to(memory_format=torch.channels_last)
 
     def epoch_loss(epoch: int) -> Any:
         plan = Plan.draw(len(images.train), epoch, images.data, images.device)
         labels = images.train.label_N
-        return lambda index_B: nn.functional.cross_entropy(network(images.views(plan, index_B)), labels[index_B])
+
+        def loss(index_B: Tensor) -> Tensor:
+            with computing(teacher.precision, images.device):
+                logits_BK = network(images.views(plan, index_B))
+            return nn.functional.cross_entropy(logits_BK.float(), labels[index_B])
+
+        return loss
 
     val_accuracy, seconds, num_images = 0.0, 0.0, len(images.train)
     settings = teacher.training
@@ -161,7 +168,7 @@ def _load_trained(teacher: Trained, images: Images, store: Store) -> Teacher:
     network = Network(teacher.net)
     network.load_state_dict(load_tensors(found["weights.safetensors"]))
     return Teacher(
-        network=Frozen(network.to(images.device)),
+        network=Frozen(network.to(images.device).to(memory_format=torch.channels_last)),
         digest=_trained_key(teacher, images),
         hint_shapes=tuple(after for _, after in teacher.net.maps()),
         hint_pieces=tuple(conv.pieces for conv in teacher.net.convs),

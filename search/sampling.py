@@ -68,7 +68,7 @@ class History:
         self._complete: list[FrozenTrial] = []
         self._pruned: list[FrozenTrial] = []
         self._running: dict[int, FrozenTrial] = {}
-        self._front: list[FrozenTrial] = []
+        self.front: list[FrozenTrial] = []
         self._losses = np.empty((0, len(self._signs)))
         for trial in trials:
             self.update(trial)
@@ -89,7 +89,7 @@ class History:
         if _dominates(self._losses, loss).any():
             return
         stays = ~_dominates(loss, self._losses)
-        self._front = [t for t, stay in zip(self._front, stays, strict=True) if stay] + [trial]
+        self.front = [t for t, stay in zip(self.front, stays, strict=True) if stay] + [trial]
         self._losses = np.vstack([self._losses[stays], loss])
 
     def recalled(self, recent: int = RECENT, front: int = FRONT) -> list[FrozenTrial]:
@@ -99,7 +99,7 @@ class History:
         """
         kept = {t.number: t for t in (*self._complete[-recent:], *self._pruned[-recent:], *self._running.values())}
         if len(self._complete) > recent:
-            ordered = sorted(zip(self._losses[:, 0], (t.number for t in self._front), self._front, strict=True))
+            ordered = sorted(zip(self._losses[:, 0], (t.number for t in self.front), self.front, strict=True))
             places = np.linspace(0, len(ordered) - 1, min(front, len(ordered))).round().astype(int)
             kept |= {ordered[place][1]: ordered[place][2] for place in places}
         return [kept[number] for number in sorted(kept)]

@@ -1,0 +1,89 @@
+"""Driver time for one trial: ask + price + write + tell, over the real `search.loop`, against the finished trials.
+
+    python -m bench.driver [--quick]
+
+The students' training is replaced by a formula (`bench.synthetic`), so that nothing but the driver is measured: each
+trial sends 35 epochs' reports and a result, and its parameters, recipe, reports and outcome go to SQLite on disk. The
+history is written beforehand by a plain evolution, which gives a front of a few hundred as a long search does. "Stock"
+is Optuna's own way with the same storage: `study.ask`, `suggest_*`, a `set_user_attr` for each attribute, `study.tell`.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import optuna
+
+from bench.hardware import table, versions
+from bench.synthetic import FRAME, STUDY, Instant, quick_history, result_of, values_of
+from fitnets.cost import cost
+from fitnets.store import Store
+from search.loop import DIRECTIONS, Done, Search
+from search.space import recipe_of, suggest
+from search.study import open_storage
+
+SLOTS = 8
+
+
+def ours(folder: Path, finished: int, trials: int) -> list[float]:
+    """Milliseconds between finished trials of `search.loop` itself, the workers taking no time."""
+    storage = open_storage(f"sqlite:///{folder}/ours.db")
+    study = optuna.create_study(study_name=STUDY.name, storage=storage, directions=DIRECTIONS)
+    quick_history(study, storage, finished)
+    search = Search(STUDY, FRAME, storage, Instant(SLOTS), Store(folder / "store"))
+    ends: list[float] = []
+    search.run(
+        search.trained() + trials + 2 * SLOTS,
+        lambda _, event: ends.append(time.perf_counter()) if isinstance(event, Done) else None,
+    )
+    return [1e3 * (after - before) for before, after in pairwise(ends)][SLOTS // 2 :][:trials]
+
+
+def stock(folder: Path, finished: int, trials: int) -> list[float]:
+    """Milliseconds for one ask and tell of Optuna's default multi-objective sampler, one transaction at a time."""
+    storage = open_storage(f"sqlite:///{folder}/stock.db")
+    study = optuna.create_study(study_name=STUDY.name, storage=storage, directions=DIRECTIONS)
+    quick_history(study, storage, finished)
+    study = optuna.load_study(study_name=STUDY.name, storage=storage, sampler=optuna.samplers.TPESampler(seed=0))
+    study.get_trials(deepcopy=False)  # the first reading of the history is not a trial's
+    times = []
+    for _ in range(trials + 1):
+        began = time.perf_counter()
+        trial = study.ask()
+        recipe = recipe_of(suggest(trial, STUDY.space), STUDY.space, FRAME)
+        price = cost(recipe.student)
+        for name, value in (
+            ("recipe", recipe.model_dump(mode="json")),
+            ("cost", price.model_dump(mode="json")),
+            ("digest", recipe.digest()),
+            ("outcome", result_of(recipe).outcome.model_dump(mode="json")),
+        ):
+            trial.set_user_attr(name, value)
+        study.tell(trial, values_of(recipe))
+        times.append(1e3 * (time.perf_counter() - began))
+    return times[1:]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="stop at 1,000 finished trials")
+    quick = parser.parse_args().quick
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    rows = []
+    for finished in (100, 1_000) if quick else (100, 1_000, 10_000):
+        for name, measure, trials in (("ours", ours, 100), ("stock Optuna", stock, 12 if finished < 5_000 else 3)):
+            with tempfile.TemporaryDirectory() as folder:
+                times = measure(Path(folder), finished, trials)
+            middle, low, high = statistics.median(times), min(times), max(times)
+            rows.append([f"{finished:,}", name, f"{middle:.1f}", f"{low:.1f} to {high:.1f}", str(len(times))])
+            print(" | ".join(rows[-1]), flush=True)
+    print(versions("optuna", "sqlalchemy"))
+    print(table(["finished trials", "driver", "median ms per trial", "min to max", "n"], rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""A search problem without training: a formula in a student's place, for what concerns the driver and the sampler.
+
+Accuracy rises with the logarithm of the multiply-adds and saturates, has an optimum in depth, learning rates, tau and
+the guided layer's height (which interacts with the hint layer's), and a little noise fixed by the recipe's digest.
+Numbers from it rank samplers; they say nothing of students.
+"""
+
+import math
+import random
+from collections import deque
+from typing import Any
+
+import optuna
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
+
+from fitnets.config import Outcome, Recipe, Report, Result
+from fitnets.cost import cost
+from search.forecast import Drawn
+from search.loop import Done, Failed, Lost, News
+from search.sampling import History
+from search.space import Frame, recipe_of, suggest
+from search.study import Study, find_study
+
+STUDY: Study = find_study("cifar10").changed(name="synthetic", first=(), max_params=None, max_macs=None)
+FRAME: Frame = STUDY.frame((3, 32, 32), 10, 3)
+REPORTS = tuple(
+    Report(stage="stage 1", epoch=epoch, epochs=10, loss=1 / epoch, hint_r2=0.5, seconds=1.0) for epoch in range(1, 11)
+) + tuple(
+    Report(stage="stage 2", epoch=epoch, epochs=25, loss=1 / epoch, val_accuracy=0.5, lam=2.0, seconds=1.0)
+    for epoch in range(1, 26)
+)
+
+
+
+
+def accuracy_of(recipe: Recipe, noise: float = 0.003) -> float:
+    """The formula: about 0.5 to 0.95."""
+    assert recipe.hint is not None and recipe.stage1 is not None
+    digest = random.Random(recipe.digest())
+    size = math.log10(cost(recipe.student).macs)
+    best_depth = 4 + 2 * (size - 5)
+    height = recipe.hint.guided / len(recipe.student.convs)
+    aim = 0.3 + 0.15 * recipe.hint.hint
+    loss = 0.5 * math.exp(-0.7 * (size - 5))
+    loss += 0.004 * (recipe.student.depth - best_depth) ** 2 / 4
+    loss += 0.15 * (height - aim) ** 2
+    loss += 0.02 * math.log10(recipe.stage1.lr / 3e-3) ** 2 + 0.06 * math.log10(recipe.stage2.lr / 2e-3) ** 2
+    loss += 0.02 * math.log(recipe.distill.tau / 4) ** 2 + 0.01 * math.log(recipe.distill.lambda_start / 3) ** 2
+    return max(0.1, 0.96 - loss + digest.gauss(0.0, noise))
+
+
+def values_of(recipe: Recipe) -> list[float]:
+    """What Optuna is told: accuracy, and the logarithms of parameters and multiply-adds."""
+    price = cost(recipe.student)
+    return [accuracy_of(recipe), math.log10(price.params), math.log10(price.macs)]
+
+
+def result_of(recipe: Recipe) -> Result:
+    """A finished trial with the formula's accuracy and one kilobyte of weights."""
+    accuracy = accuracy_of(recipe)
+    outcome = Outcome(
+        val_accuracy=accuracy,
+        best_val_accuracy=accuracy,
+        hint_r2=0.5,
+        seconds=35.0,
+        weights_sha256=recipe.digest(),
+        teacher="0" * 64,
+        data="0" * 64,
+        versions={"python": "", "torch": "", "device": "cpu"},
+    )
+    return Result(outcome, bytes(1024))
+
+
+class Instant:
+    """Workers (see `search.loop.Workers`) that answer at once: every epoch's report, then the result."""
+
+    def __init__(self, slots: int):
+        self.slots = slots
+        self._running: deque[tuple[int, Recipe]] = deque()
+
+    def free(self) -> int:
+        """How many slots are idle."""
+        return self.slots - len(self._running)
+
+    def submit(self, number: int, recipe: Recipe) -> None:
+        """Start trial `number`."""
+        self._running.append((number, recipe))
+
+    def wait(self, seconds: float) -> list[News | Done | Failed | Lost]:
+        """The oldest trial, from its first epoch to its end."""
+        number, recipe = self._running.popleft()
+        return [*(News(number, report) for report in REPORTS), Done(number, result_of(recipe))]
+
+
+class _Recorded(Drawn):
+    """Random draws that remember their distributions; now and then a child of `parent`."""
+
+    def __init__(self, seed: int, parent: dict[str, Any] | None):
+        super().__init__(seed)
+        self.parent = parent
+        self.params: dict[str, Any] = {}
+        self.distributions: dict[str, IntDistribution | FloatDistribution] = {}
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """The parent's, or a new one for a quarter of the parameters."""
+        value = super().suggest_int(name, low, high, step=step, log=log)
+        self.distributions[name] = IntDistribution(low, high, step=step, log=log)
+        return int(self._kept(name, value))
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        """The parent's, or a new one for a quarter of the parameters."""
+        value = super().suggest_float(name, low, high, log=log)
+        self.distributions[name] = FloatDistribution(low, high, log=log)
+        return float(self._kept(name, value))
+
+    def _kept(self, name: str, value: Any) -> Any:
+        if self.parent is not None and self._random.random() < 0.75:
+            value = self.parent[name]
+        self.params[name] = value
+        return value
+
+
+def quick_history(study: optuna.Study, storage: optuna.storages.BaseStorage, finished: int) -> None:
+    """Fill a study with finished trials: random ones, then children of its front."""
+    history, chance = History(study.directions), random.Random(0)
+    for number in range(finished):
+        front = history.front
+        parent = chance.choice(front).params if number > 50 and front else None
+        drawn = _Recorded(number, parent)
+        recipe = recipe_of(suggest(drawn, STUDY.space), STUDY.space, FRAME)
+        attributes = {
+            "recipe": recipe.model_dump(mode="json"),
+            "cost": cost(recipe.student).model_dump(mode="json"),
+            "digest": recipe.digest(),
+            "outcome": result_of(recipe).outcome.model_dump(mode="json"),
+        }
+        trial = create_trial(
+            state=TrialState.COMPLETE,
+            values=values_of(recipe),
+            params=drawn.params,
+            distributions=drawn.distributions,
+            user_attrs=attributes,
+        )
+        storage.create_new_trial(study._study_id, trial)
+        trial.number = number
+        history.update(trial)
