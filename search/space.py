@@ -62,10 +62,14 @@ class Space(Value):
             self.multiplier[0] <= 0
             or self.tau[0] < 1
             or self.lambda_start[0] <= 0
+            or self.lambda_ratio[0] < 0
             or self.lr1[0] <= 0
             or self.lr2[0] <= 0
         ):
-            raise ValueError("`multiplier`, `lambda_start`, `lr1` and `lr2` must be above 0, and `tau` at least 1.")
+            raise ValueError(
+                "`multiplier`, `lambda_start`, `lr1` and `lr2` must be above 0, `lambda_ratio` at least 0, and `tau` at "
+                "least 1: raise the low end."
+            )
         return self
 
 
