@@ -67,8 +67,8 @@ class Space(Value):
             or self.lr2[0] <= 0
         ):
             raise ValueError(
-                "`multiplier`, `lambda_start`, `lr1` and `lr2` must be above 0, `lambda_ratio` at least 0, and `tau` at "
-                "least 1: raise the low end."
+                "`multiplier`, `lambda_start`, `lr1` and `lr2` must be above 0, `lambda_ratio` at least 0, and `tau` "
+                "at least 1: raise the low end."
             )
         return self
 

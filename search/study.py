@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 import optuna
 import sqlalchemy
@@ -22,6 +21,8 @@ from search.space import Frame, Space
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 SMOKE_IMAGES = 3000
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*@")
+_PASSWORD_FIELD = re.compile(r"([?&]password=)[^&]*", re.IGNORECASE)
 SMOKE_RATES = (2e-3, 8e-3)  # learning rates that get somewhere in a few hundred steps
 
 
@@ -192,8 +193,7 @@ def storage_url(runs: Path, storage: str | None) -> str:
 
 def shown(url: str) -> str:
     """A storage URL that may be printed: without its password."""
-    parts = urlsplit(url)
-    return url.replace(f":{parts.password}@", ":***@") if parts.password else url
+    return _PASSWORD_FIELD.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
 
 
 def open_storage(url: str) -> optuna.storages.RDBStorage:
