@@ -76,11 +76,9 @@ def main() -> None:
         spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
         print(f"| {name} | {epochs(variant)} | {statistics.fmean(scores):.2%} ± {100 * spread:.2f} |")
         sys.stdout.flush()
-    print(
-        f"\n{facts.val} validation images; Python {sys.version.split()[0]}, torch {version('torch')}, one CPU thread, ",
-        end="",
-    )
-    print(f"{datetime.now(UTC).date()}; `python bench/baselines.py {' '.join(sys.argv[1:])}`")
+    versions = f"Python {sys.version.split()[0]}, torch {version('torch')}"
+    print(f"\n{facts.val} validation images; one CPU thread, {versions}, {datetime.now(UTC).date()};", end=" ")
+    print(f"`python bench/baselines.py {' '.join(sys.argv[1:])}`")
 
 
 if __name__ == "__main__":

@@ -1,29 +1,29 @@
 """`python -m search.run STUDY`: train students until the study has as many as it wants. Wiring; no logic."""
 
+import shlex
 import sys
-import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import optuna
 import typer
-from optuna.exceptions import ExperimentalWarning
-from optuna.trial import TrialState
 from rich.console import Console
 
 from fitnets.config import Brought, Trained
 from fitnets.cost import cost
-from fitnets.errors import InputError
-from fitnets.net import Net
 from fitnets.store import Store
 from search import cli
 from search.display import Display
 from search.facts import Facts
 from search.forecast import forecast, typical
-from search.loop import DIRECTIONS, METRICS, Search, Stopped
+from search.loop import Search, Stopped
+from search.register import check_images, check_teacher, known_study, register, trained, writable
 from search.results import read
 from search.results_cli import print_results
-from search.study import Study, differences, find_study, open_storage, storage_url
+from search.study import Study, find_study, shown, storage_url
+
+if TYPE_CHECKING:
+    from search.workers import RayWorkers
 
 
 @cli.app
@@ -42,40 +42,55 @@ def main(
 ) -> None:
     """Search students for a teacher. The same command again continues; a finished study says so."""
     console = Console(highlight=False, soft_wrap=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     chosen = find_study(study)
     chosen = chosen.smoke() if smoke else chosen
     chosen = cli.named(chosen if seed is None else chosen.changed(seed=seed), name)
     chosen = chosen if trials is None else chosen.changed(trials=trials)
     url = storage_url(runs, storage)
-    again = _command(study, data, runs, storage, address, name, seed, smoke)
+    again = _again(study, data=data, runs=runs, storage=storage, address=address, name=name, seed=seed, smoke=smoke)
+    known = None
     if not dry_run:
-        _writable(runs)
-        if _finished(chosen, url, console, again):
+        writable(runs)
+        known = known_study(chosen, url)
+        if known is not None and trained(known) >= chosen.trials:
+            print_results(read(url, chosen.name), console)
+            console.print(f"\n{chosen.name} has trained its {trained(known)} students: it is finished. To train more:")
+            console.print(f"  {again} --trials {2 * trained(known)}", markup=False)
             return
     from search.workers import RayWorkers  # here, so that a wrong word on the command line is told at once
 
-    crew = RayWorkers(address, workers, chosen.gpu_fraction)
+    with console.status("starting the workers ..."):
+        crew = RayWorkers(address, workers, chosen.gpu_fraction)
     try:
         with console.status("reading the images ..."):
             facts = crew.open(chosen.data, data, runs / "store")
+        check_images(known, facts)
         teacher = chosen.resolved_teacher(facts.shape, len(facts.classes))
         console.print(
             f"{chosen.name}: {facts.train:,} training and {facts.val:,} validation images of {facts.shape}, "
             f"{len(facts.classes)} classes; {crew.slots} slot(s) on {facts.device}"
         )
         with console.status("timing a few batches ..."):
-            _print_forecast(console, chosen, facts, teacher, crew)
+            lines = _forecast(chosen, facts, teacher, crew)
+        console.print("\n".join(lines))
         if dry_run:
             return
         with Display(console, chosen.trials) as display:
             taught = crew.teach(teacher, display.teacher)
+            note = check_teacher(known, taught, chosen)
+            if note:
+                console.print(note)
+            about = {
+                "teacher": taught.model_dump(mode="json") | _teacher_cost(teacher),
+                "images": facts.model_dump(mode="json") | {"data_dir": str(data.resolve())},
+            }
             frame = chosen.frame(facts.shape, len(facts.classes), len(taught.hint_shapes))
-            about = taught.model_dump(mode="json") | _teacher_cost(teacher)
-            open_study = _stored(chosen, url, about, facts, data)
-            search = Search(chosen, frame, open_study, crew, Store(runs / "store"))
+            search = Search(chosen, frame, register(chosen, url, about), crew, Store(runs / "store"))
             search.run(chosen.trials, display.event)
     except KeyboardInterrupt:
-        console.print(f"\nstopped; everything finished is kept. Continue with:\n  {again}", markup=False)
+        more = f" --trials {trials}" if trials is not None else ""
+        console.print(f"\nstopped; everything finished is kept. Continue with:\n  {again}{more}", markup=False)
         raise typer.Exit(cli.INTERRUPTED) from None
     except Stopped as error:
         cli.ERRORS.print(f"stopped: {error}", markup=False)
@@ -83,104 +98,41 @@ def main(
     finally:
         crew.close()
     print_results(read(url, chosen.name), console)
-    console.print(f"\nnext: {_pick_command(study, runs, storage, chosen, data)}", markup=False)
+    console.print(f"\nnext: {_pick(study, runs, storage, chosen)}", markup=False)
 
 
-def _finished(study: Study, url: str, console: Console, again: str) -> bool:
-    """Refuse a study whose definition changed; say so when there is nothing left to train."""
-    storage = open_storage(url)
-    if study.name not in optuna.get_all_study_names(storage):
-        return False
-    known = optuna.load_study(study_name=study.name, storage=storage)
-    changed = differences(known.user_attrs.get("study", {}), study.model_dump(mode="json"))
-    if changed:
-        raise InputError(
-            f"the study `{study.name}` is stored with another definition:\n  "
-            + "\n  ".join(changed)
-            + "\nchange it back, or start a new study of another name with --name."
-        )
-    trained = [t for t in known.get_trials(deepcopy=False) if t.state in (TrialState.COMPLETE, TrialState.FAIL)]
-    if len(trained) < study.trials:
-        return False
-    print_results(read(url, study.name), console)
-    console.print(
-        f"\n{study.name} has trained {len(trained)} of {study.trials} students: it is finished. "
-        f"To train more:\n  {again} --trials {2 * len(trained)}",
-        markup=False,
-    )
-    return True
-
-
-def _stored(study: Study, url: str, teacher: dict[str, Any], facts: Facts, data: Path) -> optuna.storages.BaseStorage:
-    """The storage, with the study in it."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = open_storage(url)
-    made = optuna.create_study(study_name=study.name, storage=storage, directions=DIRECTIONS, load_if_exists=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, for optuna-dashboard
-        made.set_metric_names(METRICS)
-    made.set_user_attr("study", study.model_dump(mode="json"))
-    made.set_user_attr("teacher", teacher)
-    made.set_user_attr("images", facts.model_dump(mode="json") | {"data_dir": str(data.resolve())})
-    return storage
-
-
-def _print_forecast(console: Console, study: Study, facts: Facts, teacher: Trained | Brought, crew: Any) -> None:
-    hints = teacher.hints
-    frame = study.frame(facts.shape, len(facts.classes), hints)
+def _forecast(study: Study, facts: Facts, teacher: Trained | Brought, crew: "RayWorkers") -> list[str]:
+    """How long the study will take, timed on the first slot."""
+    frame = study.frame(facts.shape, len(facts.classes), teacher.hints)
     student = crew.measure(typical(study, frame)[0].student, study.stage2.batch)
-    net: Net | None = None
-    epochs = 0
-    if isinstance(teacher, Trained):
-        net = teacher.net
-        speed = crew.measure(net, teacher.training.batch)
-        epochs = 0 if crew.has(teacher) else teacher.training.epochs
+    if isinstance(teacher, Brought):
+        net, epochs, speed = None, 0, crew.measure_brought(teacher, study.stage2.batch)
     else:
-        speed = crew.measure_brought(teacher, study.stage2.batch)
+        net, epochs = teacher.net, 0 if crew.has(teacher) else teacher.training.epochs
+        speed = crew.measure(net, teacher.training.batch)
     told = forecast(study, facts, frame, student, speed, net, teacher_epochs=epochs, slots=crew.slots)
-    for line in told.lines():
-        console.print(f"  {line}")
+    return [f"  {line}" for line in told.lines()]
 
 
 def _teacher_cost(teacher: Trained | Brought) -> dict[str, Any]:
     return cost(teacher.net).model_dump(mode="json") if isinstance(teacher, Trained) else {}
 
 
-def _writable(runs: Path) -> None:
-    try:
-        runs.mkdir(parents=True, exist_ok=True)
-        probe = runs / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(
-            f"`{runs}` cannot be written ({error.strerror}): choose another folder with --runs."
-        ) from error
+def _again(study: str, *, data: Path, runs: Path, storage: str | None, smoke: bool, **rest: Any) -> str:
+    """The command that continues this run, as it was given, less a password."""
+    options: dict[str, Any] = {f"--{option}": value for option, value in rest.items()}
+    options |= {"--data": data if data != Path("data") else None, "--runs": runs if runs != Path("runs") else None}
+    options["--storage"] = shown(storage) if storage else None
+    words = [word for flag, value in options.items() if value is not None for word in (flag, str(value))]
+    return shlex.join(["python", "-m", "search.run", study, *words] + ["--smoke"] * smoke)
 
 
-def _command(study: str, data: Path, runs: Path, *rest: Any) -> str:
-    """The command that continues this run, as it was given."""
-    storage, address, name, seed, smoke = rest
-    words = ["python -m search.run", study]
-    options = {
-        "--data": data,
-        "--runs": runs,
-        "--storage": storage,
-        "--address": address,
-        "--name": name,
-        "--seed": seed,
-    }
-    defaults = {"--data": Path("data"), "--runs": Path("runs")}
-    words += [f"{flag} {value}" for flag, value in options.items() if value not in (None, defaults.get(flag))]
-    return " ".join(words + ["--smoke"] * smoke)
-
-
-def _pick_command(study: str, runs: Path, storage: str | None, chosen: Study, data: Path) -> str:
-    words = ["python -m search.pick", study, "--max-params 10k --out picked"]
-    words += [f"--runs {runs}"] if runs != Path("runs") else []
-    words += ["--storage URL"] if storage else []
-    words += [f"--name {chosen.name}"] if chosen.name != study else []
-    return " ".join(words)
+def _pick(study: str, runs: Path, storage: str | None, chosen: Study) -> str:
+    """The command that takes a student away."""
+    words = ["--runs", str(runs)] if runs != Path("runs") else []
+    words += ["--storage", shown(storage)] if storage else []
+    words += ["--name", chosen.name] if chosen.name != study else []
+    return shlex.join(["python", "-m", "search.pick", study, "--max-params", "10k", "--out", "picked", *words])
 
 
 if __name__ == "__main__":
