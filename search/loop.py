@@ -100,6 +100,7 @@ class Search:
         self.failures: list[str] = []
         self._digests: dict[str, int] = {}
         self._named: list[tuple[str, Recipe]] = []
+        self._left: list[Trial] = []  # running when the last driver died, and waiting for a slot
 
     def run(self, trials: int, on_event: Callable[["Search", News | Done | Failed | Lost | None], None]) -> None:
         """Train students until `trials` of the study have been; `on_event` hears everything that happens.
@@ -109,6 +110,8 @@ class Search:
         self._check_limits()
         self._recover()
         while True:
+            while self.workers.free() and self._left:
+                self._submit(self._left.pop(0))
             while self.workers.free() and self.trained() + len(self.live) < trials:
                 self._next_trial()
             if not self.live:
@@ -143,9 +146,9 @@ class Search:
         for frozen in self.ledger.trials:
             attributes = frozen.user_attrs
             if "digest" in attributes:
-                self._digests[attributes["digest"]] = frozen.number
+                self._digests.setdefault(attributes["digest"], frozen.number)
             if frozen.state == TrialState.RUNNING:
-                self._submit(Trial(frozen.number, Recipe.model_validate(attributes["recipe"])))
+                self._left.append(Trial(frozen.number, Recipe.model_validate(attributes["recipe"])))
         known = {frozen.user_attrs.get("name") for frozen in self.ledger.trials}
         for named in self.study.first:
             recipe = self.study.named_recipe(named, self.frame)
