@@ -61,13 +61,11 @@ def main() -> None:
     for _ in trainer.train_teacher(teacher):
         pass
     accuracy = trainer.open_teacher(teacher, None).val_accuracy
-    hint = recipe.hint
+    pair = f"{recipe.hint.guided} <- {recipe.hint.hint}" if recipe.hint else "-"
     print(
-        f"Trial {candidate.trial}: {stages_text(recipe.student.stages)}, {candidate.cost.params:,} parameters, ", end=""
+        f"Trial {candidate.trial}: {stages_text(recipe.student.stages)}, {candidate.cost.params:,} parameters,", end=" "
     )
-    print(
-        f"{short(candidate.cost.macs)} multiply-adds, hint {hint.guided if hint else '-'} <- {hint.hint if hint else '-'}."
-    )
+    print(f"{short(candidate.cost.macs)} multiply-adds, hint {pair}.")
     print(f"\n| training | epochs | validation accuracy, n={options.seeds} |\n|---|---|---|")
     print(f"| teacher ({short(snapshot.teacher['params'])} parameters) | | {accuracy:.2%} (n=1) |")
     for name, variant in variants(recipe).items():

@@ -1,6 +1,7 @@
 """A study's entry in the storage: made once, and held against what is asked for when it is continued."""
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,8 @@ def known_study(study: Study, url: str) -> optuna.Study | None:
         return None
     known = optuna.load_study(study_name=study.name, storage=storage)
     stored = known.user_attrs.get("study", {})
-    try:  # fields that came later take their defaults
+    with suppress(ValidationError):  # fields that came later take their defaults
         stored = Study.model_validate(stored).model_dump(mode="json")
-    except ValidationError:
-        pass
     changed = differences(stored, study.model_dump(mode="json"))
     if changed:
         raise InputError(
