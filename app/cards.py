@@ -97,9 +97,7 @@ def _card(snapshot: Snapshot, c: Candidate, scene: Scene) -> None:
 
 def told(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[str]:
     """A student's card, line by line."""
-    seeds = sum(same_student(c, other) for other in snapshot.candidates)
-    noise = "1 seed" if seeds == 1 else f"{seeds} seeds"
-    lines = [f"**{words.percent(accuracy(c))}** validation accuracy ({noise})"]
+    lines = [f"**{words.percent(accuracy(c))}** validation accuracy ({noise(c, snapshot.candidates)})"]
     for axis in CARD_AXES:
         lines.append(f"{words.cost(on_axis(c.cost, axis), axis)} {_noun(axis)}{_smaller(snapshot, c, axis)}")
     lines += [words.limit(b)[0].upper() + words.limit(b)[1:] for b in tradeoffs.verdict(c, state.budget())]
@@ -111,14 +109,12 @@ def told(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[str]:
     return lines
 
 
-def same_student(one: Candidate, other: Candidate) -> bool:
-    """Whether two trained students differ in nothing but the seed."""
-    if one.outcome is None or other.outcome is None or one.same_as is not None or other.same_as is not None:
-        return one.trial == other.trial
-    return one.trial == other.trial or (
-        one.cost == other.cost
-        and one.recipe.model_copy(update={"seed": 0}) == other.recipe.model_copy(update={"seed": 0})
-    )
+def noise(c: Candidate, candidates: Sequence[Candidate]) -> str:
+    """How far the accuracy can be trusted: the spread over seeds, where there are several."""
+    found = [accuracy(other) for other in tradeoffs.replicates(c, candidates)]
+    if len(found) < 2:
+        return "1 seed"
+    return f"{len(found)} seeds: {100 * min(found):.2f} to {100 * max(found):.2f}"
 
 
 def rate(step: Step, word: str, axis: Axis) -> str:

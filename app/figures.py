@@ -47,17 +47,12 @@ def log_axis(low: float, high: float, axis: Axis | None = None) -> dict[str, Any
     steps = (1, 2, 5) if decades < 2.2 else (1, 3) if decades < 3.5 else (1,)
     powers = range(math.floor(first) - 1, math.ceil(last) + 2)
     values = [step * 10.0**power for power in powers for step in steps]
-    shown = words.cost if axis else _plain
     return {
         "type": "log",
         "range": [first, last],
         "tickvals": values,
-        "ticktext": [shown(value, axis) if axis else words.count(value) for value in values],
+        "ticktext": [words.cost(value, axis) if axis else words.plain(value) for value in values],
     }
-
-
-def _plain(value: float, axis: Axis | None) -> str:
-    return words.count(value)
 
 
 def widened(values: Sequence[float], share: float = 0.06) -> tuple[float, float]:

@@ -31,6 +31,11 @@ def count(value: float) -> str:
     return f"{value:.0f}"
 
 
+def plain(value: float) -> str:
+    """A number of any size in three digits: 0.002, 1.5, 30 k."""
+    return count(value) if value >= 1000 else f"{value:.3g}"
+
+
 def size(value: float) -> str:
     """Bytes: 34.1 kB, 3.1 MB (of 1,000)."""
     text = count(value)
@@ -49,12 +54,12 @@ def percent(share: float) -> str:
 
 def points(difference: float) -> str:
     """A difference of accuracies: +0.30 points."""
-    return f"{100 * difference:+.2f} points".replace("-", "−")
+    return f"{100 * difference:+.2f} points".replace("-", "\N{MINUS SIGN}")
 
 
 def times(factor: float) -> str:
-    """A factor: 1.8×, 0.62×, 14×."""
-    return f"{factor:.2g}×" if factor < 9.95 else f"{factor:,.0f}×"
+    """A factor: 1.8x, 0.62x, 14x, with the proper sign."""
+    return (f"{factor:.2g}" if factor < 9.95 else f"{factor:,.0f}") + "\N{MULTIPLICATION SIGN}"
 
 
 def ago(moment: float | None, now: float | None = None) -> str:

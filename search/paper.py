@@ -1,4 +1,4 @@
-"""The paper's own results (Romero et al., ICLR 2015), as reported in `paper.json` and as our counter counts its nets."""
+"""The paper's own results (Romero et al., ICLR 2015): as reported, from `paper.json`, and as our counter has them."""
 
 import json
 from functools import cache

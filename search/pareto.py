@@ -17,7 +17,8 @@ def front(points: Sequence[Point]) -> list[int]:
     Two or three objectives, O(n log n): sorted by the first, a point's dominators all come before it, and the best of
     the others so far are a staircase. A point with a NaN is never on the front.
     """
-    order = sorted((i for i, point in enumerate(points) if not any(map(math.isnan, point))), key=lambda i: points[i])
+    known = (i for i, point in enumerate(points) if not any(map(math.isnan, point)))
+    order = sorted(known, key=lambda i: tuple(points[i]))
     stairs = _Stairs()
     kept: list[int] = []
     for _, group in itertools.groupby(order, key=lambda i: tuple(points[i])):

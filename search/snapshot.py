@@ -347,7 +347,7 @@ _COUNTS = sqlalchemy.text(
     "WHERE s.study_name = :name GROUP BY t.state"
 )
 _NEW = "t.study_id = :id AND (t.trial_id > :last OR t.trial_id IN :open)"
-_OPEN = sqlalchemy.bindparam("open", expanding=True)
+_OPEN: sqlalchemy.BindParameter[int] = sqlalchemy.bindparam("open", expanding=True)
 _TRIALS = sqlalchemy.text(
     f"SELECT t.trial_id, t.number, t.state, t.datetime_start, t.datetime_complete FROM trials t WHERE {_NEW} "
     "ORDER BY t.number"

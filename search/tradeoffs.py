@@ -69,6 +69,27 @@ def nearest_miss(candidates: Iterable[Candidate], budget: Budget) -> tuple[Candi
     return min(missed, key=lambda row: max((b.excess for b in row[1]), default=0.0), default=None)
 
 
+def replicates(candidate: Candidate, candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The finished students of the same recipe but for the seed, this one included."""
+    own = candidate.recipe.model_copy(update={"seed": 0})
+    return [
+        c
+        for c in candidates
+        if c.outcome is not None
+        and c.state == "complete"
+        and c.same_as is None
+        and c.cost == candidate.cost
+        and c.recipe.model_copy(update={"seed": 0}) == own
+    ]
+
+
+def relatives(candidate: Candidate, candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The finished students with the same layers, however they were trained, the most accurate first."""
+    return [
+        c for c in finished(candidates) if c.cost == candidate.cost and c.recipe.student == candidate.recipe.student
+    ]
+
+
 class Step(Value):
     """From one student to the next on the front."""
 

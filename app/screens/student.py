@@ -1,1 +1,302 @@
-"""Soon."""
+"""Page 2, Student: what is it, how was it trained, can I have it?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from app import cards, chart_front, chart_student, downloads, figures, page, palette, source, state, words
+from fitnets.config import Report, Training
+from search import anatomy, paper, shipped, tradeoffs
+from search.results import Candidate, Snapshot
+from search.tradeoffs import accuracy
+
+
+def main() -> None:
+    """The page."""
+    picture = page.opened()
+    snapshot = picture.snapshot
+    chosen = _chosen(snapshot)
+    if chosen is None:
+        return
+    state.publish()
+    tested = shipped.readings(source.runs(), snapshot.study)
+    st.header(words.title(chosen), anchor=False)
+    _badges(snapshot, chosen)
+    _numbers(snapshot, chosen, tested)
+    if chosen.state == "failed" or (chosen.reason and chosen.outcome is None):
+        st.error(f"Why there is no result: {chosen.reason or 'no reason was recorded'}")
+    if chosen.same_as is not None:
+        st.info(f"The same recipe as student {chosen.same_as}: it was not trained again, and shares its outcome.")
+    _architecture(snapshot, chosen)
+    _training(snapshot, chosen)
+    _against(snapshot, chosen, tested)
+    downloads.section(snapshot, chosen)
+
+
+def _chosen(snapshot: Snapshot) -> Candidate | None:
+    """The student that the address or a click names; the most accurate one where none does."""
+    known = {c.trial: c for c in snapshot.candidates}
+    asked = state.get("trial")
+    if asked is not None and asked not in known:
+        unread = next((u for u in snapshot.unread if u.trial == asked), None)
+        if unread is not None:
+            st.warning(f"Trial {asked} has nothing to show: {unread.reason}.")
+        else:
+            numbers = f"{min(known)} to {max(known)}" if known else "none yet"
+            st.warning(f"There is no trial {asked} in this study (its trials: {numbers}): showing another one.")
+    if not known:
+        st.info("The study has no student yet: the first one appears here once the teacher is trained.")
+        return None
+    trained = tradeoffs.best(snapshot.candidates, state.budget(), 1) or list(known.values())
+    chosen = known.get(asked, trained[0]) if asked is not None else trained[0]
+    if st.session_state.get("w_trial") != chosen.trial:
+        st.session_state.w_trial = chosen.trial
+    st.number_input(
+        "Student number", min_value=0, max_value=max(known), step=1, key="w_trial", on_change=_enter, width=200
+    )
+    return chosen
+
+
+def _enter() -> None:
+    state.put("trial", st.session_state.w_trial)
+
+
+def _badges(snapshot: Snapshot, c: Candidate) -> None:
+    with st.container(horizontal=True):
+        st.badge(c.state, color="green" if c.state == "complete" else "orange" if c.state == "failed" else "blue")
+        if c.on_front:
+            st.badge("on the Pareto front", color="blue")
+        if c.outcome is not None:
+            limits = tradeoffs.verdict(c, state.budget())
+            limited = bool(state.budget().model_dump(exclude_none=True))
+            if limited and not limits:
+                st.badge("fits the budget", color="green")
+            for limit in limits:
+                st.badge(words.limit(limit), color="orange")
+            st.badge(cards.noise(c, snapshot.candidates), color="gray")
+        if c.attempts > 1:
+            st.badge(f"started {c.attempts} times", color="gray")
+
+
+def _numbers(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]) -> None:
+    """The student's numbers, each with what the teacher has."""
+    teacher = snapshot.teacher
+    cells: list[tuple[str, str, str]] = []
+    if c.outcome is not None:
+        theirs = teacher.get("val_accuracy")
+        below = words.points(accuracy(c) - theirs) + " to the teacher" if theirs else ""
+        cells.append(("Validation accuracy", words.percent(accuracy(c)), below))
+        reading = tested.get(c.outcome.weights_sha256)
+        if reading and isinstance(reading.get("accuracy"), float):
+            cells.append(("Test accuracy", words.percent(reading["accuracy"]), f"read {str(reading.get('date'))[:10]}"))
+    elif c.state == "running":
+        cells.append(("In training", chart_front.progress(c), ""))
+    for label, value, name in (
+        ("Parameters", words.count(c.cost.params), "params"),
+        ("Multiply-adds", words.count(c.cost.macs), "macs"),
+        ("Weights, float32", words.size(c.cost.weight_bytes), "weight_bytes"),
+        ("Activations, peak", words.size(c.cost.peak_activation_bytes), "peak_activation_bytes"),
+    ):
+        theirs = teacher.get(name)
+        mine = getattr(c.cost, name)
+        cells.append((label, value, f"{words.times(theirs / mine)} less than the teacher" if theirs else ""))
+    cells.append(("Weights, if int8", words.size(c.cost.params), "an estimate: one byte each"))
+    made = downloads.card(snapshot.study, c)
+    if made:
+        latency = made["latency"]
+        text = f"p90 {latency['p90_ms']:.3g} ms; batch 1, {latency['threads']} thread, {latency['device']}"
+        cells.append(("Latency, p50", f"{latency['p50_ms']:.3g} ms", text))
+    with st.container(horizontal=True, key="numbers"):
+        for label, value, below in cells:
+            with st.container(width=190, gap=None):
+                st.markdown(f"{label}  \n**{value}**")
+                if below:
+                    st.markdown(f":small[{below}]")
+
+
+def _architecture(snapshot: Snapshot, c: Candidate) -> None:
+    st.subheader("Layers", anchor=False)
+    student, teacher = anatomy.student(c.recipe), anatomy.teacher(snapshot, c.recipe)
+    st.markdown(
+        "The student below its teacher, layer by layer: channels, and the map's size after pooling. "
+        + (
+            "In stage 1 the guided layer learns, through the regressor, to predict the hint layer."
+            if c.recipe.hint
+            else "This student was trained without hints."
+        )
+    )
+    st.plotly_chart(
+        chart_student.anatomy(student, teacher, anatomy.regressor(c.recipe), palette.current()),
+        key="anatomy",
+        theme=None,
+        config=figures.STILL,
+        alt=chart_student.anatomy_alt(student, teacher),
+    )
+    st.dataframe(
+        [
+            {
+                "layer": x.number,
+                "kind": x.kind,
+                "what": x.text,
+                "output": "x".join(map(str, x.shape)),
+                "parameters": x.params,
+                "their share": 100 * x.params_share,
+                "multiply-adds": x.macs,
+                "share of those": 100 * x.macs_share,
+                "role": x.role or "",
+            }
+            for x in student
+        ],
+        hide_index=True,
+        height="auto",
+        column_config={
+            "their share": _share(),
+            "share of those": _share(),
+        },
+        alt="The student's layers with their parameters and multiply-adds.",
+    )
+
+
+def _share() -> Any:
+    return st.column_config.ProgressColumn(min_value=0.0, max_value=100.0, format="%.1f %%")
+
+
+def _training(snapshot: Snapshot, c: Candidate) -> None:
+    st.subheader("Training", anchor=False)
+    reports = c.reports or (source.reader(snapshot.study).reports(c.trial) if c.state != "infeasible" else ())
+    if c.state == "infeasible":
+        st.info("It was over the study's own limits, so it was never trained.")
+    elif not reports:
+        st.info("No epoch has been reported: there is no curve to draw.")
+    else:
+        st.markdown(
+            "Above, higher is better: first how well the guided layer predicts the hint (R²), then the validation "
+            "accuracy, with the teacher's as a dotted line. Below, the losses and the weight of the teacher's word, "
+            "lambda."
+        )
+        st.plotly_chart(
+            chart_student.curves(reports, palette.current(), snapshot.teacher.get("val_accuracy")),
+            key="curves",
+            theme=None,
+            config=figures.STILL,
+            alt=chart_student.curves_alt(reports),
+        )
+        with st.expander("Every epoch as a table"):
+            st.dataframe([_epoch(r) for r in reports], hide_index=True, alt="Every epoch's numbers.")
+    st.markdown(_recipe(c))
+    relatives = tradeoffs.relatives(c, snapshot.candidates)
+    if len(relatives) > 1:
+        st.markdown("**The same layers, trained by other means:**")
+        st.dataframe(
+            [{"student": r.trial, "how": how(r), "accuracy": words.percent(accuracy(r))} for r in relatives],
+            hide_index=True,
+            alt="Students with the same layers.",
+        )
+
+
+def how(c: Candidate) -> str:
+    """A student's training in few words."""
+    recipe = c.recipe
+    if recipe.distill.lambda_start == recipe.distill.lambda_end == 0:
+        return "labels alone" if recipe.hint is None else "hints, then labels"
+    return "distillation without hints" if recipe.hint is None else f"hints {recipe.hint.guided}<-{recipe.hint.hint}"
+
+
+def _epoch(report: Report) -> dict[str, Any]:
+    return {
+        "stage": report.stage,
+        "epoch": report.epoch,
+        "loss": report.loss,
+        "hint R2": report.hint_r2,
+        "validation accuracy %": None if report.val_accuracy is None else round(100 * report.val_accuracy, 2),
+        "lambda": report.lam,
+        "seconds": round(report.seconds, 2),
+    }
+
+
+def _recipe(c: Candidate) -> str:
+    recipe, distill = c.recipe, c.recipe.distill
+    lines = []
+    if recipe.hint is not None and recipe.stage1 is not None:
+        lines.append(
+            f"**Stage 1**: guided layer {recipe.hint.guided} from hint layer {recipe.hint.hint}, regressor "
+            f"{anatomy.regressor(recipe)}; {_schedule(recipe.stage1)}."
+        )
+    lines.append(
+        f"**Stage 2**: tau {distill.tau:.3g}, lambda {distill.lambda_start:.3g} to {distill.lambda_end:.3g}; "
+        f"{_schedule(recipe.stage2)}."
+    )
+    if c.outcome is not None:
+        took = f"**Time**: {words.span(c.outcome.seconds)} of training"
+        versions = ", ".join(f"{name} {number}" for name, number in c.outcome.versions.items())
+        lines.append(f"{took}; {versions}." if versions else f"{took}.")
+    return "  \n".join(lines)
+
+
+def _schedule(training: Training) -> str:
+    return (
+        f"{words.plural(training.epochs, 'epoch')}, {training.optimizer}, learning rate {training.lr:.2g} "
+        f"({training.schedule}), batches of {training.batch}"
+    )
+
+
+def _against(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]) -> None:
+    st.subheader("Against the teacher and the paper", anchor=False)
+    data = str(snapshot.definition.get("data", {}).get("name", ""))
+    published = paper.published(data)
+    st.dataframe(_rivals(snapshot, c, tested, published), hide_index=True, alt="The student beside the others.")
+    if published:
+        st.markdown(
+            "The paper counts weights without biases, and so does the column *weights*. Where our counter has another "
+            "number for the paper's net, it is in brackets. What differs besides the net: the paper trains up to 500 "
+            "epochs in each stage, with its own initialisation, RMSProp and whitened images."
+        )
+    else:
+        st.markdown(f"The paper has no results for `{data or 'this data set'}`, so only the teacher is compared.")
+
+
+def _rivals(
+    snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]], published: Sequence[paper.Published]
+) -> list[dict[str, str]]:
+    reading = tested.get(c.outcome.weights_sha256, {}) if c.outcome else {}
+    rows = [
+        {
+            "net": words.title(c),
+            "validation": words.percent(accuracy(c)) if c.outcome else "",
+            "test": words.percent(reading["accuracy"]) if isinstance(reading.get("accuracy"), float) else "not read",
+            "weights": words.count(c.cost.weights),
+            "multiply-adds": words.count(c.cost.macs),
+            "layers": str(c.recipe.student.depth),
+        }
+    ]
+    teacher = snapshot.teacher
+    if "val_accuracy" in teacher:
+        layers = anatomy.teacher(snapshot, c.recipe)
+        rows.append(
+            {
+                "net": "this study's teacher",
+                "validation": words.percent(teacher["val_accuracy"]),
+                "test": "",
+                "weights": words.count(teacher["weights"]) if "weights" in teacher else "",
+                "multiply-adds": words.count(teacher["macs"]) if "macs" in teacher else "",
+                "layers": str(len(layers)) if layers else "",
+            }
+        )
+    for p in published:
+        macs = words.count(p.macs) if p.macs else "not stated"
+        rows.append(
+            {
+                "net": f"the paper's {p.name}",
+                "validation": "",
+                "test": words.percent(p.test_accuracy),
+                "weights": f"{words.count(p.params)} ({words.count(p.counted.weights)})",
+                "multiply-adds": f"{macs} ({words.count(p.counted.macs)})",
+                "layers": str(p.net.depth),
+            }
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    main()

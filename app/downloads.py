@@ -1,0 +1,116 @@
+"""The student's files, made on a click, each with its SHA-256."""
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from app import source, words
+from fitnets.errors import InputError
+from search import shipped
+from search.results import Candidate, Snapshot
+from search.shipped import File
+
+WHAT = {
+    "student.onnx": "ONNX: takes pixels in [0, 1], holds its own preprocessing",
+    "student.safetensors": "weights for PyTorch",
+    "recipe.json": "everything that the trial did",
+    "card.json": "accuracies and how they were measured, cost, latency, versions",
+    "README.md": "how to load the files",
+}
+SNIPPET = """import numpy as np, onnxruntime
+session = onnxruntime.InferenceSession("student.onnx")
+pixels = np.zeros((1, {shape}), dtype=np.float32)  # in [0, 1]
+logits = session.run(["logits"], {{"pixels": pixels}})[0]
+"""
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _made(url: str, study: str) -> dict[str, tuple[File, ...]]:
+    """What was exported since the server started, by the weights' SHA-256."""
+    return {}
+
+
+def card(study: str, c: Candidate) -> dict[str, Any] | None:
+    """The model card of a student that was exported since the server started."""
+    files = _made(source.url(), study).get(c.outcome.weights_sha256 if c.outcome else "", ())
+    found: dict[str, Any] | None = next((json.loads(f.content) for f in files if f.name == "card.json"), None)
+    return found
+
+
+def section(snapshot: Snapshot, c: Candidate) -> None:
+    """Take it away."""
+    st.subheader("Take it away", anchor=False)
+    if c.state != "complete" or c.outcome is None:
+        st.info(f"There are no files to take: this student is {c.state}.")
+        return
+    made = _made(source.url(), snapshot.study)
+    files = made.get(c.outcome.weights_sha256)
+    if files is None:
+        _offer(snapshot, c, made)
+    else:
+        _files(files, c)
+    st.markdown("**The same on the command line**; it trains the student again where its weights are gone:")
+    st.code(
+        shipped.command(snapshot.study, c.trial, source.runs(), f"student-{c.trial}"), language="bash", wrap_lines=True
+    )
+    with st.expander("Use it"):
+        shape = ", ".join(map(str, c.recipe.student.input))
+        st.code(SNIPPET.format(shape=shape), language="python")
+
+
+def _offer(snapshot: Snapshot, c: Candidate, made: dict[str, tuple[File, ...]]) -> None:
+    """The button that makes the files; what is stored already can be had at once."""
+    assert c.outcome is not None
+    stored = shipped.weights(source.runs(), c)
+    st.markdown(
+        "Making the files exports and checks the ONNX model against PyTorch, times it on this machine, and reads the "
+        "test images, which is counted in the model card."
+    )
+    if stored is None:
+        st.warning(
+            f"The weights of this student are no longer in `{source.runs() / 'store'}`: making the files trains it "
+            "again by its recipe, which takes as long as it did then."
+        )
+    if st.button("Make the files", type="primary", key="make"):
+        try:
+            with st.spinner("Exporting, checking and timing the student ..."):
+                made[c.outcome.weights_sha256] = shipped.exported(snapshot.study, c.trial, source.runs(), source.url())
+        except InputError as error:
+            st.error(f"The files could not be made: {error}")
+        else:
+            st.rerun()
+    early = [File(name="recipe.json", content=(c.recipe.model_dump_json(indent=1) + "\n").encode())]
+    _rows([*([stored] if stored else []), *early], c)
+
+
+def _files(files: Sequence[File], c: Candidate) -> None:
+    whole = File(name=f"student-{c.trial}.zip", content=zipped(files))
+    _rows([whole, *files], c)
+
+
+def _rows(files: Sequence[File], c: Candidate) -> None:
+    for file in files:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.download_button(
+                f"{file.name} ({words.size(len(file.content))})",
+                data=file.content,
+                file_name=file.name,
+                mime="application/octet-stream",
+                on_click="ignore",
+                key=f"get {c.trial} {file.name}",
+                width=260,
+            )
+            st.markdown(f"{WHAT.get(file.name, 'all of them')}  \nSHA-256 `{file.sha256}`")
+
+
+def zipped(files: Sequence[File]) -> bytes:
+    """All files in one archive; the same files give the same bytes."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            archive.writestr(zipfile.ZipInfo(file.name, (2000, 1, 1, 0, 0, 0)), file.content, zipfile.ZIP_DEFLATED)
+    return out.getvalue()

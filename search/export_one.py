@@ -1,0 +1,43 @@
+"""`python -m search.export_one STUDY --trial 23`: one student as a folder to ship, whatever the budget.
+
+The pages use this for their downloads. `search.pick` is the command that chooses.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fitnets.errors import InputError
+from search import cli
+from search.results import read
+from search.study import storage_url
+
+Stored = Annotated[str | None, typer.Option(metavar="URL", envvar="FITNET_STORAGE", help="Study storage.")]
+
+
+@cli.app
+def main(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's name in the storage.")],
+    trial: Annotated[int, typer.Option(min=0, help="The student's number.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("picked"),
+    runs: cli.Runs = Path("runs"),
+    storage: Stored = None,
+) -> None:
+    """Export one student of a study: ONNX, safetensors, recipe, card and README."""
+    snapshot = read(storage_url(runs, storage), cli.checked_name(study))
+    found = next((c for c in snapshot.candidates if c.trial == trial), None)
+    if found is None or found.state != "complete" or found.outcome is None:
+        known = [c.trial for c in snapshot.front()]
+        state = "is not in the study" if found is None else f"is {found.state}, not trained to its end"
+        raise InputError(f"trial {trial} {state}: choose one that is, as {known[:5]}.")
+    from search.ship import Shipper  # here, so that a wrong word on the command line is told at once
+
+    shipper = Shipper(snapshot, runs)
+    shipper.write(shipper.exported(found), out, {})
+    sys.stdout.write(f"written to {out}/: {', '.join(sorted(p.name for p in out.iterdir()))}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
