@@ -18,7 +18,7 @@ from search.study import NAME, Study, find_study
 
 OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 ERRORS = Console(stderr=True, soft_wrap=True, highlight=False)
-_COUNT = re.compile(r"(\d+(?:\.\d+)?)([kM]?)")
+_COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kM]?)")
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study in studies/, or the path of such a file.")]
 Runs = Annotated[Path, typer.Option(help="The folder for everything that a run writes.")]

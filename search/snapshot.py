@@ -201,7 +201,11 @@ def engine(url: str) -> sqlalchemy.Engine:
     """A way into the storage that cannot write and creates nothing. Raises InputError when there is no such file."""
     path = sqlite_path(url)
     if path is None:
-        return sqlalchemy.create_engine(url)
+        try:
+            return sqlalchemy.create_engine(url)
+        except (ImportError, ValueError, SQLAlchemyError) as error:  # no driver, or a URL that it cannot read
+            reason = str(error).splitlines()[0].replace(url, shown(url))
+            raise InputError(f"the storage {shown(url)} cannot be opened ({reason}).") from error
     if not path.is_file():
         raise _absent(path)
     sealed = "&immutable=1" if at_rest(path) else ""
