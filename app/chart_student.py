@@ -182,9 +182,7 @@ def curves(reports: Sequence[Report], palette: Palette, teacher: float | None = 
             (start + 0.4, "right", "stage 1: hints"),
             (start + 0.6, "left", "stage 2: distillation"),
         ):
-            drawing.add_annotation(
-                x=x, y=1.0, yref="paper", yanchor="bottom", xanchor=anchor, text=text, showarrow=False
-            )
+            drawing.add_annotation(x=x, y=1.0, yref="paper", yanchor="top", xanchor=anchor, text=text, showarrow=False)
     return drawing
 
 

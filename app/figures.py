@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from app import words
 from app.palette import Palette
+from search.influence import Setting
 from search.tradeoffs import Axis
 
 CONFIG: dict[str, Any] = {
@@ -24,12 +25,19 @@ def framed(figure: go.Figure, palette: Palette, height: int, revision: str = "fi
     """The figure in this project's dress. While `revision` stays, the reader's zoom stays."""
     figure.update_layout(
         height=height,
-        margin={"l": 66, "r": 16, "t": 16, "b": 56},
+        margin={"l": 66, "r": 16, "t": 44, "b": 56},
         font={"size": 14, "color": palette.ink, "family": FONT},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         hoverlabel={"font": {"size": 14, "family": FONT}, "align": "left"},
-        legend={"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0, "bgcolor": "rgba(0,0,0,0)"},
+        legend={
+            "orientation": "h",
+            "yref": "container",
+            "yanchor": "top",
+            "y": 1.0,
+            "x": 0,
+            "bgcolor": "rgba(0,0,0,0)",
+        },
         modebar={"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": palette.over, "activecolor": palette.ours},
         dragmode="pan",
         uirevision=revision,
@@ -60,3 +68,42 @@ def widened(values: Sequence[float], share: float = 0.06) -> tuple[float, float]
     low, high = min(values), max(values)
     room = max(share * math.log10(high / low), 0.08)
     return low / 10**room, high * 10**room
+
+
+def dimension(setting: Setting, chosen: tuple[float, float] | None) -> dict[str, Any]:
+    """One axis of parallel coordinates: a logarithmic one has its own ticks; students without a value are at its foot."""
+    known = [v for v in setting.values if v is not None]
+    log = setting.log and min(known) > 0
+    scale = math.log10 if log else float
+    low, high = scale(min(known)), scale(max(known))
+    foot = low - 0.12 * (high - low)
+    values = [foot if v is None else scale(v) for v in setting.values]
+    lacking = None in setting.values
+    found: dict[str, Any] = {
+        "label": setting.name,
+        "values": values,
+        "range": [foot if lacking else low, high],
+    }
+    ticks = _ticks(min(known), max(known), log)
+    found["tickvals"] = [scale(tick) for tick in ticks] + ([foot] if lacking else [])
+    found["ticktext"] = [words.plain(tick) for tick in ticks] + (["none"] if lacking else [])
+    if chosen is not None:
+        ends = [scale(max(chosen[0], min(known))), scale(min(chosen[1], max(known)))]
+        if ends[0] > low or ends[1] < high:
+            found["constraintrange"] = ends
+    return found
+
+
+def _ticks(low: float, high: float, log: bool) -> list[float]:
+    """Readable values inside the range: Plotly's own ones overshoot a logarithmic axis."""
+    if low == high:
+        return [low]
+    if log:
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        inside = [step * 10.0**power for power in powers for step in (1, 2, 5)]
+    else:
+        raw = (high - low) / 4
+        unit = 10.0 ** math.floor(math.log10(raw))
+        step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= raw)
+        inside = [step * i for i in range(math.floor(low / step), math.ceil(high / step) + 1)]
+    return [value for value in inside if low - 1e-9 <= value <= high + 1e-9] or [low, high]

@@ -109,3 +109,11 @@ def stages(widths: Sequence[Sequence[int]]) -> str:
 def listed(names: Sequence[str]) -> str:
     """a, b and c."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def how(c: Candidate) -> str:
+    """A student's training in few words."""
+    recipe = c.recipe
+    if recipe.distill.lambda_start == recipe.distill.lambda_end == 0:
+        return "labels alone" if recipe.hint is None else "hints, then labels"
+    return "distillation without hints" if recipe.hint is None else f"hints {recipe.hint.guided}<-{recipe.hint.hint}"

@@ -1,1 +1,201 @@
-"""Soon."""
+"""Page 4, What matters: what made the good students good?"""
+
+import math
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import chart_search, figures, page, palette, state, words
+from search import influence, tradeoffs
+from search.budget import finished
+from search.influence import Setting
+from search.results import Candidate, Snapshot
+from search.tradeoffs import accuracy
+
+GROUPS = ("all", "top 10 %", "near the front")
+MOST_AXES = 9
+
+
+def main() -> None:
+    """The page."""
+    picture = page.opened()
+    snapshot = picture.snapshot
+    rows = finished(snapshot.candidates)
+    if len(rows) < influence.FEWEST:
+        st.info(
+            f"What matters can be said from {influence.FEWEST} trained students on; so far there "
+            f"{'is' if len(rows) == 1 else 'are'} {len(rows)}."
+        )
+        return
+    group = st.segmented_control("Students", GROUPS, default=GROUPS[0], required=True, key="w_group")
+    chosen = _group(rows, group or GROUPS[0])
+    found = _importances(snapshot, picture.version, chosen, group or GROUPS[0])
+    _parallel(chosen, found)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _importance(found, len(chosen))
+    with right:
+        _position(snapshot, chosen)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _against(snapshot, chosen, "tau", "How soft the teacher speaks: tau")
+    with right:
+        _against(snapshot, chosen, "lambda start", "How much the teacher weighs: lambda at the start")
+
+
+def _group(rows: list[Candidate], group: str) -> list[Candidate]:
+    if group == "top 10 %":
+        return rows[: max(2, math.ceil(len(rows) / 10))]
+    return tradeoffs.near_front(rows, state.axis()) if group == "near the front" else rows
+
+
+def _importances(
+    snapshot: Snapshot, version: int, rows: Sequence[Candidate], group: str
+) -> influence.Importances | None:
+    """Computed once for each picture of the study."""
+    kept = st.session_state.setdefault("importances", {})
+    key = (snapshot.study, version, group, state.axis())
+    if kept.get("key") != key:
+        kept["key"], kept["value"] = key, influence.importances(rows)
+    value: influence.Importances | None = kept["value"]
+    return value
+
+
+def _parallel(rows: list[Candidate], found: influence.Importances | None) -> None:
+    st.subheader("All settings at once", anchor=False)
+    st.markdown(
+        "Each line is a student, bright where it is accurate. The sliders narrow the settings: what they exclude turns "
+        "faint, and the sentence below tells what is left. Settings in which no student differs are left out."
+    )
+    settings = _most_important(influence.settings(rows), found)
+    if not settings:
+        st.info("These students do not differ in any setting.")
+        return
+    ranges = _sliders(settings)
+    drawn = tradeoffs.sampled(rows, [], state.axis(), chart_search.DRAWN)
+    seen = {s.name: s for s in influence.settings(drawn)}
+    axes = [seen[s.name] for s in settings if s.name in seen]
+    left = influence.inside(rows, ranges)
+    best = max(left, key=accuracy, default=None)
+    told = f"**{len(left):,} of {len(rows):,}** students lie within the sliders"
+    told += (
+        f"; the best is {words.title(best)} with {words.percent(accuracy(best))}, their mean is "
+        f"{words.percent(sum(map(accuracy, left)) / len(left))}."
+        if best
+        else ": widen one."
+    )
+    st.plotly_chart(
+        chart_search.parallel(axes, drawn, ranges, palette.current()),
+        key="parallel",
+        theme=None,
+        config=figures.STILL,
+        alt=told.replace("*", ""),
+    )
+    st.markdown(told)
+    with st.expander("These students as a table"):
+        st.dataframe(_table(left), hide_index=True, height=300, alt=f"{len(left)} students within the sliders.")
+
+
+def _most_important(settings: list[Setting], found: influence.Importances | None) -> list[Setting]:
+    """At most so many axes as can be read, in the recipe's order."""
+    if len(settings) <= MOST_AXES or found is None:
+        return settings[:MOST_AXES]
+    first = set(list(found.shares)[:MOST_AXES])
+    return [s for s in settings if s.name in first]
+
+
+def _sliders(settings: Sequence[Setting]) -> dict[str, tuple[float, float]]:
+    """A range slider for each setting: the brush of the chart, for the keyboard too."""
+    ranges: dict[str, tuple[float, float]] = {}
+    columns = st.columns(3, gap="medium")
+    for i, setting in enumerate(settings):
+        values = sorted({v for v in setting.values if v is not None})
+        steps = values if len(values) <= 40 else [values[round(i * (len(values) - 1) / 40)] for i in range(41)]
+        with columns[i % 3]:
+            low, high = st.select_slider(
+                setting.name,
+                options=steps,
+                value=(steps[0], steps[-1]),
+                format_func=words.plain,
+                key=f"w_range {setting.name} {steps[0]:g} {steps[-1]:g}",
+            )
+        if (low, high) != (steps[0], steps[-1]):
+            ranges[setting.name] = (float(low), float(high))
+    return ranges
+
+
+def _table(rows: Sequence[Candidate]) -> list[dict[str, float | int | None]]:
+    found = influence.settings(rows)
+    table: list[dict[str, float | int | None]] = []
+    for i, c in enumerate(rows):
+        table.append({"student": c.trial, "accuracy %": round(100 * accuracy(c), 2)})
+        table[-1].update({s.name: s.values[i] for s in found})
+    return table
+
+
+def _importance(found: influence.Importances | None, count: int) -> None:
+    st.subheader("How much each setting matters", anchor=False)
+    if found is None:
+        st.info(f"That needs {influence.FEWEST} students that differ; there are {count}.")
+        return
+    st.markdown(
+        f"What sets the best tenth apart from the rest (PED-ANOVA), from {words.plural(found.count, 'student')}."
+        + ("" if found.count >= influence.ENOUGH else f" **Unreliable: fewer than {influence.ENOUGH}.**")
+    )
+    told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.shares.items())
+    st.plotly_chart(
+        chart_search.importances(found, palette.current()),
+        key="importances_chart",
+        theme=None,
+        config=figures.STILL,
+        alt=f"Importance for accuracy, from {found.count} students: {told}.",
+    )
+    with st.expander("As a table"):
+        rows = [{"setting": name, "share %": round(100 * share, 1)} for name, share in found.shares.items()]
+        st.dataframe(rows, hide_index=True, alt="Importances.")
+
+
+def _position(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:
+    st.subheader("Where the hint goes in", anchor=False)
+    points = [(share, c) for c in rows if (share := influence.guided_share(c)) is not None]
+    without = [c for c in rows if c.recipe.hint is None]
+    if not points:
+        st.info("None of these students was trained with hints.")
+        return
+    told = f"The guided layer's place among the convolutions against accuracy, {words.plural(len(points), 'student')}."
+    if without:
+        mean = sum(map(accuracy, without)) / len(without)
+        told += f" {words.plural(len(without), 'student')} without hints: {words.percent(mean)} on average."
+    _scatter(snapshot, points, "guided layer / convolutions", False, told, "position")
+
+
+def _against(snapshot: Snapshot, rows: Sequence[Candidate], name: str, title: str) -> None:
+    st.subheader(title, anchor=False)
+    setting = next((s for s in influence.settings(rows) if s.name == name), None)
+    if setting is None:
+        st.info(f"{name} is the same in all of these students.")
+        return
+    points = [(v, c) for v, c in zip(setting.values, rows, strict=True) if v is not None]
+    _scatter(snapshot, points, name, setting.log, f"{words.plural(len(points), 'student')}.", f"against {name}")
+
+
+def _scatter(
+    snapshot: Snapshot, points: Sequence[tuple[float, Candidate]], title: str, log: bool, told: str, key: str
+) -> None:
+    st.markdown(told)
+    drawn = {c.trial for c in tradeoffs.sampled([c for _, c in points], [], state.axis())}
+    front = {c.trial for c in snapshot.front()}
+    best = max(points, key=lambda point: accuracy(point[1]))
+    st.plotly_chart(
+        chart_search.scatter(
+            [point for point in points if point[1].trial in drawn], title, log, palette.current(), front
+        ),
+        key=key,
+        theme=None,
+        config=figures.STILL,
+        alt=f"Accuracy against {title}: the best, {words.percent(accuracy(best[1]))}, is at {words.plain(best[0])}.",
+    )
+
+
+if __name__ == "__main__":
+    main()

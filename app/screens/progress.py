@@ -1,1 +1,163 @@
-"""Soon."""
+"""Page 5, Progress: is it still worth running?"""
+
+import socket
+import time
+
+import streamlit as st
+
+from app import chart_search, figures, page, palette, source, state, words
+from search import progress
+from search.progress import Growth, Stall
+from search.results import Snapshot
+from search.snapshot import sqlite_path
+
+NEIGHBOURS = (("optuna-dashboard", 8080), ("the Ray dashboard", 8265))
+TIMELINE = 400  # the newest trials that the timeline shows
+
+
+def main() -> None:
+    """The page."""
+    picture = page.opened()
+    snapshot = picture.snapshot
+    limited = bool(state.budget().model_dump(exclude_none=True))
+    history = progress.growth(snapshot, state.axis(), state.budget() if limited else None)
+    st.markdown(f"#### {verdict(snapshot, progress.stall(history))}")
+    _growth(history, limited)
+    _timeline(snapshot)
+    _failures(snapshot)
+    _neighbours()
+
+
+def verdict(snapshot: Snapshot, stall: Stall | None) -> str:
+    """Whether it is still worth running, in a sentence."""
+    if stall is None:
+        return "No student has finished yet."
+    told = (
+        "The last student made the front grow."
+        if stall.students == 0
+        else f"No gain for {words.plural(stall.students, 'student')} ({words.span(stall.seconds)})."
+    )
+    pace = progress.pace(snapshot)
+    if pace is not None:
+        told += f" {pace.per_hour:,.0f} students an hour"
+        running = any(c.state == "running" for c in snapshot.candidates)
+        if pace.left and pace.seconds_left is not None and running:
+            told += f"; {words.plural(pace.left, 'student')} to go, about {words.span(pace.seconds_left)}"
+        told += "."
+    return told
+
+
+def _growth(history: list[Growth], limited: bool) -> None:
+    st.subheader("How the front grew", anchor=False)
+    if not history:
+        st.info("The curve starts with the first student that finishes.")
+        return
+    st.markdown(
+        f"The share of the trade-off between accuracy and {state.axis()} that the front dominates (hypervolume, cost "
+        "on its logarithm). While it rises, the search still finds something; a flat end says that it does not."
+        + ("" if limited else " With a budget set on the Trade-offs page, its best accuracy is drawn too.")
+    )
+    by = st.segmented_control("Against", ("students", "training time"), default="students", required=True, key="w_by")
+    gains = [row for row in history if row.gained]
+    grew = (
+        f"it grew {words.plural(len(gains), 'time')}, last with student {gains[-1].trial}" if gains else "it is empty"
+    )
+    share = f"{100 * history[-1].hypervolume:.1f} %"
+    st.plotly_chart(
+        chart_search.growth(history, by == "training time", palette.current()),
+        key="growth",
+        theme=None,
+        config=figures.STILL,
+        alt=f"After {words.plural(len(history), 'student')} the front dominates {share}; {grew}.",
+    )
+    with st.expander("Every gain as a table"):
+        rows = [
+            {
+                "students": i,
+                "student": row.trial,
+                "hypervolume %": round(100 * row.hypervolume, 3),
+                "training hours": round(row.seconds / 3600, 3),
+            }
+            for i, row in enumerate(history, start=1)
+            if row.gained
+        ]
+        st.dataframe(rows, hide_index=True, alt="When the front grew.")
+
+
+def _timeline(snapshot: Snapshot) -> None:
+    st.subheader("Who worked when", anchor=False)
+    shifts = progress.shifts(snapshot, time.time())
+    if not shifts:
+        st.info("No trial has been started yet.")
+        return
+    shown = sorted(shifts, key=lambda row: row.start)[-TIMELINE:]
+    slots = max(row.slot for row in shown)
+    busy = sum(row.end - row.start for row in shown)
+    whole = (max(row.end for row in shown) - min(row.start for row in shown)) * slots
+    part = f"the newest {len(shown)} of {len(shifts):,} trials" if len(shown) < len(shifts) else "every trial"
+    used = f"{100 * min(1.0, busy / whole):.0f} % of the time" if whole > 0 else "all of the time"
+    told = f"A bar for {part}, on the first slot that was free; {words.plural(slots, 'slot')}, busy {used}."
+    st.markdown(told)
+    st.plotly_chart(
+        chart_search.timeline(shown, palette.current()), key="timeline", theme=None, config=figures.STILL, alt=told
+    )
+    with st.expander("As a table"):
+        rows = [
+            {
+                "trial": row.trial,
+                "state": row.state,
+                "slot": row.slot,
+                "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.start)),
+                "seconds": round(row.end - row.start, 1),
+            }
+            for row in reversed(shown)
+        ]
+        st.dataframe(rows, hide_index=True, height=300, alt="The trials and their times.")
+
+
+def _failures(snapshot: Snapshot) -> None:
+    st.subheader("Failures", anchor=False)
+    found = progress.failures(snapshot)
+    if not found:
+        st.markdown("None.")
+        return
+    st.dataframe(
+        [
+            {
+                "trials": len(f.trials),
+                "message": f.message,
+                "which": ", ".join(map(str, f.trials[:12])) + (" ..." if len(f.trials) > 12 else ""),
+            }
+            for f in found
+        ],
+        hide_index=True,
+        alt="Failed trials by their reason.",
+    )
+
+
+def _neighbours() -> None:
+    """Other people's dashboards: a link where one answers on this machine, else the command that starts it."""
+    st.subheader("Other dashboards", anchor=False)
+    path = sqlite_path(source.url())
+    commands = {
+        "optuna-dashboard": f"optuna-dashboard --host 127.0.0.1 sqlite:///{path}" if path else "optuna-dashboard URL",
+        "the Ray dashboard": "",
+    }
+    for name, port in NEIGHBOURS:
+        if _answers(port):
+            st.markdown(f"[{name}](http://127.0.0.1:{port}) answers on this machine.")
+        elif commands[name]:
+            st.markdown(f"{name} is not running. It can delete trials and has no login; this starts it for you alone:")
+            st.code(commands[name], language="bash", wrap_lines=True)
+        else:
+            st.markdown(f"{name} is not running: it is there while a search joins a Ray cluster that shows one.")
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as asked:
+        asked.settimeout(0.05)
+        return asked.connect_ex(("127.0.0.1", port)) == 0
+
+
+if __name__ == "__main__":
+    main()

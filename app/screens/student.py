@@ -189,18 +189,10 @@ def _training(snapshot: Snapshot, c: Candidate) -> None:
     if len(relatives) > 1:
         st.markdown("**The same layers, trained by other means:**")
         st.dataframe(
-            [{"student": r.trial, "how": how(r), "accuracy": words.percent(accuracy(r))} for r in relatives],
+            [{"student": r.trial, "how": words.how(r), "accuracy": words.percent(accuracy(r))} for r in relatives],
             hide_index=True,
             alt="Students with the same layers.",
         )
-
-
-def how(c: Candidate) -> str:
-    """A student's training in few words."""
-    recipe = c.recipe
-    if recipe.distill.lambda_start == recipe.distill.lambda_end == 0:
-        return "labels alone" if recipe.hint is None else "hints, then labels"
-    return "distillation without hints" if recipe.hint is None else f"hints {recipe.hint.guided}<-{recipe.hint.hint}"
 
 
 def _epoch(report: Report) -> dict[str, Any]:

@@ -1,0 +1,155 @@
+"""How the search goes: how the front grew, who worked when, and what failed. Pure; no torch."""
+
+import math
+import re
+from collections.abc import Sequence
+
+from fitnets.value import Value
+from search import pareto
+from search.budget import Budget, finished
+from search.results import Candidate, Snapshot
+from search.tradeoffs import Axis, accuracy, on_axis, verdict
+
+
+class Growth(Value):
+    """The front's size after one more student."""
+
+    trial: int
+    ended: float
+    seconds: float
+    """Training time spent until then, over all workers."""
+    hypervolume: float
+    """Share of the box from chance to all right, and from the dearest student to the cheapest, that is dominated."""
+    best: float | None
+    """The best accuracy so far within the budget."""
+    gained: bool
+
+
+def growth(snapshot: Snapshot, axis: Axis, budget: Budget | None = None) -> list[Growth]:
+    """The search's history, in the order in which its students ended."""
+    rows = in_order(snapshot.candidates)
+    if not rows:
+        return []
+    costs = [math.log10(on_axis(c.cost, axis)) for c in rows]
+    low, high = min(costs), max(costs)
+    room = max(high - low, 1e-9)
+    classes = len(snapshot.images.get("classes", ())) or 2
+    chance = 1 / classes
+    points = [
+        (1 - accuracy(c), (cost - low) / room if high > low else 0.0) for c, cost in zip(rows, costs, strict=True)
+    ]
+    reference = (1 - chance, 1.0)
+    box = reference[0] * reference[1]
+    history: list[Growth] = []
+    spent, best, before = 0.0, None, 0.0
+    for c, value in zip(rows, pareto.hypervolumes(points, reference), strict=True):
+        assert c.outcome is not None
+        spent += c.outcome.seconds
+        if budget is not None and not verdict(c, budget) and (best is None or accuracy(c) > best):
+            best = accuracy(c)
+        share = value / box
+        history.append(
+            Growth(
+                trial=c.trial,
+                ended=c.ended or 0.0,
+                seconds=spent,
+                hypervolume=share,
+                best=best,
+                gained=share > before + 1e-12,
+            )
+        )
+        before = share
+    return history
+
+
+def in_order(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The finished students in the order in which they ended."""
+    return sorted(finished(candidates), key=lambda c: (c.ended or 0.0, c.trial))
+
+
+class Stall(Value):
+    """How long the front has not grown."""
+
+    students: int
+    seconds: float
+    """Of the clock, from the last gain to the last result."""
+
+
+def stall(history: Sequence[Growth]) -> Stall | None:
+    """Since the last gain; None before the first student."""
+    if not history:
+        return None
+    last = max((i for i, row in enumerate(history) if row.gained), default=0)
+    return Stall(students=len(history) - 1 - last, seconds=max(0.0, history[-1].ended - history[last].ended))
+
+
+class Failures(Value):
+    """Failures that say the same."""
+
+    message: str
+    trials: tuple[int, ...]
+
+
+_NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?\d[\d.,]*(?:e[-+]?\d+)?|0x[0-9a-f]+")
+
+
+def failures(snapshot: Snapshot) -> list[Failures]:
+    """Failed trials grouped by their reason, numbers aside; the most frequent first."""
+    groups: dict[str, list[tuple[int, str]]] = {}
+    rows = [(c.trial, c.reason) for c in snapshot.candidates if c.state == "failed"]
+    rows += [(u.trial, u.reason) for u in snapshot.unread if u.state == "failed"]
+    for trial, reason in sorted(rows):
+        text = (reason or "no reason was recorded").strip()
+        groups.setdefault(_NUMBER.sub("#", text), []).append((trial, text))
+    found = [Failures(message=same[0][1], trials=tuple(t for t, _ in same)) for same in groups.values()]
+    return sorted(found, key=lambda f: (-len(f.trials), f.trials))
+
+
+class Shift(Value):
+    """One trial's time on one slot."""
+
+    trial: int
+    state: str
+    slot: int
+    start: float
+    end: float
+
+
+def shifts(snapshot: Snapshot, now: float) -> list[Shift]:
+    """Who worked when: each trial on the first slot that was free. Those that never ran are left out."""
+    rows = [
+        (c.started, c.ended if c.state != "running" else now, c)
+        for c in snapshot.candidates
+        if c.started is not None and c.state in ("complete", "failed", "running") and c.same_as is None
+    ]
+    free: list[float] = []
+    found: list[Shift] = []
+    for start, end, c in sorted(
+        ((s, e, c) for s, e, c in rows if e is not None), key=lambda row: (row[0], row[2].trial)
+    ):
+        slot = next((i for i, until in enumerate(free) if until <= start + 0.05), len(free))
+        free[slot : slot + 1] = [end]
+        found.append(Shift(trial=c.trial, state=c.state, slot=slot + 1, start=start, end=max(end, start)))
+    return found
+
+
+class Pace(Value):
+    """How fast it goes."""
+
+    per_hour: float
+    left: int | None
+    """Students to go, where the study says how many it wants."""
+    seconds_left: float | None
+
+
+def pace(snapshot: Snapshot, recent: int = 30) -> Pace | None:
+    """Students an hour over the last ones, and the time left at that pace; None before there are two."""
+    rows = in_order(snapshot.candidates)
+    ends = [c.ended for c in rows if c.ended][-recent:]
+    if len(ends) < 2 or ends[-1] <= ends[0]:
+        return None
+    per_hour = 3600 * (len(ends) - 1) / (ends[-1] - ends[0])
+    wanted = snapshot.definition.get("trials")
+    trained = len(rows) + sum(c.state == "failed" for c in snapshot.candidates)
+    left = max(0, wanted - trained) if isinstance(wanted, int) else None
+    return Pace(per_hour=per_hour, left=left, seconds_left=None if left is None else 3600 * left / per_hour)
