@@ -1,0 +1,162 @@
+"""The map of the project, held: who may import whom, where the rules' exceptions are, how long a file may be."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FORBIDDEN = {
+    "fitnets": {
+        "search",
+        "app",
+        "studies",
+        "optuna",
+        "ray",
+        "streamlit",
+        "plotly",
+        "optuna_dashboard",
+        "bench",
+        "tests",
+    },
+    "search": {"app", "streamlit", "plotly", "bench", "tests"},
+    "studies": {"app", "torch", "ray", "optuna", "streamlit", "bench", "tests"},
+    "app": {"torch", "torchvision", "ray", "bench", "tests"},
+}
+NOT_IN_APP = {"fit", "distill", "teacher", "models", "hints", "data", "views", "export", "optim", "losses", "brought"}
+MOST_LINES = 300
+LAYERS = ("fitnets", "search", "studies", "app")
+
+
+def files(layer: str) -> list[Path]:
+    """A layer's source files."""
+    return sorted((ROOT / layer).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, anywhere in it, by its full name; `from a import b` also as `a.b`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path}: relative imports hide where they go"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_no_layer_imports_what_lies_above_it(layer: str) -> None:
+    assert files(layer) or layer == "app"
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in files(layer)
+        for name in imports(path)
+        if name.split(".")[0] in FORBIDDEN[layer]
+    ]
+    assert wrong == []
+
+
+def test_the_walk_sees_an_import_inside_a_function(tmp_path: Path) -> None:
+    file = tmp_path / "x.py"
+    file.write_text("def f():\n    import ray\n    from torch.nn import Linear\n    import a.b as c\n")
+    assert set(imports(file)) == {"ray", "torch.nn", "torch.nn.Linear", "a.b"}
+
+
+def test_ray_is_imported_in_one_file() -> None:
+    found = {path.name for path in files("search") if any(name.split(".")[0] == "ray" for name in imports(path))}
+    assert found == {"workers.py"}
+
+
+def test_optuna_is_asked_for_parameters_in_one_file() -> None:
+    found = {
+        path.name
+        for path in files("search")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.startswith("suggest_")
+    }
+    assert found == {"space.py"}
+
+
+def test_the_app_imports_no_training_code() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in files("app")
+        for name in imports(path)
+        if name.startswith("fitnets.") and name.split(".")[1] in NOT_IN_APP
+    ]
+    assert wrong == []
+
+
+def test_init_files_are_empty() -> None:
+    found = [path for layer in LAYERS for path in files(layer) if path.name == "__init__.py"]
+    assert len(found) >= 3
+    assert [path for path in found if path.read_text().strip()] == []
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_files_stay_short(layer: str) -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files(layer)}
+    assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def loaded(code: str) -> set[str]:
+    """The top-level modules that are loaded once `code` has run in a fresh process."""
+    told = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    return {name.split(".")[0] for name in told.stdout.splitlines()[-1].split()}
+
+
+def test_what_the_app_and_the_driver_need_loads_neither_torch_nor_ray() -> None:
+    modules = [
+        "fitnets.config",
+        "fitnets.cost",
+        "fitnets.store",
+        "search.results",
+        "search.results_cli",
+        "search.snapshot",
+        "search.study",
+        "search.space",
+        "search.loop",
+        "search.run",
+        "search.pick",
+    ]
+    assert {"torch", "ray", "streamlit", "torchvision"} & loaded(f"import {', '.join(modules)}") == set()
+
+
+def test_workers_load_ray_but_not_torch() -> None:
+    """The driver stays small; its actors import torch."""
+    found = loaded("import search.workers")
+    assert "ray" in found
+    assert "torch" not in found
+
+
+def test_the_apps_modules_load_neither_torch_nor_ray() -> None:
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in files("app")
+        if not path.name.startswith("__") and "st.navigation" not in path.read_text() and "screens" not in path.parts
+    ]
+    assert names
+    assert {"torch", "ray"} & loaded(f"import {', '.join(names)}") == set()
+
+
+def test_importing_does_nothing(tmp_path: Path) -> None:
+    """No file is written, nothing is printed."""
+    code = "import search.run, search.results, search.pick, search.workers, fitnets.distill"
+    told = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+    )
+    assert (told.returncode, told.stdout) == (0, ""), told.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
