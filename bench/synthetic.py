@@ -11,7 +11,7 @@ from collections import deque
 from typing import Any
 
 import optuna
-from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
 from fitnets.config import Outcome, Recipe, Report, Result
@@ -30,8 +30,6 @@ REPORTS = tuple(
     Report(stage="stage 2", epoch=epoch, epochs=25, loss=1 / epoch, val_accuracy=0.5, lam=2.0, seconds=1.0)
     for epoch in range(1, 26)
 )
-
-
 
 
 def accuracy_of(recipe: Recipe, noise: float = 0.003) -> float:
@@ -100,7 +98,7 @@ class _Recorded(Drawn):
         super().__init__(seed)
         self.parent = parent
         self.params: dict[str, Any] = {}
-        self.distributions: dict[str, IntDistribution | FloatDistribution] = {}
+        self.distributions: dict[str, BaseDistribution] = {}
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         """The parent's, or a new one for a quarter of the parameters."""
