@@ -76,9 +76,9 @@ def figure(scene: Scene, palette: Palette) -> go.Figure:
 def _cloud(drawing: go.Figure, scene: Scene, palette: Palette) -> None:
     within = [c for c in scene.cloud if not scene.broken.get(c.trial)]
     over = [c for c in scene.cloud if scene.broken.get(c.trial)]
-    _students(drawing, scene, within, "Other students", {"size": 7, "color": palette.cloud, "opacity": 0.75})
+    _students(drawing, scene, within, "Others", {"size": 7, "color": palette.cloud, "opacity": 0.75})
     hollow = {"symbol": "circle-open", "size": 7, "color": palette.over, "opacity": 0.5}
-    _students(drawing, scene, over, "Over the budget", hollow, legend="over")
+    _students(drawing, scene, over, "Over the budget", hollow)
 
 
 def _front(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) -> None:
@@ -96,9 +96,9 @@ def _front(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) -> N
         )
     fits = [c for c in scene.front if not scene.broken.get(c.trial)]
     over = [c for c in scene.front if scene.broken.get(c.trial)]
-    _students(drawing, scene, fits, "On the front", {"size": 11, "color": palette.ours})
+    _students(drawing, scene, fits, "Front", {"size": 11, "color": palette.ours})
     hollow = {"symbol": "circle-open", "size": 11, "color": palette.over, "line": {"width": 2}}
-    _students(drawing, scene, over, "On the front, over the budget", hollow, legend="over")
+    _students(drawing, scene, over, "Front, over the budget", hollow)
 
 
 def _students(
@@ -107,7 +107,6 @@ def _students(
     rows: Sequence[Candidate],
     name: str,
     marker: dict[str, Any],
-    legend: str | None = None,
 ) -> None:
     """Points to click."""
     if not rows:
@@ -124,7 +123,6 @@ def _students(
             mode="markers",
             marker=marker,
             name=name,
-            legendgroup=legend,
             selected={"marker": {"opacity": opacity}},
             unselected={"marker": {"opacity": opacity}},
         )

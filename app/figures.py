@@ -71,7 +71,7 @@ def widened(values: Sequence[float], share: float = 0.06) -> tuple[float, float]
 
 
 def dimension(setting: Setting, chosen: tuple[float, float] | None) -> dict[str, Any]:
-    """One axis of parallel coordinates: a logarithmic one has its own ticks; students without a value are at its foot."""
+    """One axis of parallel coordinates: a logarithmic one has its own ticks; who lacks a value is at its foot."""
     known = [v for v in setting.values if v is not None]
     log = setting.log and min(known) > 0
     scale = math.log10 if log else float
