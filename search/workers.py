@@ -57,6 +57,7 @@ class RayWorkers:
         if address is None:
             cpus = slots or os.cpu_count() or 1
             ray.init(
+                address="local",  # never somebody's cluster that happens to run here
                 num_cpus=cpus,
                 include_dashboard=False,
                 log_to_driver=False,
