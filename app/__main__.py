@@ -1,7 +1,9 @@
 """`python -m app`: the dashboard in a browser, on this machine only."""
 
+import importlib
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -21,12 +23,21 @@ def main(
     port: Annotated[int, typer.Option(min=1024, max=65535, help="Where on 127.0.0.1 it listens.")] = 8501,
 ) -> None:
     """Show the studies of a storage, read-only: the trade-offs, each student, and how the search goes."""
-    about = {"FITNET_RUNS": str(runs.resolve()), "FITNET_STORAGE": storage_url(runs, storage)}
+    os.environ["FITNET_RUNS"] = str(runs.resolve())
+    os.environ["FITNET_STORAGE"] = storage_url(runs, storage)
     sys.stdout.write(f"FitNet Search is at http://{HERE}:{port} (stop it with Ctrl-C)\n")
     sys.stdout.flush()
+    threading.Thread(target=_warm, daemon=True).start()
+    from streamlit.web import cli as streamlit
+
     flags = ["--server.address", HERE, "--server.port", str(port), "--browser.gatherUsageStats", "false"]
-    command = [sys.executable, "-m", "streamlit", "run", str(MAIN), *flags]
-    os.execve(sys.executable, command, os.environ | about)
+    streamlit.main(args=["run", str(MAIN), *flags], prog_name="streamlit")
+
+
+def _warm() -> None:
+    """Import what the pages need before somebody opens one: the first visit then waits for its data only."""
+    for module in ("app.page", "app.cards", "app.chart_search", "app.chart_student", "app.downloads", "pandas"):
+        importlib.import_module(module)
 
 
 if __name__ == "__main__":

@@ -158,9 +158,7 @@ def curves(reports: Sequence[Report], palette: Palette, teacher: float | None = 
             secondary_y=True,
         )
     figures.framed(drawing, palette, 470)
-    drawing.update_layout(
-        legend={"y": -0.19}, margin={"r": 60, "t": 26, "b": 84}, dragmode=False, hovermode="x unified"
-    )
+    drawing.update_layout(margin={"r": 60}, dragmode=False, hovermode="x unified")
     drawing.update_xaxes(showgrid=False)
     drawing.update_xaxes(title={"text": "epoch, stage 1 then stage 2"}, row=2, col=1)
     drawing.update_yaxes(title={"text": "%"}, row=1, col=1)

@@ -1,53 +1,38 @@
 """The line under the title that keeps itself fresh, and redraws the page when the study has something new."""
 
-import statistics
 import time
-from collections import Counter
+from typing import Literal
 
 import streamlit as st
 
 from app import source, state, words
 from app.source import Picture
 from fitnets.errors import InputError
+from search.progress import Standing
 from search.results import Snapshot
 
 EVERY = 4.0  # seconds between looks at the storage
-PATIENCE = 3.0  # no news for so many times the median trial: the search has stopped
+STATES = {
+    "running": "in training",
+    "infeasible": "over the study's limits",
+    "pruned": "stopped early",
+    "failed": "failed",
+}
+COLOURS: dict[str, Literal["green", "blue", "orange", "gray"]] = {
+    "finished": "green",
+    "running": "blue",
+    "silent": "orange",
+    "stopped": "orange",
+    "empty": "gray",
+}
 
 
-def status(snapshot: Snapshot, now: float) -> tuple[str, str]:
-    """The study's state in one word, and the colour of its badge."""
-    states = Counter(c.state for c in snapshot.candidates) + Counter(u.state for u in snapshot.unread)
-    trained = states["complete"] + states["failed"]
-    wanted = snapshot.definition.get("trials")
-    if isinstance(wanted, int) and trained >= wanted:
-        return "finished", "green"
-    if not states["running"]:
-        return ("stopped", "orange") if states else ("empty", "gray")
-    return ("silent", "orange") if now - last_news(snapshot) > patience(snapshot) else ("running", "blue")
-
-
-def patience(snapshot: Snapshot) -> float:
-    """How long a running search may be silent."""
-    seconds = [c.outcome.seconds for c in snapshot.candidates if c.outcome is not None]
-    return max(60.0, PATIENCE * statistics.median(seconds)) if seconds else 600.0
-
-
-def last_news(snapshot: Snapshot) -> float:
-    """When a trial last ended or started."""
-    return max((c.ended or c.started or 0.0 for c in snapshot.candidates), default=0.0)
-
-
-def line(snapshot: Snapshot, now: float) -> str:
+def line(standing: Standing, now: float) -> str:
     """How many students are in which state, and how fresh that is."""
-    states = Counter(c.state for c in snapshot.candidates) + Counter(u.state for u in snapshot.unread)
-    parts = [f"**{states['complete']:,}** trained"]
-    parts += [f"**{states['running']:,}** in training"] if states["running"] else []
-    parts += [f"**{states['infeasible']:,}** over the study's limits"] if states["infeasible"] else []
-    parts += [f"**{states['pruned']:,}** stopped early"] if states["pruned"] else []
-    parts += [f"**{states['failed']:,}** failed"] if states["failed"] else []
-    ended = max((c.ended for c in snapshot.candidates if c.ended), default=None)
-    parts += [f"last result {words.ago(ended, now)}"] if ended else []
+    counts = standing.counts
+    parts = [f"**{counts.get('complete', 0):,}** trained"]
+    parts += [f"**{counts[state]:,}** {text}" for state, text in STATES.items() if counts.get(state)]
+    parts += [f"last result {words.ago(standing.result, now)}"] if standing.result else []
     return " · ".join(parts)
 
 
@@ -65,21 +50,19 @@ def header(name: str, drawn: int) -> None:
 
 
 def _draw(picture: Picture, paused: bool) -> None:
-    now = time.time()
-    word, colour = status(picture.snapshot, now)
+    now, standing = time.time(), picture.standing
+    word = standing.word(now)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.badge(word, color=colour)  # type: ignore[arg-type]
-        st.markdown(line(picture.snapshot, now), width="stretch")
+        st.badge(word, color=COLOURS[word])
+        st.markdown(line(standing, now), width="stretch")
         st.toggle("Pause refresh", value=paused, key="paused")
     if picture.late is not None:
+        since = words.ago(picture.late, now)
+        st.warning(f"The storage is busy: showing data from {since}. It is tried again by itself.")
+    if word == "silent" and standing.news is not None:
         st.warning(
-            f"The storage is busy: showing data from {words.ago(picture.late, now)}. It is tried again by itself."
-        )
-    if word == "silent":
-        since = words.ago(last_news(picture.snapshot), now)
-        st.warning(
-            f"Nothing has happened since {since}, much longer than a student takes. The search may have died: the "
-            f"command that started it, given again, continues it."
+            f"The last news came {words.ago(standing.news, now)}, much longer ago than a student takes. The search may "
+            "have died: the command that started it, given again, continues it."
         )
     if picture.snapshot.unread:
         _unread(picture.snapshot)

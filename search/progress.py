@@ -2,6 +2,8 @@
 
 import math
 import re
+import statistics
+from collections import Counter
 from collections.abc import Sequence
 
 from fitnets.value import Value
@@ -9,6 +11,46 @@ from search import pareto
 from search.budget import Budget, finished
 from search.results import Candidate, Snapshot
 from search.tradeoffs import Axis, accuracy, on_axis, verdict
+
+
+SILENCE = 3.0  # no news for so many times the median trial: the search has died
+
+
+class Standing(Value):
+    """How a study stands: what the status line tells."""
+
+    counts: dict[str, int]
+    """Trials in each state."""
+    wanted: int | None
+    """How many students the study wants."""
+    news: float | None
+    """When a trial last ended or started, in seconds since 1970."""
+    result: float | None
+    """When a trial last ended."""
+    patience: float
+    """How long a running search may be silent."""
+
+    def word(self, now: float) -> str:
+        """`finished`, `running`, `silent` (its driver seems to have died), `stopped` or `empty`."""
+        if self.wanted is not None and self.counts.get("complete", 0) + self.counts.get("failed", 0) >= self.wanted:
+            return "finished"
+        if not self.counts.get("running"):
+            return "stopped" if self.counts else "empty"
+        return "silent" if self.news is not None and now - self.news > self.patience else "running"
+
+
+def standing(snapshot: Snapshot) -> Standing:
+    """How a study stands."""
+    rows = snapshot.candidates
+    seconds = [c.outcome.seconds for c in rows if c.outcome is not None]
+    wanted = snapshot.definition.get("trials")
+    return Standing(
+        counts=dict(Counter([c.state for c in rows] + [u.state for u in snapshot.unread])),
+        wanted=wanted if isinstance(wanted, int) else None,
+        news=max((moment for c in rows if (moment := c.ended or c.started)), default=None),
+        result=max((c.ended for c in rows if c.ended and c.state in ("complete", "failed")), default=None),
+        patience=max(60.0, SILENCE * statistics.median(seconds)) if seconds else 600.0,
+    )
 
 
 class Growth(Value):
