@@ -32,11 +32,13 @@ class Tap(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Images to the submodule's output, copied so that an in-place layer after it cannot change it.
 
-        Raises ValueError when the network never calls the submodule.
+        Raises ValueError when the network never calls the submodule, TypeError when that puts out no tensor.
         """
         caught: list[Tensor] = []
 
-        def catch(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        def catch(module: nn.Module, inputs: Any, output: Any) -> None:
+            if not isinstance(output, Tensor):
+                raise TypeError(f"its submodule `{self.name}` puts out a {type(output).__name__}, not a tensor.")
             caught.append(output.clone())
             raise _Reached
 
@@ -85,7 +87,7 @@ def brought(teacher: Brought, images: Images) -> tuple[nn.Module, tuple[str, ...
         try:
             out = tuple(network(x_BCHW).shape)
             shapes = [tuple(Tap(network, name)(x_BCHW).shape[1:]) for name in names]
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:  # somebody else's code
             raise InputError(f"`{teacher.build}` fails on images of {images.shape}: {error}") from error
     if out != (2, len(images.classes)):
         raise InputError(
@@ -105,11 +107,17 @@ def brought(teacher: Brought, images: Images) -> tuple[nn.Module, tuple[str, ...
 def _build(teacher: Brought) -> nn.Module:
     module_name, function = teacher.build.split(":")
     try:
-        network = getattr(importlib.import_module(module_name), function)()
+        build = getattr(importlib.import_module(module_name), function)
     except (ImportError, AttributeError) as error:
         raise InputError(
             f"`build` is `{teacher.build}`, but it cannot be imported ({error}): give `package.module:function` "
             "of an installed package or of the folder that you start in."
+        ) from error
+    try:
+        network = build()
+    except Exception as error:  # somebody else's code
+        raise InputError(
+            f"`{teacher.build}` cannot be called without arguments ({type(error).__name__}: {error}): correct it."
         ) from error
     if not isinstance(network, nn.Module):
         raise InputError(f"`{teacher.build}` returned a {type(network).__name__}, but must return an nn.Module.")

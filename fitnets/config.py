@@ -168,7 +168,7 @@ class Brought(Value):
     """Names of submodules with spatial outputs (as in `named_modules`), from the input up: hint layers 1, 2, ..."""
     mean: tuple[float, ...] | None = None
     """Per-channel mean of pixels in [0, 1] that the module expects; None: the data set's own standardisation."""
-    std: tuple[float, ...] | None = None
+    std: tuple[PositiveFloat, ...] | None = None
     min_accuracy: float = Field(0.0, ge=0, le=1)
     """Refused when its validation accuracy is lower: the sign of wrong weights, classes or normalisation."""
 
