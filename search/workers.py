@@ -4,27 +4,37 @@ An actor's trial is a streaming generator: Reports come to the driver while it t
 because Ray's own retry of a generator matches items by index and can lose a result.
 """
 
-import os
-
-os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # the node is 127.0.0.1: every Ray port is on loopback
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
+import functools
 import logging
 import math
+import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import ray
-
-from fitnets.config import Brought, Data, Recipe, Report, Result, Trained
+from fitnets.config import Brought, Data, Precision, Recipe, Report, Result, Trained
 from fitnets.errors import InputError
 from fitnets.net import Net
 from search.facts import Facts, Speed, TeacherFacts
 from search.loop import Done, Failed, Lost, News
 
+CONNECT_SECONDS = 5.0
 OBJECT_STORE_BYTES = 256 * 2**20  # enough for teachers and weights; Ray's default takes a third of the memory
+
+
+@functools.cache
+def _ray() -> Any:
+    """Ray, imported once its environment is set: it reads these when it is imported, and its workers inherit them."""
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # the node is 127.0.0.1: every port is on loopback
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    tokens = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    if any(name in os.environ for name in tokens) or (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # joining a cluster, Ray uses its token only when told to
+    import ray
+
+    return ray
 
 
 class Actor:
@@ -56,7 +66,7 @@ class RayWorkers:
     def __init__(self, address: str | None, slots: int | None, gpu_fraction: float):
         if address is None:
             cpus = slots or os.cpu_count() or 1
-            ray.init(
+            _ray().init(
                 address="local",  # never somebody's cluster that happens to run here
                 num_cpus=cpus,
                 include_dashboard=False,
@@ -65,14 +75,8 @@ class RayWorkers:
                 object_store_memory=OBJECT_STORE_BYTES,
             )
         else:
-            try:
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                reason = str(error).splitlines()[0]
-                raise InputError(
-                    f"no Ray cluster answers at `{address}` ({reason}): start one with `ray start --head`."
-                ) from error
-        resources = ray.cluster_resources()
+            _join(address)
+        resources = _ray().cluster_resources()
         gpus, cpus_there = resources.get("GPU", 0), int(resources.get("CPU", 1))
         self.gpu = gpu_fraction if gpus else 0.0
         most = math.floor(gpus / gpu_fraction) if gpus else cpus_there
@@ -95,7 +99,7 @@ class RayWorkers:
         return facts
 
     def _start(self) -> Any:
-        return ray.remote(Actor).options(num_cpus=1, num_gpus=self.gpu).remote()
+        return _ray().remote(Actor).options(num_cpus=1, num_gpus=self.gpu).remote()
 
     def teach(self, teacher: Trained | Brought, on_report: Callable[[Report], None]) -> TeacherFacts:
         """Train the teacher on the first slot (or find it trained), and have every slot load it."""
@@ -104,7 +108,9 @@ class RayWorkers:
             report = _answer(item)
             if report is not None:
                 on_report(report)
-        files = ray.put(_answer(first.call.remote("export_teacher", teacher))) if isinstance(teacher, Trained) else None
+        files = (
+            _ray().put(_answer(first.call.remote("export_teacher", teacher))) if isinstance(teacher, Trained) else None
+        )
         self._teacher = ("open_teacher", teacher, files)
         opened = [actor.call.remote(*self._teacher) for actor in self._actors]
         facts: list[TeacherFacts] = [_answer(answer) for answer in opened]
@@ -114,9 +120,9 @@ class RayWorkers:
         """Whether the teacher needs no training any more."""
         return bool(_answer(self._actors[0].call.remote("has", teacher)))
 
-    def measure(self, net: Net, batch: int) -> Speed:
+    def measure(self, net: Net, batch: int, precision: Precision) -> Speed:
         """Time `net` on the first slot."""
-        speed: Speed = _answer(self._actors[0].call.remote("measure", net, batch))
+        speed: Speed = _answer(self._actors[0].call.remote("measure", net, batch, precision))
         return speed
 
     def measure_brought(self, teacher: Brought, batch: int) -> Speed:
@@ -139,21 +145,21 @@ class RayWorkers:
         """What happened; an empty list when nothing did for so long."""
         if not self._running:
             return []
-        ready, _ = ray.wait(list(self._running), num_returns=1, timeout=seconds)
-        more, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
+        ready, _ = _ray().wait(list(self._running), num_returns=1, timeout=seconds)
+        more, _ = _ray().wait(list(self._running), num_returns=len(self._running), timeout=0)
         return [event for stream in {*ready, *more} if (event := self._next(stream)) is not None]
 
     def _next(self, stream: Any) -> News | Done | Failed | Lost | None:
         number, _ = self._running[stream]
         try:
-            item = ray.get(next(stream))
+            item = _ray().get(next(stream))
         except StopIteration:
             self._release(stream)
             return Lost(number, "its stream ended without a result")
-        except ray.exceptions.RayTaskError as error:
+        except _ray().exceptions.RayTaskError as error:
             self._release(stream)
             return Failed(number, type(error.cause).__name__, str(error.cause))
-        except ray.exceptions.RayError as error:
+        except _ray().exceptions.RayError as error:
             self._restart(stream)
             return Lost(number, f"{type(error).__name__}: {str(error).splitlines()[0]}")
         if isinstance(item, Result):
@@ -177,15 +183,36 @@ class RayWorkers:
     def close(self) -> None:
         """Stop the actors, and Ray with them where we started it."""
         for actor in self._actors:
-            ray.kill(actor)
-        ray.shutdown()
+            _ray().kill(actor)
+        _ray().shutdown()
+
+
+def _join(address: str) -> None:
+    """Connect to a running cluster. Raises InputError at once where nothing listens: Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+        except OSError as error:
+            raise InputError(
+                f"nothing answers at `{address}` ({error}): start a Ray cluster with `ray start --head`, "
+                "or leave --address out to run on this machine."
+            ) from error
+    try:
+        _ray().init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"the Ray cluster at `{address}` cannot be joined ({reason}): check the address, and that this machine has "
+            "the cluster's token (RAY_AUTH_TOKEN_PATH)."
+        ) from error
 
 
 def _answer(reference: Any) -> Any:
     """The value of a reference; a worker's InputError is raised here as its own kind."""
     try:
-        return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
+        return _ray().get(reference)
+    except _ray().exceptions.RayTaskError as error:
         if isinstance(error.cause, InputError):
             raise InputError(str(error.cause)) from error
         raise
