@@ -12,7 +12,8 @@ from fitnets.errors import InputError
 from search import progress
 from search.progress import Standing
 from search.results import Snapshot
-from search.snapshot import Busy, Reader, counts, studies
+from search.snapshot import Reader
+from search.storage import Busy, counts, studies
 from search.study import storage_url
 
 MANY = 200  # students, from which on their number is felt

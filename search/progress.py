@@ -12,7 +12,6 @@ from search.budget import Budget, finished
 from search.results import Candidate, Snapshot
 from search.tradeoffs import Axis, accuracy, on_axis, verdict
 
-
 SILENCE = 3.0  # no news for so many times the median trial: the search has died
 
 

@@ -9,7 +9,7 @@ from app import chart_search, figures, page, palette, source, state, words
 from search import progress
 from search.progress import Growth, Stall
 from search.results import Snapshot
-from search.snapshot import sqlite_path
+from search.storage import sqlite_path
 
 NEIGHBOURS = (("optuna-dashboard", 8080), ("the Ray dashboard", 8265))
 TIMELINE = 400  # the newest trials that the timeline shows
