@@ -53,7 +53,8 @@ def main(
 
         shipper = Shipper(snapshot, runs)
         chosen = _first_that_fits(within, budget, shipper, snapshot)
-        card = shipper.write(chosen, out, budget.model_dump(mode="json", exclude_none=True))
+        limits = budget.model_dump(mode="json", exclude_none=True)
+        card = shipper.write(chosen, out, {"by": "the highest validation accuracy within the budget", "budget": limits})
     candidate = chosen.candidate
     accuracy, teacher = card["accuracy"], card["teacher"]
     console.print(f"trial {candidate.trial}: {stages_text(candidate.recipe.student.stages)}", markup=False)

@@ -58,8 +58,11 @@ class Shipper:
         model = OnnxModel(file)
         return Exported(candidate, weights, retrained, deployed, file, model, model.latency(self.images.shape))
 
-    def write(self, exported: "Exported", out: Path, budget: dict[str, Any]) -> dict[str, Any]:
-        """Check the file on the validation images, read the test set, and write the folder. Returns the card."""
+    def write(self, exported: "Exported", out: Path, choice: dict[str, Any]) -> dict[str, Any]:
+        """Check the file on the validation images, read the test set, and write the folder. Returns the card.
+
+        `choice` goes into the card: who or what chose this student, and within which limits.
+        """
         checked = check(exported.model, exported.deployed, self.pixels.val)
         test = self._tested(exported)
         files = {
@@ -67,7 +70,7 @@ class Shipper:
             "student.safetensors": exported.weights,
             "recipe.json": (exported.candidate.recipe.model_dump_json(indent=1) + "\n").encode(),
         }
-        card = self._card(exported, checked, test, budget, files)
+        card = self._card(exported, checked, test, choice, files)
         files["card.json"] = (json.dumps(card, indent=1) + "\n").encode()
         files["README.md"] = readme(card, self.images).encode()
         try:
@@ -113,7 +116,7 @@ class Shipper:
         exported: "Exported",
         checked: Check,
         test: dict[str, Any],
-        budget: dict[str, Any],
+        choice: dict[str, Any],
         files: dict[str, bytes],
     ) -> dict[str, Any]:
         candidate, outcome = exported.candidate, exported.candidate.outcome
@@ -123,9 +126,7 @@ class Shipper:
         return {
             "study": self.snapshot.study,
             "trial": candidate.trial,
-            "chosen_by": "the highest validation accuracy within the budget, among "
-            f"{sum(c.state == 'complete' for c in self.snapshot.candidates)} trained students",
-            "budget": budget,
+            "choice": choice | {"among": sum(c.state == "complete" for c in self.snapshot.candidates)},
             "accuracy": {
                 "validation": {
                     "accuracy": checked.onnx_accuracy,
