@@ -1,5 +1,6 @@
 """What workers tell the driver of what they hold. No torch."""
 
+from fitnets.config import Precision
 from fitnets.net import Shape
 from fitnets.value import Value
 
@@ -14,6 +15,8 @@ class Facts(Value):
     images: str
     """Digest of the images and their split."""
     device: str
+    native: Precision
+    """The precision that training is fastest in there."""
 
 
 class TeacherFacts(Value):

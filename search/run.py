@@ -85,7 +85,7 @@ def main(
                 "teacher": taught.model_dump(mode="json") | _teacher_cost(teacher),
                 "images": facts.model_dump(mode="json") | {"data_dir": str(data.resolve())},
             }
-            frame = chosen.frame(facts.shape, len(facts.classes), len(taught.hint_shapes))
+            frame = chosen.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), facts.native)
             search = Search(chosen, frame, register(chosen, url, about), crew, Store(runs / "store"))
             search.run(chosen.trials, display.event)
     except KeyboardInterrupt:
@@ -103,13 +103,13 @@ def main(
 
 def _forecast(study: Study, facts: Facts, teacher: Trained | Brought, crew: "RayWorkers") -> list[str]:
     """How long the study will take, timed on the first slot."""
-    frame = study.frame(facts.shape, len(facts.classes), teacher.hints)
-    student = crew.measure(typical(study, frame)[0].student, study.stage2.batch)
+    frame = study.frame(facts.shape, len(facts.classes), teacher.hints, facts.native)
+    student = crew.measure(typical(study, frame)[0].student, study.stage2.batch, frame.precision)
     if isinstance(teacher, Brought):
         net, epochs, speed = None, 0, crew.measure_brought(teacher, study.stage2.batch)
     else:
         net, epochs = teacher.net, 0 if crew.has(teacher) else teacher.training.epochs
-        speed = crew.measure(net, teacher.training.batch)
+        speed = crew.measure(net, teacher.training.batch, teacher.precision)
     told = forecast(study, facts, frame, student, speed, net, teacher_epochs=epochs, slots=crew.slots)
     return [f"  {line}" for line in told.lines()]
 

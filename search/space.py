@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from fitnets.config import Distill, Hint, Recipe, Training
+from fitnets.config import Distill, Hint, Precision, Recipe, Training
 from fitnets.net import Dense, Net, Shape
 from fitnets.value import Value
 
@@ -83,6 +83,7 @@ class Frame(Value):
     stage2: Training
     distill: Distill = Distill()
     init: Literal["scaled", "uniform"] = "scaled"
+    precision: Precision = "float32"
     seed: int = 0
 
 
@@ -134,6 +135,7 @@ def recipe_of(params: Mapping[str, Any], space: Space, frame: Frame) -> Recipe:
         ),
         stage2=frame.stage2.changed(lr=params["lr2"]),
         init=frame.init,
+        precision=frame.precision,
         seed=frame.seed,
     )
 

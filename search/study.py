@@ -13,7 +13,7 @@ import sqlalchemy
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
 
 import studies
-from fitnets.config import Brought, Data, Distill, Hint, Recipe, Trained, Training
+from fitnets.config import Brought, Data, Distill, Hint, Precision, Recipe, Trained, Training
 from fitnets.errors import InputError
 from fitnets.net import Dense, Net, Shape
 from fitnets.value import Value, explain
@@ -67,6 +67,9 @@ class Study(Value):
     distill: Distill = Distill()
     """Switches of the loss; tau and lambda are the space's to choose."""
     init: Literal["scaled", "uniform"] = "scaled"
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """Of the students' training. `auto`: bf16 where the workers' processor has it natively (bench/RESULTS.md has the
+    comparison over seeds), else float32, and float32 always with the paper's initial weights."""
     max_params: PositiveInt | None = None
     """Students with more parameters (biases included) are never trained."""
     max_macs: PositiveInt | None = None
@@ -81,8 +84,9 @@ class Study(Value):
     gpu_fraction: PositiveFloat = 0.25
     """The share of a GPU that one trial takes, where there are GPUs."""
 
-    def frame(self, shape: Shape, classes: int, hints: int) -> Frame:
-        """The part of every recipe that the space leaves alone."""
+    def frame(self, shape: Shape, classes: int, hints: int, native: Precision = "float32") -> Frame:
+        """The part of every recipe that the space leaves alone; `native` is the precision that workers are fast in."""
+        fast = "float32" if self.init == "uniform" else native
         return Frame(
             input=shape,
             classes=classes,
@@ -91,6 +95,7 @@ class Study(Value):
             stage2=self.stage2,
             distill=self.distill,
             init=self.init,
+            precision=fast if self.precision == "auto" else self.precision,
             seed=self.seed,
         )
 
@@ -109,6 +114,7 @@ class Study(Value):
             distill=named.distill,
             stage2=self.stage2,
             init=self.init,
+            precision=frame.precision,
             seed=self.seed,
         )
 

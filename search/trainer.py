@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from fitnets import teacher as teachers
-from fitnets.config import Brought, Data, Recipe, Report, Result, Trained
+from fitnets.config import Brought, Data, Precision, Recipe, Report, Result, Trained
 from fitnets.data import Images, load
 from fitnets.distill import distill
 from fitnets.models import Network, initialise
 from fitnets.net import Net
+from fitnets.precision import computing, native
 from fitnets.store import Store
 from fitnets.teacher import Teacher
 from fitnets.views import Plan
@@ -45,6 +46,7 @@ class Trainer:
             val=len(images.val),
             images=images.digest,
             device=str(images.device),
+            native=native(images.device),
         )
 
     def has(self, teacher: Trained | Brought) -> bool:
@@ -83,8 +85,8 @@ class Trainer:
                 result: Result = stop.value
                 return result
 
-    def measure(self, net: Net, batch: int) -> Speed:
-        """Time a few training steps and forward passes of `net` on real images."""
+    def measure(self, net: Net, batch: int, precision: Precision) -> Speed:
+        """Time a few training steps in `precision` and forward passes of `net` on real images."""
         network = Network(net)
         initialise(network, "scaled", 0.0, 0)
         network.to(self.images.device)
@@ -92,7 +94,9 @@ class Trainer:
         x_BCHW, label_B = self._some(batch)
 
         def step() -> None:
-            torch.nn.functional.cross_entropy(network(x_BCHW), label_B).backward()
+            with computing(precision, self.images.device):
+                logits_BK = network(x_BCHW)
+            torch.nn.functional.cross_entropy(logits_BK.float(), label_B).backward()
             optimizer.step()
             optimizer.zero_grad()
 

@@ -40,9 +40,9 @@ class Crew(InlineWorkers):
         assert self.trainer is not None
         return self.trainer.has(teacher)
 
-    def measure(self, net: Any, batch: int) -> Speed:
+    def measure(self, net: Any, batch: int, precision: Any) -> Speed:
         assert self.trainer is not None
-        return self.trainer.measure(net, batch)
+        return self.trainer.measure(net, batch, precision)
 
     def close(self) -> None:
         self.closed = True
