@@ -51,6 +51,7 @@ class Teacher:
 
     network: Frozen
     digest: str
+    """Of the network and its weights: two teachers of equal digest teach alike."""
     hint_shapes: tuple[Shape, ...]
     """What each hint layer puts out for one image: channels, rows, columns."""
     hint_pieces: tuple[int, ...]
@@ -159,8 +160,12 @@ def load(teacher: Trained | Brought, images: Images, store: Store) -> Teacher:
 
 
 def _trained_key(teacher: Trained, images: Images) -> str:
+    """Where a trained teacher is kept. Without the code's version: days of training are not thrown away for a comment.
+
+    What students are keyed by is `Teacher.digest`, the weights themselves.
+    """
     data = images.data
-    return key(teacher=teacher.model_dump(mode="json"), images=images.digest, shift=data.shift, flip=data.flip)
+    return sha256(repr((teacher.digest(), images.digest, data.shift, data.flip, data.seed)))
 
 
 def _load_trained(teacher: Trained, images: Images, store: Store) -> Teacher:
@@ -169,7 +174,7 @@ def _load_trained(teacher: Trained, images: Images, store: Store) -> Teacher:
     network.load_state_dict(load_tensors(found["weights.safetensors"]))
     return Teacher(
         network=Frozen(network.to(images.device).to(memory_format=torch.channels_last)),
-        digest=_trained_key(teacher, images),
+        digest=sha256(teacher.net.digest() + sha256(found["weights.safetensors"])),
         hint_shapes=tuple(after for _, after in teacher.net.maps()),
         hint_pieces=tuple(conv.pieces for conv in teacher.net.convs),
         hint_names=tuple(f"layers.{number}" for number in range(len(teacher.net.convs))),

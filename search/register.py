@@ -70,7 +70,7 @@ def check_teacher(known: optuna.Study | None, teacher: TeacherFacts, study: Stud
             f"{str(stored.get('teacher'))[:12]}): bring that one again, or {ANOTHER_NAME}"
         )
     return (
-        f"note: the teacher was trained again, because the code or its machine changed (validation accuracy "
+        f"note: the teacher was trained again, and came out differently (validation accuracy "
         f"{teacher.val_accuracy:.2%}, was {stored.get('val_accuracy', 0):.2%})."
     )
 
