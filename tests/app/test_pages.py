@@ -1,0 +1,349 @@
+"""Every page in every state of the data, run as Streamlit runs it, without a browser."""
+
+import json
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from app import source
+from search import storage
+from tests.app import synthetic
+
+MAIN = Path(__file__).parents[2] / "app/main.py"
+PAGES = ("tradeoffs", "student", "compare", "matters", "progress")
+RNG = random.Random(3)
+Opened = Callable[..., AppTest]
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """No reader or picture of another test."""
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "studies.db"
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
+    """A page of the app, run once."""
+    monkeypatch.setenv("FITNET_RUNS", str(tmp_path))
+    monkeypatch.delenv("FITNET_STORAGE", raising=False)
+
+    def open_page(page: str = "tradeoffs", **query: str) -> AppTest:
+        at = AppTest.from_file(str(MAIN), default_timeout=60)
+        for name, value in query.items():
+            at.query_params[name] = value
+        at.run()
+        if page != "tradeoffs":
+            at.switch_page(f"screens/{page}.py").run()
+        assert not at.exception, at.exception[0].message
+        return at
+
+    return open_page
+
+
+def words(at: AppTest) -> str:
+    """Everything that the page says."""
+    kinds = (at.title, at.header, at.subheader, at.markdown, at.info, at.warning, at.error, at.code)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def charts(at: AppTest) -> list[Any]:
+    return [element.proto for element in at.get("plotly_chart")]
+
+
+def traces(at: AppTest, chart: int = 0) -> dict[str, Any]:
+    return {trace.get("name"): trace for trace in json.loads(charts(at)[chart].spec)["data"]}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_chart_says_what_it_shows(path: Path, opened: Opened, page: str) -> None:
+    synthetic.study(path, 120)
+    at = opened(page, compare="1,2,3")
+    found = charts(at)
+    assert found
+    assert all(len(chart.alt) > 30 for chart in found)
+    assert all(len(chart.spec) < 100_000 for chart in found)
+    assert len(at.dataframe) > 0
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("state", ["missing", "junk", "no study", "empty"])
+def test_no_data_is_said_in_words(path: Path, opened: Opened, page: str, state: str) -> None:
+    expected = {
+        "missing": "no study storage",
+        "junk": "not a study storage",
+        "no study": "no stud",
+        "empty": "",
+    }[state]
+    if state == "junk":
+        path.write_bytes(b"junk" * 999)
+    elif state == "no study":
+        url = synthetic.empty(path)
+        with sqlite3.connect(path) as db:
+            db.execute("DELETE FROM studies")
+        db.close()
+        assert url
+    elif state == "empty":
+        synthetic.empty(path)
+    at = opened(page)
+    said = words(at)
+    assert expected in said
+    assert not charts(at)
+    if state == "empty":
+        assert any(word in said for word in ("yet", "so far", "starts with", "Choose")), said
+    else:
+        assert "python -m search.run" in said
+    assert path.exists() == (state != "missing")
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("kind", ["running", "failed", "infeasible", "one", "equal", "odd"])
+def test_awkward_studies_are_shown(path: Path, opened: Opened, page: str, kind: str) -> None:
+    synthetic.empty(path)
+    synthetic.fill(path, awkward(kind))
+    at = opened(page)
+    assert "digits" in words(at)
+    if kind == "one" and page == "tradeoffs":
+        assert "no front to draw yet" in words(at)
+        assert len(charts(at)) == 1
+    if kind == "running" and page == "tradeoffs":
+        assert "stage 1, epoch 2 of 3" in words(at)
+        assert not charts(at)
+    if kind == "failed" and page in ("tradeoffs", "progress"):
+        tables = [str(frame.value) for frame in at.dataframe]
+        assert "ValueError" in words(at) + "".join(tables)
+    if kind == "odd":
+        assert "another version's" in words(at)
+
+
+def awkward(kind: str) -> list[tuple[str, dict[str, Any]]]:
+    over = synthetic.running(0, RNG, epochs=0) | {"infeasible": True}
+    one = synthetic.trained(0, RNG)
+    future = synthetic.trained(1, RNG)
+    future["recipe"] = future["recipe"] | {"unknown": 1}
+    nan = synthetic.trained(2, RNG)
+    nan["outcome"]["val_accuracy"] = float("nan")
+    bare = {"recipe": one["recipe"]}
+    return {
+        "running": [("RUNNING", synthetic.running(0, RNG)), ("WAITING", {})],
+        "failed": [("FAIL", synthetic.running(0, RNG) | {"reason": "ValueError: <b>7</b> is wrong"})] * 3,
+        "infeasible": [("PRUNED", over)],
+        "one": [("COMPLETE", one)],
+        "equal": [("COMPLETE", one)] * 12,
+        "odd": [("COMPLETE", future), ("COMPLETE", nan), ("COMPLETE", bare), ("FAIL", {}), ("COMPLETE", {})],
+    }[kind]
+
+
+def test_a_busy_storage_keeps_the_last_picture(path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "PATIENCE", 0.1)
+    synthetic.study(path, 30)
+    at = opened()
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("PRAGMA locking_mode = EXCLUSIVE")
+    writer.execute("BEGIN EXCLUSIVE")
+    writer.execute("DELETE FROM trial_heartbeats")
+    try:
+        monkeypatch.setattr(source, "names", lambda: ["digits"])
+        at.run()
+        assert not at.exception
+        assert "busy" in words(at)
+        assert len(charts(at)) == 1
+    finally:
+        writer.execute("ROLLBACK")
+        writer.close()
+    at.run()
+    assert "busy" not in words(at)
+
+
+def test_a_storage_that_is_busy_from_the_start_says_so(
+    path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "PATIENCE", 0.1)
+    synthetic.study(path, 5)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("PRAGMA locking_mode = EXCLUSIVE")
+    writer.execute("BEGIN EXCLUSIVE")
+    writer.execute("DELETE FROM trial_heartbeats")
+    try:
+        assert "locked by another program" in words(opened())
+    finally:
+        writer.execute("ROLLBACK")
+        writer.close()
+
+
+def test_a_deleted_file_is_said_and_its_return_too(path: Path, opened: Opened, tmp_path: Path) -> None:
+    synthetic.study(path, 30)
+    at = opened()
+    kept = tmp_path / "elsewhere"
+    path.rename(kept)
+    at.run()
+    assert "no study storage" in words(at)
+    kept.rename(path)
+    at.run()
+    assert len(charts(at)) == 1
+
+
+def test_the_budget_hollows_points_and_names_the_limit(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 120)
+    at = opened(max_params="3000", max_macs="50000")
+    drawn = traces(at)
+    assert drawn["Front, over the budget"]["marker"]["symbol"] == "circle-open"
+    hover = drawn["Front, over the budget"]["text"]
+    assert any("parameters, over the limit of 3 k" in text for text in hover)
+    assert any("multiply-adds, over the limit of 50 k" in text for text in hover)
+    shapes = json.loads(charts(at)[0].spec)["layout"]["shapes"]
+    assert [shape["x0"] for shape in shapes if shape["type"] == "rect"] == [3000]
+    assert "Best within the budget" in charts(at)[0].alt
+    assert "Best that fit" in words(at)
+
+
+def test_nothing_fits_offers_the_nearest_miss(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 60)
+    at = opened(max_params="10")
+    assert "No student is within the budget. The nearest is" in words(at)
+    button = next(b for b in at.button if b.label.startswith("Allow"))
+    button.click().run()
+    assert "No student is within the budget" not in words(at)
+
+
+def test_a_preset_fills_the_fields_and_clear_empties_them(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 60)
+    at = opened()
+    box = next(s for s in at.selectbox if s.label == "Preset")
+    box.select("10 times smaller than the teacher").run()
+    fields = {n.label: n.value for n in at.number_input}
+    assert fields["Parameters, thousands at most"] == pytest.approx(8.445)
+    assert at.query_params["max_params"] == "8445"
+    next(b for b in at.button if b.label == "Clear the budget").click().run()
+    assert all(n.value is None for n in at.number_input)
+    assert "max_params" not in at.query_params
+
+
+def test_typing_a_budget_reaches_the_address(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 60)
+    at = opened()
+    next(n for n in at.number_input if n.label.startswith("Multiply-adds")).set_value(0.1).run()
+    assert at.query_params["max_macs"] == "100000"
+    assert not at.exception
+
+
+@pytest.mark.parametrize("query", [{"trial": "x"}, {"max_params": "-3"}, {"axis": "beauty"}, {"min_accuracy": "7"}])
+def test_a_nonsense_address_is_harmless(path: Path, opened: Opened, query: dict[str, str]) -> None:
+    synthetic.study(path, 30)
+    assert len(charts(opened(**query))) == 1
+
+
+def test_the_address_chooses_the_student(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 30)
+    at = opened("student", trial="4")
+    assert at.header[0].value == "Student 4"
+    assert "Selected" in traces(opened(trial="4"))
+
+
+def test_an_unknown_student_is_said(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 30)
+    assert "no trial 999" in words(opened("student", trial="999"))
+    assert "no trial 999" in words(opened("compare", compare="999,1"))
+
+
+def test_a_students_page_has_layers_curves_and_a_command(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 30)
+    at = opened("student")
+    layers = at.dataframe[0].value
+    assert layers["their share"].sum() == pytest.approx(100)
+    assert list(layers["role"]).count("guided layer") == 1
+    names = set(traces(at, 1))
+    assert {"hint R², stage 1", "validation accuracy, stage 2", "lambda"} <= names
+    assert "search.export_one digits --trial" in words(at)
+    assert "no longer in" in words(at)
+
+
+def test_the_papers_points_are_drawn_as_reported(path: Path, opened: Opened) -> None:
+    definition = {"name": "digits", "data": {"name": "cifar10"}, "trials": 30}
+    synthetic.study(path, 30, study=definition)
+    drawn = traces(opened())["The paper (test accuracy)"]
+    assert drawn["marker"]["symbol"] == "diamond"
+    spec = dict(zip(drawn["text"], drawn["hovertext"], strict=True))
+    assert set(spec) == {"Teacher", "FitNet 1", "FitNet 2", "FitNet 3", "FitNet 4"}
+    assert "as reported: 1.6 M parameters, 392 M multiply-adds" in spec["FitNet 3"]
+    assert "as our counter counts it: 1.5 M weights, 324 M multiply-adds" in spec["FitNet 3"]
+    assert "FitNet 1" in words(opened("student")) + str(opened("student").dataframe[-1].value)
+
+
+def test_names_are_text_not_markup(path: Path, opened: Opened) -> None:
+    synthetic.empty(path)
+    rows = [("COMPLETE", synthetic.trained(i, RNG) | {"name": "<img src=x>"}) for i in range(6)]
+    synthetic.fill(path, rows)
+    at = opened()
+    assert "<img" not in charts(at)[0].spec
+    assert "&lt;img" in charts(at)[0].spec
+
+
+def test_a_new_trial_arrives_and_the_choice_stays(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 60)
+    at = opened(trial="4")
+    before = json.loads(charts(at)[0].spec)
+    synthetic.fill(path, [("COMPLETE", synthetic.trained(60, RNG))])
+    at.run()
+    after = json.loads(charts(at)[0].spec)
+    assert after["layout"]["uirevision"] == before["layout"]["uirevision"]
+    ring = next(trace for trace in after["data"] if trace.get("name") == "Selected")
+    assert ring["customdata"] == [[4]]
+    assert sum(len(t["text"]) for t in after["data"] if t.get("name") in ("Others", "Front")) == 1 + sum(
+        len(t["text"]) for t in before["data"] if t.get("name") in ("Others", "Front")
+    )
+
+
+def test_two_studies_are_chosen_by_name(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 10)
+    with sqlite3.connect(path) as db:
+        db.execute("INSERT INTO studies (study_name) VALUES ('other')")
+    db.close()
+    at = opened(study="digits")
+    assert at.title[0].value == "digits"
+    box = next(s for s in at.selectbox if s.label == "Study")
+    box.select("other").run()
+    assert at.title[0].value == "other"
+    assert not at.exception
+
+
+def test_running_students_stand_at_their_known_cost(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 30)
+    attrs = synthetic.running(30, RNG)
+    synthetic.fill(path, [("RUNNING", attrs)])
+    drawn = traces(opened())["In training"]
+    assert drawn["marker"]["symbol"] == "square-open"
+    assert drawn["text"][0].endswith("stage 1, epoch 2 of 3")
+
+
+def test_a_silent_search_is_told(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 10)
+    synthetic.fill(path, [("RUNNING", synthetic.running(10, RNG))])
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE study_user_attributes SET value_json = ? WHERE key = 'study'", (json.dumps({"trials": 99}),))
+    db.close()
+    assert "may have died" in words(opened())
+
+
+@pytest.mark.slow
+def test_five_thousand_students_stay_quick(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 5000)
+    at = opened()
+    began = time.process_time()
+    at.run()
+    assert time.process_time() - began < 1.0
+    assert sum(len(t.get("text", ())) for t in traces(at).values()) <= 1300
+    assert len(charts(at)[0].spec) < 400_000
