@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from search import cli
 from search.display import Display
 from search.facts import Facts
 from search.forecast import forecast, typical
+from search.lock import held
 from search.loop import Search, Stopped
 from search.register import check_images, check_teacher, known_study, register, trained, writable
 from search.results import read
@@ -49,9 +51,10 @@ def main(
     chosen = chosen if trials is None else chosen.changed(trials=trials)
     url = storage_url(runs, storage)
     again = _again(study, data=data, runs=runs, storage=storage, address=address, name=name, seed=seed, smoke=smoke)
-    known = None
+    known, lock = None, ExitStack()
     if not dry_run:
         writable(runs)
+        lock.enter_context(held(runs, chosen.name))
         known = known_study(chosen, url)
         if known is not None and trained(known) >= chosen.trials:
             print_results(read(url, chosen.name), console)
@@ -97,6 +100,7 @@ def main(
         raise typer.Exit(cli.FAILED) from None
     finally:
         crew.close()
+        lock.close()
     print_results(read(url, chosen.name), console)
     console.print(f"\nnext: {_pick(study, runs, storage, chosen)}", markup=False)
 
