@@ -1,6 +1,6 @@
 """Does the two-stage procedure help? One student, retrained from fresh seeds in five ways.
 
-    python bench/baselines.py digits --max-params 10000 --runs runs --seeds 5
+    python -m bench.baselines digits --max-params 10000 --runs runs --seeds 5
 
 Takes the most accurate student within the limit from a finished study, and prints mean and standard deviation of the
 validation accuracy of: backpropagation, KD, and hints with stage 2 of equal length; and backpropagation and KD over as
@@ -76,7 +76,7 @@ def main() -> None:
         sys.stdout.flush()
     versions = f"Python {sys.version.split()[0]}, torch {version('torch')}"
     print(f"\n{facts.val} validation images; one CPU thread, {versions}, {datetime.now(UTC).date()};", end=" ")
-    print(f"`python bench/baselines.py {' '.join(sys.argv[1:])}`")
+    print(f"`python -m bench.baselines {' '.join(sys.argv[1:])}`")
 
 
 if __name__ == "__main__":
