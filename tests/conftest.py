@@ -1,5 +1,7 @@
 """What many tests use: real digits, and a small teacher trained on them once for each run of the tests."""
 
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from fitnets import teacher as teachers
 from fitnets.data import Images, load
 from fitnets.store import Store
 from fitnets.teacher import Teacher
+from tests.commands import Crew, invoke, study_file
 from tests.helpers import DIGITS, TEACHER
 
 torch.set_num_threads(1)
@@ -35,3 +38,16 @@ def teacher(digits: Images, shared_store: Store) -> Teacher:
     for _ in teachers.trained(TEACHER, digits, shared_store):
         pass
     return teachers.load(TEACHER, digits, shared_store)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A study's file and the runs folder where it has trained its three students. Copy it to change it."""
+    root = tmp_path_factory.mktemp("finished")
+    file = study_file(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "search.workers", types.SimpleNamespace(RayWorkers=Crew))
+        told = invoke("run", file, "--runs", root / "runs")
+    assert told.exit_code == 0, told.output
+    assert "next: python -m search.pick" in told.output
+    return file, root / "runs"

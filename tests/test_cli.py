@@ -15,37 +15,16 @@ from typing import Any, NoReturn
 import optuna
 import pytest
 import typer
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from fitnets.config import Recipe, Report
 from fitnets.errors import InputError
-from search import cli, pick, results_cli, run
-from search.facts import Speed, TeacherFacts
-from search.inline import InlineWorkers
+from search import cli, run
+from search.facts import TeacherFacts
 from search.loop import Done, Failed, News
-from search.study import Study, open_storage, storage_url
+from search.study import open_storage, storage_url
+from tests.commands import COMMANDS, Crew, invoke, study_file
 from tests.helpers import STUDY
-
-COMMANDS: dict[str, Any] = {"run": run.main, "results": results_cli.main, "pick": pick.main}
-
-
-class Crew(InlineWorkers):
-    """Inline workers in the place of Ray's."""
-
-    def __init__(self, address: str | None, slots: int | None, gpu_fraction: float):
-        super().__init__()
-        self.closed = False
-
-    def has(self, teacher: Any) -> bool:
-        assert self.trainer is not None
-        return self.trainer.has(teacher)
-
-    def measure(self, net: Any, batch: int, precision: Any) -> Speed:
-        assert self.trainer is not None
-        return self.trainer.measure(net, batch, precision)
-
-    def close(self) -> None:
-        self.closed = True
 
 
 @pytest.fixture(autouse=True)
@@ -60,35 +39,6 @@ def crew(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Crew]]:
     monkeypatch.setitem(sys.modules, "search.workers", types.SimpleNamespace(RayWorkers=make))
     yield made
     assert all(one.closed for one in made)
-
-
-def invoke(command: str, *words: object) -> Result:
-    """A command as typed; an exception that it lets through fails the test."""
-    told = CliRunner().invoke(COMMANDS[command], [str(word) for word in words], catch_exceptions=False)
-    assert "Traceback" not in told.output
-    return told
-
-
-def study_file(folder: Path, study: Study = STUDY) -> Path:
-    """A study as a file of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{study.name}.py"
-    text = study.model_dump_json()
-    path.write_text(f"from search.study import Study\nSTUDY = Study.model_validate_json({text!r})\n")
-    return path
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A study's file and the runs folder where it has trained its three students. Copy it to change it."""
-    root = tmp_path_factory.mktemp("finished")
-    file = study_file(root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "search.workers", types.SimpleNamespace(RayWorkers=Crew))
-        told = invoke("run", file, "--runs", root / "runs")
-    assert told.exit_code == cli.OK, told.output
-    assert "next: python -m search.pick" in told.output
-    return file, root / "runs"
 
 
 @pytest.fixture

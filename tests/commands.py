@@ -1,0 +1,49 @@
+"""The commands as typed, with inline workers in the place of Ray's. No tests here."""
+
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from search import pick, results_cli, run
+from search.facts import Speed
+from search.inline import InlineWorkers
+from search.study import Study
+from tests.helpers import STUDY
+
+COMMANDS: dict[str, Any] = {"run": run.main, "results": results_cli.main, "pick": pick.main}
+
+
+class Crew(InlineWorkers):
+    """Inline workers in the place of Ray's."""
+
+    def __init__(self, address: str | None, slots: int | None, gpu_fraction: float):
+        super().__init__()
+        self.closed = False
+
+    def has(self, teacher: Any) -> bool:
+        assert self.trainer is not None
+        return self.trainer.has(teacher)
+
+    def measure(self, net: Any, batch: int, precision: Any) -> Speed:
+        assert self.trainer is not None
+        return self.trainer.measure(net, batch, precision)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def invoke(command: str, *words: object) -> Result:
+    """A command as typed; an exception that it lets through fails the test."""
+    told = CliRunner().invoke(COMMANDS[command], [str(word) for word in words], catch_exceptions=False)
+    assert "Traceback" not in told.output
+    return told
+
+
+def study_file(folder: Path, study: Study = STUDY) -> Path:
+    """A study as a file of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{study.name}.py"
+    text = study.model_dump_json()
+    path.write_text(f"from search.study import Study\nSTUDY = Study.model_validate_json({text!r})\n")
+    return path
