@@ -114,7 +114,7 @@ def test_the_card_says_what_was_measured_and_how(
     assert (latency["batch"], latency["threads"]) == (1, 1)
     assert 0 < latency["p50_ms"] <= latency["p90_ms"]
     assert latency["device"]
-    assert card["versions"]["torch"] == torch.__version__
+    assert card["versions"]["torch"] == torch.__version__.split("+")[0]
     assert 0 < card["teacher"]["validation_accuracy"] <= 1
     assert card["teacher"]["cost"]["params"] > 0
 
