@@ -3,6 +3,7 @@
 A trial pays for its own training only; everything else was paid when the worker opened.
 """
 
+import statistics
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from fitnets.teacher import Teacher
 from fitnets.views import Plan
 from search.facts import Facts, Speed, TeacherFacts
 
-MEASURED_STEPS = 3
+MEASURED_STEPS = 5
 MEASURED_SECONDS = 4.0
 
 
@@ -123,15 +124,16 @@ class Trainer:
 
 
 def _seconds(call: Callable[[], None]) -> float:
-    """The shortest of a few calls after one to warm up; a call that takes long is timed once."""
-    best, began = float("inf"), time.perf_counter()
+    """The median of a few calls after one to warm up; a call that takes long is timed once."""
+    times: list[float] = []
     for attempt in range(1 + MEASURED_STEPS):
         start = time.perf_counter()
         call()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        if attempt or time.perf_counter() - start > MEASURED_SECONDS:
-            best = min(best, time.perf_counter() - start)
-        if time.perf_counter() - began > MEASURED_SECONDS and best < float("inf"):
+        took = time.perf_counter() - start
+        if attempt or took > MEASURED_SECONDS:
+            times.append(took)
+        if sum(times) > MEASURED_SECONDS:
             break
-    return best
+    return statistics.median(times)
