@@ -2,12 +2,15 @@
 
 import streamlit as st
 
-st.set_page_config(page_title="FitNet Search", page_icon="🔎", layout="wide", initial_sidebar_state="auto")
-PAGES = [
-    st.Page("screens/tradeoffs.py", title="Trade-offs", default=True),
-    st.Page("screens/student.py", title="Student"),
-    st.Page("screens/compare.py", title="Compare"),
-    st.Page("screens/matters.py", title="What matters"),
-    st.Page("screens/progress.py", title="Progress"),
-]
-st.navigation(PAGES, position="top").run()
+PAGES = (
+    ("tradeoffs", "Trade-offs"),
+    ("student", "Student"),
+    ("compare", "Compare"),
+    ("matters", "What matters"),
+    ("progress", "Progress"),
+)
+chosen = st.navigation(
+    [st.Page(f"screens/{file}.py", title=title, default=file == "tradeoffs") for file, title in PAGES], position="top"
+)
+st.set_page_config(page_title=f"{chosen.title} · FitNet Search", page_icon="🔎", layout="wide")
+chosen.run()

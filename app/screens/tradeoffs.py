@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app import cards, chart_front, figures, page, palette, panel, state, words
+from app import cards, chart_front, figures, page, palette, panel, state, words, zoom
 from app.chart_front import Scene
 from app.source import Picture
 from search import paper, tradeoffs
@@ -29,7 +29,7 @@ def main() -> None:
     scene = _scene(picture, rows, published)
     left, right = st.columns([3, 1.25], gap="medium")
     with left:
-        _chart(scene, rows)
+        _chart(scene, rows, (picture.version, snapshot.study))
     with right:
         cards.best_that_fit(snapshot, rows, scene, _choose)
     with st.expander("All trained students as a table, and as CSV"):
@@ -75,14 +75,18 @@ def _limit(axis: Axis) -> float | None:
     return limits.get(axis)
 
 
-def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
+def _chart(scene: Scene, rows: Sequence[Candidate], version: tuple[int, str]) -> None:
     st.subheader(f"Accuracy against {scene.axis}", anchor=False)
     st.markdown(
         "Up and to the left is better. The line joins the students that none beats in both; a hollow point breaks a "
         "limit of the budget, which its label names."
     )
+    colours = palette.current()
+    figure = chart_front.figure(scene, colours)
+    shown = (len(scene.cloud), len(scene.front), scene.axis, scene.chosen.trial if scene.chosen else None)
+    zoomed = zoom.keep(figure, "front_chart", (version, shown, state.budget(), colours))
     st.plotly_chart(
-        chart_front.figure(scene, palette.current()),
+        figure,
         key="front_chart",
         theme=None,
         on_select=_point,
@@ -90,11 +94,14 @@ def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
         config=figures.CONFIG,
         alt=finding(scene, rows),
     )
+    zoom.watch("front_chart")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.segmented_control("Students drawn", SHARES, default=SHARES[2], required=True, key="w_share")
         drawn = len(scene.front) + len(scene.cloud)
         if len(rows) > tradeoffs.DRAWN:
             st.toggle(f"Draw every student (now {drawn:,} of {len(rows):,})", key="w_every")
+        if zoomed:
+            st.button("Show the whole", on_click=zoom.forget, args=("front_chart",))
     st.markdown(_below(scene, rows))
 
 

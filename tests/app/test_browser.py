@@ -1,0 +1,262 @@
+"""The app in a real browser: what only a browser can show. Skipped where chromium or playwright is absent."""
+
+import hashlib
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.results import read
+from tests.app import synthetic
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}: apt-get install chromium"),
+]
+CHART = ".st-key-front_chart .js-plotly-plot"
+DRAWN = f"document.querySelector('{CHART}')?._fullData?.length > 0"
+LIMIT = "Parameters, thousands at most"
+
+
+class App:
+    """A server of its own, over one folder."""
+
+    def __init__(self, folder: Path):
+        self.path = folder / "studies.db"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "app", "--runs", str(folder), "--port", str(port)]
+        self.log = (folder / "app.log").open("w")
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with socket.socket() as asked:
+                if asked.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.1)
+        self.stop()
+        raise TimeoutError("the app did not start")
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The server, on synthetic data that a test may add to."""
+    folder = tmp_path_factory.mktemp("served")
+    synthetic.study(folder / "studies.db", 80)
+    served = App(folder)
+    yield served
+    served.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium."""
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+class Visit:
+    """A page in the browser, and everything that it asked for and complained about."""
+
+    def __init__(self, browser: Any, url: str, **options: Any):
+        self.context = browser.new_context(**({"viewport": {"width": 1440, "height": 1000}} | options))
+        self.page = self.context.new_page()
+        self.elsewhere: list[str] = []
+        self.errors: list[str] = []
+        self.page.on("request", self._request)
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.set_default_timeout(30_000)
+        self.page.goto(url)
+
+    def _request(self, request: Any) -> None:
+        if not request.url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")):
+            self.elsewhere.append(request.url)
+
+    def wait_for_chart(self) -> None:
+        self.page.wait_for_function(DRAWN)
+
+    def chart(self, expression: str) -> Any:
+        """Something of the front chart: `g` is its element."""
+        return self.page.evaluate(f"(() => {{ const g = document.querySelector('{CHART}'); return {expression}; }})()")
+
+
+@pytest.fixture
+def visit(browser: Any, app: App) -> Iterator[Any]:
+    """Opens pages of the app."""
+    visits: list[Visit] = []
+
+    def open_page(where: str = "/", **options: Any) -> Visit:
+        visits.append(Visit(browser, app.url + where, **options))
+        return visits[-1]
+
+    yield open_page
+    for opened in visits:
+        opened.context.close()
+
+
+def click_point(opened: Visit) -> int:
+    """Click a student of the front that is not hidden behind the star; its trial."""
+    found = opened.chart(
+        """(() => {
+            const star = g._fullData.find(t => t.name === 'Best balance');
+            const t = g._fullData.find(t => t.name === 'Front');
+            const i = t.customdata.findIndex(c => !star || c[0] !== star.customdata[0][0]);
+            const box = g.querySelector('.nsewdrag').getBoundingClientRect();
+            const xa = g._fullLayout.xaxis, ya = g._fullLayout.yaxis;
+            return [t.customdata[i][0], box.x + xa.d2p(t.x[i]), box.y + ya.d2p(t.y[i])];
+        })()"""
+    )
+    opened.page.mouse.move(found[1], found[2])
+    opened.page.wait_for_timeout(300)
+    opened.page.mouse.click(found[1], found[2])
+    return int(found[0])
+
+
+def test_loads_without_errors_or_requests_elsewhere(visit: Any) -> None:
+    opened = visit()
+    opened.wait_for_chart()
+    for name in ("Student", "Compare", "What matters", "Progress", "Trade-offs"):
+        opened.page.get_by_role("link", name=name, exact=True).click()
+        opened.page.wait_for_function(f"document.title.includes('{name}')")
+        opened.page.wait_for_timeout(1500)
+    opened.wait_for_chart()
+    assert opened.elsewhere == []
+    assert opened.errors == []
+
+
+def test_a_click_on_a_point_selects_its_student(visit: Any) -> None:
+    opened = visit()
+    opened.wait_for_chart()
+    trial = click_point(opened)
+    opened.page.get_by_text(re.compile(rf"^Student {trial}$")).wait_for()
+    opened.page.wait_for_function(f"location.search.includes('trial={trial}')")
+    ring = opened.chart("g._fullData.find(t => t.name === 'Selected')?.customdata[0][0]")
+    assert ring == trial
+
+
+def test_a_budget_is_drawn_and_bookmarked(visit: Any, browser: Any, app: App) -> None:
+    opened = visit()
+    opened.wait_for_chart()
+    field = opened.page.get_by_label(LIMIT)
+    field.fill("3")
+    field.press("Enter")
+    limit = f"(() => {{ const s = document.querySelector('{CHART}')?._fullLayout?.shapes; "
+    opened.page.wait_for_function(limit + "return s?.some(q => q.type === 'line' && Math.abs(q.x0 - 3000) < 1); })()")
+    opened.page.wait_for_function("location.search.includes('max_params=3000')")
+    again = visit("/" + opened.page.evaluate("location.search"))
+    again.wait_for_chart()
+    again.page.wait_for_function(limit + "return s?.some(q => q.type === 'line' && Math.abs(q.x0 - 3000) < 1); })()")
+    assert again.page.get_by_label(LIMIT).input_value() == "3"
+
+
+def test_a_trial_arrives_while_choice_and_zoom_stay(visit: Any, app: App) -> None:
+    opened = visit()
+    opened.wait_for_chart()
+    trial = click_point(opened)
+    opened.page.wait_for_function(f"location.search.includes('trial={trial}')")
+    opened.page.wait_for_timeout(1000)
+    box = opened.chart("(() => { const b = g.getBoundingClientRect(); return [b.x + b.width / 2, b.y + 250]; })()")
+    opened.page.mouse.move(*box)
+    opened.page.mouse.wheel(0, -400)
+    opened.page.wait_for_timeout(800)
+    zoomed = opened.chart("g._fullLayout.xaxis.range")
+    before = opened.chart("g._fullData.reduce((n, t) => n + (t.customdata ? t.x.length : 0), 0)")
+    began = time.monotonic()
+    number = len(read(f"sqlite:///{app.path}", "digits").candidates)
+    synthetic.fill(app.path, [("COMPLETE", synthetic.trained(number, random.Random(9)))])
+    opened.page.wait_for_function(
+        f"(() => {{ const g = document.querySelector('{CHART}'); return g._fullData.reduce("
+        f"(n, t) => n + (t.customdata ? t.x.length : 0), 0) === {before + 1}; }})()"
+    )
+    assert time.monotonic() - began < 10
+    assert opened.chart("g._fullData.find(t => t.name === 'Selected').customdata[0][0]") == trial
+    assert opened.chart("g._fullLayout.xaxis.range") == pytest.approx(zoomed)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_inaccessible(visit: Any, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    opened = visit("/", color_scheme=scheme)
+    opened.wait_for_chart()
+    for name in ("Trade-offs", "Student", "Compare", "What matters", "Progress"):
+        opened.page.get_by_role("link", name=name, exact=True).click()
+        opened.page.wait_for_function(f"document.title.includes('{name}')")
+        opened.page.wait_for_timeout(2000)
+        found = axe.Axe().run(opened.page).response["violations"]
+        told = [(v["id"], [node["html"][:160] for node in v["nodes"]][:3]) for v in found if v["id"] not in THEIRS]
+        assert told == [], name
+
+
+THEIRS = {
+    # Streamlit's own widgets, in every app; none of our making
+    "empty-table-header",
+    "scrollable-region-focusable",
+}
+
+
+@pytest.mark.parametrize("page", ["/", "/student", "/compare?compare=1,2", "/matters", "/progress"])
+def test_a_phone_needs_no_sideways_scrolling(visit: Any, page: str) -> None:
+    opened = visit(page, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    opened.page.get_by_role("heading", name="digits").wait_for()
+    opened.page.wait_for_timeout(3000)
+    wide = opened.page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+    assert wide <= 390
+
+
+def test_dark_is_dark(visit: Any) -> None:
+    opened = visit("/", color_scheme="dark")
+    opened.wait_for_chart()
+    assert opened.chart("g._fullLayout.font.color") == "#E6EBF0"
+
+
+def test_a_student_taken_away_is_the_one_on_the_page(browser: Any, tmp_path: Path) -> None:
+    """A real study, a real export: the file that the browser gets runs, and has the SHA-256 that the page shows."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    import numpy as np
+
+    words = ["-m", "search.run", "digits", "--smoke", "--trials", "2", "--runs", str(tmp_path)]
+    subprocess.run([sys.executable, *words], check=True, capture_output=True, timeout=400)
+    served = App(tmp_path)
+    try:
+        opened = Visit(browser, served.url + "/student")
+        opened.page.get_by_role("button", name="Make the files").click()
+        save = opened.page.get_by_role("button", name=re.compile(r"^student\.onnx"))
+        save.wait_for(timeout=180_000)
+        with opened.page.expect_download() as arriving:
+            save.click()
+        file = tmp_path / "taken.onnx"
+        arriving.value.save_as(file)
+        shown = opened.page.get_by_text(hashlib.sha256(file.read_bytes()).hexdigest())
+        shown.first.wait_for()
+        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        logits = session.run(["logits"], {"pixels": np.zeros((3, 1, 8, 8), dtype=np.float32)})[0]
+        assert logits.shape == (3, 10)
+        opened.context.close()
+    finally:
+        served.stop()
