@@ -1,5 +1,6 @@
 """The two stages on real digits: they learn, they repeat bit for bit, they leave the teacher alone."""
 
+import dataclasses
 from typing import Literal
 
 import pytest
@@ -12,6 +13,7 @@ from fitnets.data import Images, accuracy
 from fitnets.distill import distill
 from fitnets.errors import Diverged, InputError
 from fitnets.export import restored
+from fitnets.hints import Target
 from fitnets.losses import lambda_at
 from fitnets.models import Network
 from fitnets.net import Net
@@ -193,6 +195,30 @@ def test_every_hint_pair_works(
             report = next(stream)
             stream.close()
             assert report.stage == "stage 1" and report.loss > 0 and report.hint_r2 is not None
+
+
+@pytest.mark.parametrize(
+    ("regressor", "pieces", "centred"), [("linear", 1, True), ("paper", 2, True), ("paper", 1, False)]
+)
+def test_targets_are_centred_unless_the_regressor_ends_in_a_relu(
+    digits: Images,
+    teacher: Teacher,
+    monkeypatch: pytest.MonkeyPatch,
+    regressor: Literal["paper", "linear"],
+    pieces: int,
+    centred: bool,
+) -> None:
+    asked: list[bool] = []
+
+    class Watched(Target):
+        def measure(self, hint_BCHW: torch.Tensor, *, centre: bool) -> None:
+            asked.append(centre)
+            super().measure(hint_BCHW, centre=centre)
+
+    monkeypatch.setattr(distill_module, "Target", Watched)
+    other = dataclasses.replace(teacher, hint_pieces=(pieces,) * 3)
+    next(distill(RECIPE.changed(hint=Hint(hint=2, guided=2, regressor=regressor)), digits, other, None))
+    assert asked == [centred]
 
 
 @pytest.mark.parametrize("pieces", [1, 3])
