@@ -1,0 +1,128 @@
+"""Whether bf16 may be the default: the same recipes in float32 and in bf16, validation accuracies over several seeds.
+
+    python -m bench.bf16_gate --data DIR [--seeds 5] [--quick]
+
+Two students on digits, and one each on a part of MNIST and of CIFAR-10; teacher, tables and both stages in the precision under
+test. The gate passes where the means differ by less than twice the standard error of their difference, or bf16's is
+the higher one. Runs in as many processes as there are cores.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from bench.hardware import table, versions
+from fitnets import teacher as teachers
+from fitnets.config import Data, Hint, Precision, Recipe, Trained, Training
+from fitnets.data import load
+from fitnets.distill import distill
+from fitnets.net import Net, Shape
+from fitnets.store import Store
+from fitnets.value import Value
+
+PRECISIONS: tuple[Precision, Precision] = ("float32", "bf16")
+
+
+class Case(Value):
+    """A student, its teacher and its images."""
+
+    name: str
+    data: Data
+    teacher: Trained
+    recipe: Recipe
+
+
+def case(
+    name: str,
+    data: Data,
+    shape: Shape,
+    teacher: tuple[tuple[int, ...], ...],
+    student: tuple[tuple[int, ...], ...],
+    pair: Hint,
+    epochs: tuple[int, int, int],
+) -> Case:
+    """A case by its widths, and the epochs of teacher, stage 1 and stage 2."""
+    trainings = [Training(epochs=n, lr=3e-3, batch=64, schedule="one-cycle") for n in epochs]
+    return Case(
+        name=name,
+        data=data,
+        teacher=Trained(net=Net.staged(shape, 10, teacher), training=trainings[0]),
+        recipe=Recipe(student=Net.staged(shape, 10, student), hint=pair, stage1=trainings[1], stage2=trainings[2]),
+    )
+
+
+DIGITS = Data(name="digits", shift=1, val_fraction=0.285)
+SMALL, TEACHER = (1, 8, 8), ((32,), (48,), (64,))
+CASES = (
+    case("digits, 4 layers", DIGITS, SMALL, TEACHER, ((8, 8), (16,)), Hint(hint=2, guided=2), (40, 10, 25)),
+    case("digits, 9 layers", DIGITS, SMALL, TEACHER, ((8,) * 4, (16,) * 4), Hint(hint=2, guided=5), (40, 10, 25)),
+    case(
+        "MNIST, 6,000 images", Data(name="mnist", shift=2, limit=6000), (1, 28, 28), ((24,), (32,), (48,)),
+        ((8, 8), (16, 16), (16,)), Hint(hint=2, guided=3), (6, 2, 5),
+    ),
+    case(
+        "CIFAR-10, 6,000 images", Data(name="cifar10", shift=4, flip=True, limit=6000), (3, 32, 32),
+        ((32,), (64,), (96,)), ((16, 16), (32, 32), (48,)), Hint(hint=2, guided=3), (10, 3, 8),
+    ),
+)  # fmt: skip
+
+
+def accuracy(number: int, precision: Precision, seed: int, data_dir: str, store_dir: str) -> float:
+    """One student's validation accuracy after its last epoch; its teacher has a seed of its own too."""
+    torch.set_num_threads(1)
+    chosen, store = CASES[number], Store(Path(store_dir))
+    images = load(chosen.data, Path(data_dir), store)
+    trained = chosen.teacher.changed(precision=precision, seed=seed)
+    for _ in teachers.trained(trained, images, store):
+        pass
+    stages = distill(
+        chosen.recipe.changed(precision=precision, seed=seed), images, teachers.load(trained, images, store), store
+    )
+    while True:
+        try:
+            next(stages)
+        except StopIteration as stop:
+            return float(stop.value.outcome.val_accuracy)
+
+
+def main() -> None:
+    """Print the table and the verdict."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="digits only")
+    arguments = parser.parse_args()
+    numbers = range(2) if arguments.quick else range(len(CASES))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool,
+    ):
+        futures = {
+            (number, precision, seed): pool.submit(accuracy, number, precision, seed, str(arguments.data), folder)
+            for number in numbers
+            for seed in range(arguments.seeds)
+            for precision in PRECISIONS
+        }
+        found = {place: future.result() for place, future in futures.items()}
+    rows, passed = [], True
+    for number in numbers:
+        exact, fast = ([found[number, p, seed] for seed in range(arguments.seeds)] for p in PRECISIONS)
+        difference = statistics.fmean(fast) - statistics.fmean(exact)
+        error = ((statistics.variance(fast) + statistics.variance(exact)) / arguments.seeds) ** 0.5
+        passes = difference > -2 * error
+        passed = passed and passes
+        cells = [f"{statistics.fmean(v):.2%} ± {statistics.stdev(v):.2%}" for v in (exact, fast)]
+        rows.append([CASES[number].name, *cells, f"{difference:+.2%} ± {error:.2%}", "pass" if passes else "FAIL"])
+    print(versions("torch"), f"n={arguments.seeds}")
+    print(table(["case", "float32", "bf16", "difference ± its standard error", "gate"], rows))
+    print("bf16 may be the default." if passed else "bf16 may not be the default.")
+
+
+if __name__ == "__main__":
+    main()

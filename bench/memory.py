@@ -1,0 +1,74 @@
+"""Peak memory of one CPU worker on the whole of CIFAR-10: images, teacher, tables, one trial of both stages.
+
+    python -m bench.memory --data DIR
+
+The teacher's hint layer is the largest that is still tabled (paper's geometry, layer 2: 735 MB for an epoch of 40,000
+images, zeros here instead of minutes of teacher passes); the student is FitNet 4, the largest of the paper's, for a
+few steps of each stage and a part of the validation: neither's memory grows with their number.
+"""
+
+import argparse
+import resource
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.hardware import table, versions
+from bench.step import FULLY_CONNECTED, RECIPE, paper_teacher
+from fitnets import fit, hints, tables, teacher
+from fitnets.config import Data, Hint
+from fitnets.data import Split
+from fitnets.net import Net
+from fitnets.precision import native
+from fitnets.views import shuffled
+from search.trainer import Trainer
+
+FITNET_4 = Net.staged((3, 32, 32), 10, ((32, 32, 32, 48, 48), (80,) * 6, (128,) * 6), dense=FULLY_CONNECTED)
+STEPS = 4
+
+
+def peak() -> str:
+    """This process's most memory so far."""
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB"
+
+
+def _zeros(kind: str, digest: str, num_images: int, rows: Any, store: Any, device: torch.device) -> Tensor:
+    """A table of the right size through the real code: one real batch, then zeros."""
+    shape = rows(torch.arange(min(tables.BATCH, num_images))).shape[1:]
+    return tables.tabled(kind, digest, num_images, lambda index_B: torch.zeros(len(index_B), *shape), store, device)
+
+
+def _few(*arguments: Any) -> Iterator[Tensor]:
+    return islice(shuffled(*arguments), STEPS)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    arguments = parser.parse_args()
+    rows = [["imports", peak()]]
+    with tempfile.TemporaryDirectory() as folder:
+        for what in ("50,000 image files decoded by the first worker", "images read from the store"):
+            trainer = Trainer(Data(name="cifar10", shift=4, flip=True), str(arguments.data), folder, "cpu", 1)
+            rows.append([what, peak()])
+        val = trainer.images.val
+        trainer.images = replace(trainer.images, val=Split(val.pixels_NHWC[:1024], val.label_N[:1024]))
+        trainer.teacher = paper_teacher()
+        hints.tabled = teacher.tabled = _zeros  # type: ignore[attr-defined]
+        fit.shuffled = _few  # type: ignore[attr-defined, assignment]
+        recipe = RECIPE.changed(student=FITNET_4, hint=Hint(hint=2, guided=11), precision=native(torch.device("cpu")))
+        for report in trainer.train(recipe):
+            rows.append([f"{report.stage} of FitNet 4", peak()])
+    print(versions("torch"))
+    print(table(["after", "peak so far"], rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""A whole small study: the same recipes the usual way and ours, on the same cores, wall-clock.
+
+    python -m bench.study --data DIR [--trials 12] [--images 2500] [--quick]
+
+Ours is the search itself: Ray's actors start, read the images, load the teacher, fill the tables and train what
+Optuna asks for, into SQLite. The recipes that it trained are then trained the usual way (`bench.reference`), one
+process for each core, which is kinder than one script for each trial: images and teacher are loaded once. The teacher
+has the paper's geometry (725 million multiply-adds), is trained beforehand, and is not counted on either side. Then
+ours trains the recipes once more with other seeds, uncounted, to say how far apart accuracies lie anyway.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from bench import reference
+from bench.hardware import table, versions
+from bench.step import TEACHER_NET
+from fitnets import teacher as teachers
+from fitnets.config import Data, Outcome, Recipe, Trained, Training
+from fitnets.data import Images, load
+from fitnets.distill import distill
+from fitnets.hints import Hints, Target
+from fitnets.models import Network, initialise
+from fitnets.store import Store
+from fitnets.teacher import Teacher
+from fitnets.value import seed_of
+from search.space import Space
+from search.study import Study
+
+TEACHER = Trained(
+    net=TEACHER_NET, training=Training(epochs=5, lr=1e-3, batch=64, schedule="one-cycle"), precision="bf16"
+)
+ONE_CYCLE = Training(epochs=3, lr=1e-3, batch=64, schedule="one-cycle")
+
+
+def study_of(images: int, trials: int) -> Study:
+    """Small students of that teacher on a part of CIFAR-10."""
+    return Study(
+        name="bench",
+        data=Data(name="cifar10", shift=4, flip=True, limit=images),
+        teacher=TEACHER,
+        space=Space(
+            stages=3, depth=(1, 3), base_width=(8, 24), multiplier=(1.0, 3.0), lr1=(2e-3, 6e-3), lr2=(2e-3, 6e-3)
+        ),
+        stage1=ONE_CYCLE.changed(epochs=1),
+        stage2=ONE_CYCLE,
+        trials=trials,
+    )
+
+
+def opened(study: Study, data_dir: str, store_dir: str) -> tuple[Images, Teacher, Store]:
+    """Images, teacher (trained where it is not yet) and store, in this process, on one thread."""
+    torch.set_num_threads(1)
+    store = Store(Path(store_dir))
+    images = load(study.data, Path(data_dir), store)
+    for report in teachers.trained(TEACHER, images, store):
+        print(f"teacher epoch {report.epoch}/{report.epochs}: accuracy {report.val_accuracy:.2%}", flush=True)
+    return images, teachers.load(TEACHER, images, store), store
+
+
+def searched(study: Study, data_dir: Path, runs: Path) -> tuple[float, list[tuple[Recipe, Outcome]]]:
+    """Wall-clock seconds of the search, and what it trained."""
+    import optuna
+
+    from search.loop import DIRECTIONS, Search
+    from search.study import open_storage
+    from search.workers import RayWorkers
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    began = time.perf_counter()
+    crew = RayWorkers(None, os.cpu_count(), study.gpu_fraction)
+    facts = crew.open(study.data, data_dir, runs / "store")
+    taught = crew.teach(TEACHER, lambda report: None)
+    storage = open_storage(f"sqlite:///{runs}/studies.db")
+    optuna.create_study(study_name=study.name, storage=storage, directions=DIRECTIONS)
+    frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), facts.native)
+    search = Search(study, frame, storage, crew, Store(runs / "store"))
+    search.run(study.trials, lambda search, event: None)
+    seconds = time.perf_counter() - began
+    crew.close()
+    done = [trial.user_attrs for trial in search.ledger.trials if "outcome" in trial.user_attrs]
+    return seconds, [(Recipe.model_validate(a["recipe"]), Outcome.model_validate(a["outcome"])) for a in done]
+
+
+_held: tuple[Images, Teacher, Store] | None = None  # what a process of the pool holds for all its trials
+
+
+def _hold(study: Study, data_dir: str, store_dir: str) -> None:
+    global _held
+    _held = opened(study, data_dir, store_dir)
+
+
+def _usual(recipe: Recipe) -> float:
+    """One trial the usual way: its validation accuracy."""
+    assert _held is not None
+    images, teacher, _ = _held
+    hint, stage1 = recipe.hint, recipe.stage1
+    assert hint is not None
+    assert stage1 is not None
+    torch.manual_seed(recipe.seed)
+    network = Network(recipe.student)
+    initialise(network, recipe.init, recipe.init_range, seed_of("student", recipe.seed))
+    student, plain = reference.PlainNetwork(network), reference.plain_teacher(teacher)
+    regressor = reference.regressor_of(hint, recipe.student, teacher)
+    initialise(regressor, recipe.init, 0.05, seed_of("regressor", recipe.seed))
+    target = Target(teacher.prefix(hint.hint), regressor.out)
+    target.measure(
+        Hints(teacher, hint.hint, target, images, "float32", None).still(images.train, "calibration"), centre=True
+    )
+    scale = target.mean_C11, target.deviation_C11
+    optimizer = reference.optimizer_of(stage1, student.layers[: hint.guided], regressor)
+    for epoch in range(1, stage1.epochs + 1):
+        reference.hint_epoch(student, regressor, plain, recipe, images, optimizer, epoch, scale)
+    optimizer = reference.optimizer_of(recipe.stage2, student)
+    accuracy = 0.0
+    for epoch in range(1, recipe.stage2.epochs + 1):
+        reference.kd_epoch(student, plain, recipe, images, optimizer, epoch)
+        accuracy = reference.accuracy(student, images, images.val)
+    return accuracy
+
+
+def _ours(recipe: Recipe) -> float:
+    """One trial our way, in the pool: its validation accuracy."""
+    assert _held is not None
+    stages = distill(recipe, *_held)
+    while True:
+        try:
+            next(stages)
+        except StopIteration as stop:
+            return float(stop.value.outcome.val_accuracy)
+
+
+def main() -> None:
+    """Print the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--images", type=int, default=2500)
+    parser.add_argument("--quick", action="store_true", help="4 trials on 1,000 images")
+    arguments = parser.parse_args()
+    trials, images = (4, 1000) if arguments.quick else (arguments.trials, arguments.images)
+    study = study_of(images, trials)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Path(folder)
+        shared = (study, str(arguments.data), str(runs / "store"))
+        spawn = get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=spawn) as alone:
+            alone.submit(opened, *shared).exception()
+        ours_seconds, trained = searched(study, arguments.data, runs)
+        print(f"ours: {ours_seconds:.0f} s", flush=True)
+        began = time.perf_counter()
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, initializer=_hold, initargs=shared) as pool:
+            usual = list(pool.map(_usual, [recipe for recipe, _ in trained]))
+        usual_seconds = time.perf_counter() - began
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, initializer=_hold, initargs=shared) as pool:
+            again = list(pool.map(_ours, [recipe.changed(seed=recipe.seed + 1) for recipe, _ in trained]))
+    ours = [outcome.val_accuracy for _, outcome in trained]
+    ways = [a - b for a, b in zip(ours, usual, strict=True)]
+    seeds = [a - b for a, b in zip(ours, again, strict=True)]
+    rows = [
+        ["usual", f"{usual_seconds:.0f}", "1.0", mean_of(usual), _spread(ways)],
+        ["ours", f"{ours_seconds:.0f}", f"{usual_seconds / ours_seconds:.1f}", mean_of(ours), ""],
+        ["ours, other seeds", "", "", mean_of(again), _spread(seeds)],
+    ]
+    print(versions("torch", "ray", "optuna"), f"{len(trained)} trials, {images} images, n=1")
+    print(table(["way", "seconds", "ratio", "mean accuracy", "trial by trial: ours less this, mean ± deviation"], rows))
+
+
+def mean_of(accuracies: list[float]) -> str:
+    """Their mean."""
+    return f"{statistics.fmean(accuracies):.2%}"
+
+
+def _spread(differences: list[float]) -> str:
+    return f"{statistics.fmean(differences):+.2%} ± {statistics.stdev(differences):.2%}"
+
+
+if __name__ == "__main__":
+    main()
