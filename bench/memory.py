@@ -20,16 +20,15 @@ import torch
 from torch import Tensor
 
 from bench.hardware import table, versions
-from bench.step import FULLY_CONNECTED, RECIPE, paper_teacher
+from bench.nets import FITNET_4
+from bench.step import RECIPE, paper_teacher
 from fitnets import fit, hints, tables, teacher
 from fitnets.config import Data, Hint
 from fitnets.data import Split
-from fitnets.net import Net
 from fitnets.precision import native
 from fitnets.views import shuffled
 from search.trainer import Trainer
 
-FITNET_4 = Net.staged((3, 32, 32), 10, ((32, 32, 32, 48, 48), (80,) * 6, (128,) * 6), dense=FULLY_CONNECTED)
 STEPS = 4
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from bench import reference
 from bench.hardware import table, versions
+from bench.nets import FITNET_1, TEACHER_NET
 from fitnets import hints
 from fitnets.config import Data, Hint, Precision, Recipe, Training
 from fitnets.data import Images, Split, load
@@ -28,25 +29,12 @@ from fitnets.distill import distill
 from fitnets.fit import fit
 from fitnets.losses import kd_loss
 from fitnets.models import Network, initialise
-from fitnets.net import Conv, Dense, Net
 from fitnets.precision import computing, native
 from fitnets.store import Store
 from fitnets.teacher import Frozen, Teacher
 from fitnets.views import Plan
 
 CPU = torch.device("cpu")
-FULLY_CONNECTED = (Dense(width=500, pieces=5),)
-TEACHER_NET = Net(
-    input=(3, 32, 32),
-    classes=10,
-    convs=(
-        Conv(width=96, kernel=8, pad=4, pool=4, pool_stride=2),
-        Conv(width=192, kernel=8, pad=3, pool=4, pool_stride=2),
-        Conv(width=192, kernel=5, pad=3, pool=2, pool_stride=2),
-    ),
-    dense=FULLY_CONNECTED,
-)
-FITNET_1 = Net.staged((3, 32, 32), 10, ((16, 16, 16), (32, 32, 32), (48, 48, 64)), dense=FULLY_CONNECTED)
 SGD = Training(epochs=1, lr=1e-3, optimizer="sgd", schedule="constant")
 RECIPE = Recipe(student=FITNET_1, hint=Hint(hint=2, guided=6, regressor="paper"), stage1=SGD, stage2=SGD)
 Rung = Callable[[], int]  # trains one epoch and says on how many images

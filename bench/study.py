@@ -22,7 +22,7 @@ import torch
 
 from bench import reference
 from bench.hardware import table, versions
-from bench.step import TEACHER_NET
+from bench.nets import TEACHER_NET
 from fitnets import teacher as teachers
 from fitnets.config import Data, Outcome, Recipe, Trained, Training
 from fitnets.data import Images, load
