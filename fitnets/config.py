@@ -31,7 +31,7 @@ class Data(Value):
     whiten: bool = False
     """Global contrast normalisation and ZCA whitening (the paper's) instead of per-channel standardisation."""
     limit: PositiveInt | None = None
-    """Use at most so many training images (before the split), and as many test images; for trying things out."""
+    """Use about so many training images (before the split), and as many test images, evenly by class."""
     max_size: PositiveInt = 64
     """Image folders only: larger images are scaled down to this many rows or columns."""
 

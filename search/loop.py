@@ -199,7 +199,8 @@ class Search:
         """The same recipe was trained before: its outcome is this trial's too."""
         known = self.ledger.trials[twin]
         if known.state != TrialState.COMPLETE:
-            self.ledger.note(number, reason=f"the same recipe as trial {twin}, which has not finished")
+            became = "has failed" if known.state.is_finished() else "has not finished"
+            self.ledger.note(number, reason=f"the same recipe as trial {twin}, which {became}")
             self.ledger.tell(number, TrialState.FAIL)
             return
         stored = self.ledger.stored(twin)

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,46 +51,21 @@ def main(
     chosen = chosen if trials is None else chosen.changed(trials=trials)
     url = storage_url(runs, storage)
     again = _again(study, data=data, runs=runs, storage=storage, address=address, name=name, seed=seed, smoke=smoke)
-    known, lock = None, ExitStack()
-    if not dry_run:
-        writable(runs)
-        lock.enter_context(held(runs, chosen.name))
-        known = known_study(chosen, url)
-        if known is not None and trained(known) >= chosen.trials:
-            print_results(read(url, chosen.name), console)
-            console.print(f"\n{chosen.name} has trained its {trained(known)} students: it is finished. To train more:")
-            console.print(f"  {again} --trials {2 * trained(known)}", markup=False)
-            return
-    from search.workers import RayWorkers  # here, so that a wrong word on the command line is told at once
-
-    with console.status("starting the workers ..."):
-        crew = RayWorkers(address, workers, chosen.gpu_fraction)
     try:
-        with console.status("reading the images ..."):
-            facts = crew.open(chosen.data, data, runs / "store")
-        check_images(known, facts)
-        teacher = chosen.resolved_teacher(facts.shape, len(facts.classes))
-        console.print(
-            f"{chosen.name}: {facts.train:,} training and {facts.val:,} validation images of {facts.shape}, "
-            f"{len(facts.classes)} classes; {crew.slots} slot(s) on {facts.device}"
-        )
-        with console.status("timing a few batches ..."):
-            lines = _forecast(chosen, facts, teacher, crew)
-        console.print("\n".join(lines))
-        if dry_run:
-            return
-        with Display(console, chosen.trials) as display:
-            taught = crew.teach(teacher, display.teacher)
-            note = check_teacher(known, taught, chosen)
-            if note:
-                console.print(note)
-            about = {
-                "teacher": taught.model_dump(mode="json") | _teacher_cost(teacher),
-                "images": facts.model_dump(mode="json") | {"data_dir": str(data.resolve())},
-            }
-            frame = chosen.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), facts.native)
-            search = Search(chosen, frame, register(chosen, url, about), crew, Store(runs / "store"))
-            search.run(chosen.trials, display.event)
+        with ExitStack() as opened:
+            known = None
+            if not dry_run:
+                writable(runs)
+                opened.enter_context(held(runs, chosen.name))
+                known = known_study(chosen, url)
+                if known is not None and trained(known) >= chosen.trials:
+                    _say_finished(console, chosen, url, trained(known), again)
+                    return
+            with console.status("starting the workers ..."):
+                crew = opened.enter_context(closing(_workers(address, workers, chosen)))
+            facts, teacher = _open(console, chosen, known, crew, data, runs)
+            if not dry_run:
+                _search(console, chosen, known, crew, facts, teacher, url, data, runs)
     except KeyboardInterrupt:
         more = f" --trials {trials}" if trials is not None else ""
         console.print(f"\nstopped; everything finished is kept. Continue with:\n  {again}{more}", markup=False)
@@ -98,11 +73,65 @@ def main(
     except Stopped as error:
         cli.ERRORS.print(f"stopped: {error}", markup=False)
         raise typer.Exit(cli.FAILED) from None
-    finally:
-        crew.close()
-        lock.close()
-    print_results(read(url, chosen.name), console)
-    console.print(f"\nnext: {_pick(study, runs, storage, chosen)}", markup=False)
+    if not dry_run:
+        print_results(read(url, chosen.name), console)
+        console.print(f"\nnext: {_pick(study, runs, storage, chosen)}", markup=False)
+
+
+def _say_finished(console: Console, study: Study, url: str, number: int, again: str) -> None:
+    print_results(read(url, study.name), console)
+    console.print(f"\n{study.name} has trained its {number} students: it is finished. To train more:")
+    console.print(f"  {again} --trials {2 * number}", markup=False)
+
+
+def _workers(address: str | None, slots: int | None, study: Study) -> "RayWorkers":
+    from search.workers import RayWorkers  # here, so that a wrong word on the command line is told at once
+
+    return RayWorkers(address, slots, study.gpu_fraction)
+
+
+def _open(
+    console: Console, study: Study, known: optuna.Study | None, crew: "RayWorkers", data: Path, runs: Path
+) -> tuple[Facts, Trained | Brought]:
+    """Have the workers read the images, and say what the study will take."""
+    with console.status("reading the images ..."):
+        facts = crew.open(study.data, data, runs / "store")
+    check_images(known, facts)
+    teacher = study.resolved_teacher(facts.shape, len(facts.classes))
+    console.print(
+        f"{study.name}: {facts.train:,} training and {facts.val:,} validation images of {facts.shape}, "
+        f"{len(facts.classes)} classes; {crew.slots} slot(s) on {facts.device}"
+    )
+    with console.status("timing a few batches ..."):
+        lines = _forecast(study, facts, teacher, crew)
+    console.print("\n".join(lines))
+    return facts, teacher
+
+
+def _search(
+    console: Console,
+    study: Study,
+    known: optuna.Study | None,
+    crew: "RayWorkers",
+    facts: Facts,
+    teacher: Trained | Brought,
+    url: str,
+    data: Path,
+    runs: Path,
+) -> None:
+    """Teach the workers, enter the study into the storage, and search."""
+    with Display(console, study.trials) as display:
+        taught = crew.teach(teacher, display.teacher)
+        note = check_teacher(known, taught, study)
+        if note:
+            console.print(note)
+        about = {
+            "teacher": taught.model_dump(mode="json") | _teacher_cost(teacher),
+            "images": facts.model_dump(mode="json") | {"data_dir": str(data.resolve())},
+        }
+        frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), facts.native)
+        search = Search(study, frame, register(study, url, about), crew, Store(runs / "store"))
+        search.run(study.trials, display.event)
 
 
 def _forecast(study: Study, facts: Facts, teacher: Trained | Brought, crew: "RayWorkers") -> list[str]:

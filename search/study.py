@@ -193,8 +193,16 @@ def study_names() -> list[str]:
 
 
 def storage_url(runs: Path, storage: str | None) -> str:
-    """The storage's URL: the one given, or the SQLite file under `runs`."""
-    return storage or f"sqlite:///{(runs / 'studies.db').resolve()}"
+    """The storage's URL: the one given, or the SQLite file under `runs`.
+
+    Raises InputError for a folder whose name means something else inside a URL.
+    """
+    path = str((runs / "studies.db").resolve())
+    if storage is None and re.search(r"[?#]|%[0-9A-Fa-f]{2}", path):
+        raise InputError(
+            f"`--runs` is `{runs}`, but a storage's path must be without ?, # and %: choose another folder."
+        )
+    return storage or f"sqlite:///{path}"
 
 
 def shown(url: str) -> str:
