@@ -3,8 +3,8 @@
     python -m bench.bf16_gate --data DIR [--seeds 5] [--quick]
 
 Two students on digits, one each on a part of MNIST and of CIFAR-10; teacher, tables and both stages in the precision
-under test. The gate passes where the means differ by less than twice the standard error of their difference, or bf16's is
-the higher one. Runs in as many processes as there are cores.
+under test. The gate passes where the means differ by less than twice the standard error of their difference, or
+bf16's is the higher one. Runs in as many processes as there are cores.
 """
 
 import argparse

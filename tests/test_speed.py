@@ -6,6 +6,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import torch
 from torch import Tensor
@@ -23,7 +24,10 @@ from fitnets.precision import computing, native
 from fitnets.store import Store
 from fitnets.teacher import Teacher
 from fitnets.views import Plan
-from tests.helpers import RECIPE
+from search.inline import InlineWorkers
+from search.loop import DIRECTIONS, Search
+from search.study import Named, open_storage
+from tests.helpers import DIGITS, RECIPE, STUDY, TEACHER
 
 CPU = torch.device("cpu")
 PRECISIONS: list[Precision] = ["float32", "bf16"]
@@ -235,6 +239,36 @@ def test_bf16_keeps_weights_in_float32_and_is_refused_with_the_papers_init(digit
     assert {tensor.dtype for tensor in load_tensors(result.weights).values()} == {torch.float32}
     with pytest.raises(ValueError, match="scaled"):
         RECIPE.changed(precision="bf16", init="uniform")
+
+
+def _entries(store: Path) -> dict[str, int]:
+    """Every file of teachers and tables, and when it was written."""
+    kinds = ("teacher", "logits", "hints")
+    return {str(f): f.stat().st_mtime_ns for kind in kinds for f in (store / kind).rglob("*") if f.is_file()}
+
+
+def test_a_second_study_trains_no_teacher_and_fills_no_table(tmp_path: Path) -> None:
+    """The same images and teacher: whatever the second study's students are, all that is shared is there."""
+
+    def study(name: str, tau: float) -> list[Report]:
+        workers = InlineWorkers()
+        facts = workers.open(DIGITS, Path("nowhere"), tmp_path / "store")
+        teacher_epochs: list[Report] = []
+        taught = workers.teach(TEACHER, teacher_epochs.append)
+        recipe = RECIPE.changed(distill=RECIPE.distill.changed(tau=tau), seed=int(tau))
+        storage = open_storage(f"sqlite:///{tmp_path}/studies.db")
+        optuna.create_study(study_name=name, storage=storage, directions=DIRECTIONS)
+        named = Named(name="ours", stages=recipe.student.stages, hint=Hint(hint=2, guided=2), distill=recipe.distill)
+        small = STUDY.changed(name=name, data=DIGITS, first=(named,), seed=int(tau), trials=1)
+        frame = small.frame(facts.shape, len(facts.classes), len(taught.hint_shapes))
+        Search(small, frame, storage, workers, Store(tmp_path / "store")).run(1, lambda search, event: None)
+        return teacher_epochs
+
+    assert len(study("first", 2.0)) == TEACHER.training.epochs
+    before = _entries(tmp_path / "store")
+    assert {Path(name).parents[1].name for name in before} == {"teacher", "logits", "hints"}
+    assert study("second", 7.0) == []
+    assert _entries(tmp_path / "store") == before
 
 
 def test_the_native_precision_is_a_precision() -> None:
