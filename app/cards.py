@@ -19,7 +19,7 @@ def best_that_fit(snapshot: Snapshot, rows: Sequence[Candidate], scene: Scene, c
     """Five rows to choose from, and the card of the chosen or the best one."""
     found = tradeoffs.best(rows, state.budget(), BEST)
     limited = bool(state.budget().model_dump(exclude_none=True))
-    st.subheader("Best that fit" if limited else "Most accurate", anchor=False)
+    st.header("Best that fit" if limited else "Most accurate", anchor=False)
     if found:
         st.markdown("Select a row, or click a point of the chart.")
         _rows(found, scene, choose)
@@ -86,7 +86,7 @@ def _card(snapshot: Snapshot, c: Candidate, scene: Scene) -> None:
         else:
             st.markdown("  \n".join(told(snapshot, c, scene)))
         with st.container(horizontal=True):
-            if st.button("Open", type="primary", key="open"):
+            if st.button("Open", key="open"):
                 state.put("trial", c.trial)
                 st.switch_page("screens/student.py")
             together = c.trial in state.compared()

@@ -43,7 +43,7 @@ def card(study: str, c: Candidate) -> dict[str, Any] | None:
 
 def section(snapshot: Snapshot, c: Candidate) -> None:
     """Take it away."""
-    st.subheader("Take it away", anchor=False)
+    st.header("Take it away", anchor=False)
     if c.state != "complete" or c.outcome is None:
         st.info(f"There are no files to take: this student is {c.state}.")
         return
@@ -75,7 +75,7 @@ def _offer(snapshot: Snapshot, c: Candidate, made: dict[str, tuple[File, ...]]) 
             f"The weights of this student are no longer in `{source.runs() / 'store'}`: making the files trains it "
             "again by its recipe, which takes as long as it did then."
         )
-    if st.button("Make the files", type="primary", key="make"):
+    if st.button("Make the files", key="make"):
         try:
             with st.spinner("Exporting, checking and timing the student ..."):
                 made[c.outcome.weights_sha256] = shipped.exported(snapshot.study, c.trial, source.runs(), source.url())

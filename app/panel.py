@@ -24,7 +24,7 @@ Preset = dict[str, float | None]
 def draw(snapshot: Snapshot, rows: Sequence[Candidate], paper: Sequence[Published]) -> None:
     """The panel, in the sidebar."""
     with st.sidebar:
-        st.subheader("Deployment budget", anchor=False)
+        st.header("Deployment budget", anchor=False)
         _axis()
         offers = presets(snapshot, paper)
         st.selectbox(

@@ -17,6 +17,9 @@ COSTS = {
     "activations": "peak_activation_bytes",
 }
 
+# Streamlit writes white on the dark theme's light blue: too little contrast.
+READABLE = "<style>.st-key-w_compare span[title] { color: #0B1117; }</style>"
+
 
 def main() -> None:
     """The page."""
@@ -47,6 +50,8 @@ def _choose(snapshot: Snapshot, known: dict[int, Candidate]) -> None:
     most = [c.trial for c in tradeoffs.best(snapshot.candidates, state.budget(), 200)]
     offered = sorted({*front, *most, *state.compared(), *([state.get("trial")] if state.get("trial") in known else [])})
     st.session_state.w_compare = [number for number in state.compared() if number in offered]
+    if palette.current() is palette.DARK:
+        st.html(READABLE)
     st.multiselect(
         "Students",
         offered,
@@ -63,7 +68,7 @@ def _named(c: Candidate) -> str:
 
 
 def _table(rows: list[Candidate]) -> None:
-    st.subheader("What differs", anchor=False)
+    st.header("What differs", anchor=False)
     st.markdown("A column for each student; what is the same in all of them is left out unless you ask for it.")
     everything = st.toggle("Show what is the same, too", key="w_same")
     columns = [_facts(c) for c in rows]
@@ -106,7 +111,7 @@ def _facts(c: Candidate) -> dict[str, str]:
 
 
 def _curves(snapshot: Snapshot, rows: list[Candidate]) -> None:
-    st.subheader("Accuracy while training", anchor=False)
+    st.header("Accuracy while training", anchor=False)
     reader = source.reader(snapshot.study)
     curves = [(words.title(c), c.reports or reader.reports(c.trial)) for c in rows]
     curves = [(name, reports) for name, reports in curves if any(r.val_accuracy is not None for r in reports)]
@@ -140,7 +145,7 @@ def _last(reports: Any) -> float:
 def _costs(snapshot: Snapshot, rows: list[Candidate]) -> None:
     teacher = snapshot.teacher
     names = {label: name for label, name in COSTS.items() if teacher.get(name)}
-    st.subheader("Cost beside the teacher's", anchor=False)
+    st.header("Cost beside the teacher's", anchor=False)
     if not names:
         st.info("The teacher's cost is not known, so there is nothing to hold these against.")
         return

@@ -62,7 +62,7 @@ def _importances(
 
 
 def _parallel(rows: list[Candidate], found: influence.Importances | None) -> None:
-    st.subheader("All settings at once", anchor=False)
+    st.header("All settings at once", anchor=False)
     st.markdown(
         "Each line is a student, bright where it is accurate. The sliders narrow the settings: what they exclude turns "
         "faint, and the sentence below tells what is left. Settings in which no student differs are left out."
@@ -134,7 +134,7 @@ def _table(rows: Sequence[Candidate]) -> list[dict[str, float | int | None]]:
 
 
 def _importance(found: influence.Importances | None, count: int) -> None:
-    st.subheader("How much each setting matters", anchor=False)
+    st.header("How much each setting matters", anchor=False)
     if found is None:
         st.info(f"That needs {influence.FEWEST} students that differ; there are {count}.")
         return
@@ -156,7 +156,7 @@ def _importance(found: influence.Importances | None, count: int) -> None:
 
 
 def _position(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:
-    st.subheader("Where the hint goes in", anchor=False)
+    st.header("Where the hint goes in", anchor=False)
     points = [(share, c) for c in rows if (share := influence.guided_share(c)) is not None]
     without = [c for c in rows if c.recipe.hint is None]
     if not points:
@@ -170,7 +170,7 @@ def _position(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:
 
 
 def _against(snapshot: Snapshot, rows: Sequence[Candidate], name: str, title: str) -> None:
-    st.subheader(title, anchor=False)
+    st.header(title, anchor=False)
     setting = next((s for s in influence.settings(rows) if s.name == name), None)
     if setting is None:
         st.info(f"{name} is the same in all of these students.")

@@ -21,7 +21,7 @@ def main() -> None:
     snapshot = picture.snapshot
     limited = bool(state.budget().model_dump(exclude_none=True))
     history = progress.growth(snapshot, state.axis(), state.budget() if limited else None)
-    st.markdown(f"#### {verdict(snapshot, progress.stall(history))}")
+    st.markdown(f"**{verdict(snapshot, progress.stall(history))}**")
     _growth(history, limited)
     _timeline(snapshot)
     _failures(snapshot)
@@ -48,7 +48,7 @@ def verdict(snapshot: Snapshot, stall: Stall | None) -> str:
 
 
 def _growth(history: list[Growth], limited: bool) -> None:
-    st.subheader("How the front grew", anchor=False)
+    st.header("How the front grew", anchor=False)
     if not history:
         st.info("The curve starts with the first student that finishes.")
         return
@@ -85,7 +85,7 @@ def _growth(history: list[Growth], limited: bool) -> None:
 
 
 def _timeline(snapshot: Snapshot) -> None:
-    st.subheader("Who worked when", anchor=False)
+    st.header("Who worked when", anchor=False)
     shifts = progress.shifts(snapshot, time.time())
     if not shifts:
         st.info("No trial has been started yet.")
@@ -116,7 +116,7 @@ def _timeline(snapshot: Snapshot) -> None:
 
 
 def _failures(snapshot: Snapshot) -> None:
-    st.subheader("Failures", anchor=False)
+    st.header("Failures", anchor=False)
     found = progress.failures(snapshot)
     if not found:
         st.markdown("None.")
@@ -137,7 +137,7 @@ def _failures(snapshot: Snapshot) -> None:
 
 def _neighbours() -> None:
     """Other people's dashboards: a link where one answers on this machine, else the command that starts it."""
-    st.subheader("Other dashboards", anchor=False)
+    st.header("Other dashboards", anchor=False)
     path = sqlite_path(source.url())
     commands = {
         "optuna-dashboard": f"optuna-dashboard --host 127.0.0.1 sqlite:///{path}" if path else "optuna-dashboard URL",

@@ -116,7 +116,7 @@ def _numbers(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]
 
 
 def _architecture(snapshot: Snapshot, c: Candidate) -> None:
-    st.subheader("Layers", anchor=False)
+    st.header("Layers", anchor=False)
     student, teacher = anatomy.student(c.recipe), anatomy.teacher(snapshot, c.recipe)
     st.markdown(
         "The student below its teacher, layer by layer: channels, and the map's size after pooling. "
@@ -163,7 +163,7 @@ def _share() -> Any:
 
 
 def _training(snapshot: Snapshot, c: Candidate) -> None:
-    st.subheader("Training", anchor=False)
+    st.header("Training", anchor=False)
     reports = c.reports or (source.reader(snapshot.study).reports(c.trial) if c.state != "infeasible" else ())
     if c.state == "infeasible":
         st.info("It was over the study's own limits, so it was never trained.")
@@ -234,7 +234,7 @@ def _schedule(training: Training) -> str:
 
 
 def _against(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]) -> None:
-    st.subheader("Against the teacher and the paper", anchor=False)
+    st.header("Against the teacher and the paper", anchor=False)
     data = str(snapshot.definition.get("data", {}).get("name", ""))
     published = paper.published(data)
     st.dataframe(_rivals(snapshot, c, tested, published), hide_index=True, alt="The student beside the others.")

@@ -76,7 +76,7 @@ def _limit(axis: Axis) -> float | None:
 
 
 def _chart(scene: Scene, rows: Sequence[Candidate], version: tuple[int, str]) -> None:
-    st.subheader(f"Accuracy against {scene.axis}", anchor=False)
+    st.header(f"Accuracy against {scene.axis}", anchor=False)
     st.markdown(
         "Up and to the left is better. The line joins the students that none beats in both; a hollow point breaks a "
         "limit of the budget, which its label names."

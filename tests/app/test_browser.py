@@ -202,15 +202,18 @@ def test_a_trial_arrives_while_choice_and_zoom_stay(visit: Any, app: App) -> Non
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_inaccessible(visit: Any, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    opened = visit("/", color_scheme=scheme)
+    opened = visit("/?compare=1,2", color_scheme=scheme)
     opened.wait_for_chart()
+    wrong = {}
     for name in ("Trade-offs", "Student", "Compare", "What matters", "Progress"):
         opened.page.get_by_role("link", name=name, exact=True).click()
         opened.page.wait_for_function(f"document.title.includes('{name}')")
         opened.page.wait_for_timeout(2000)
         found = axe.Axe().run(opened.page).response["violations"]
         told = [(v["id"], [node["html"][:160] for node in v["nodes"]][:3]) for v in found if v["id"] not in THEIRS]
-        assert told == [], name
+        if told:
+            wrong[name] = told
+    assert wrong == {}
 
 
 THEIRS = {
