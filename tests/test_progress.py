@@ -1,0 +1,98 @@
+"""How a search goes, told from its trials."""
+
+import random
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search import progress
+from search.budget import Budget
+from search.progress import Standing
+from search.results import Snapshot, read
+from search.tradeoffs import accuracy
+from tests.app import synthetic
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Snapshot:
+    return read(synthetic.study(tmp_path / "studies.db", 60), "digits")
+
+
+def of(tmp_path: Path, rows: list[tuple[str, dict[str, Any]]]) -> Snapshot:
+    path = tmp_path / "made.db"
+    url = synthetic.empty(path)
+    synthetic.fill(path, rows)
+    return read(url, "digits")
+
+
+def test_growth_never_falls_and_marks_every_gain(snapshot: Snapshot) -> None:
+    history = progress.growth(snapshot, "parameters", Budget(max_params=5000))
+    shares = [row.hypervolume for row in history]
+    assert shares == sorted(shares)
+    assert 0 < shares[-1] <= 1
+    assert [row.gained for row in history] == [b > a for a, b in zip([0.0, *shares], shares, strict=False)]
+    inside = [accuracy(c) for c in snapshot.candidates if c.state == "complete" and c.cost.params <= 5000]
+    assert history[-1].best == max(inside)
+    ends = [row.ended for row in history]
+    assert ends == sorted(ends)
+
+
+def test_growth_of_nothing_is_nothing(tmp_path: Path) -> None:
+    found = of(tmp_path, [])
+    assert progress.growth(found, "parameters") == []
+    assert progress.stall([]) is None
+    assert progress.pace(found) is None
+    assert progress.shifts(found, 0.0) == []
+    assert progress.failures(found) == []
+
+
+def test_stall_counts_students_since_the_last_gain(snapshot: Snapshot) -> None:
+    history = progress.growth(snapshot, "parameters")
+    last = max(i for i, row in enumerate(history) if row.gained)
+    found = progress.stall(history)
+    assert found is not None
+    assert found.students == len(history) - 1 - last
+    assert found.seconds == pytest.approx(history[-1].ended - history[last].ended)
+
+
+def test_failures_are_grouped_whatever_their_numbers(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    reasons = ["Diverged: loss is nan in epoch 3", "OOM: 12 MB", "Diverged: loss is nan in epoch 17", None]
+    rows = [("FAIL", synthetic.running(i, rng) | ({"reason": r} if r else {})) for i, r in enumerate(reasons)]
+    found = progress.failures(of(tmp_path, [*rows, ("FAIL", {"reason": "OOM: 99 MB"})]))
+    assert [f.trials for f in found] == [(0, 2), (1, 4), (3,)]
+    assert found[2].message == "no reason was recorded"
+
+
+def test_shifts_never_overlap_on_a_slot(snapshot: Snapshot) -> None:
+    found = progress.shifts(snapshot, synthetic.START + 999)
+    assert {row.trial for row in found} == {c.trial for c in snapshot.candidates if c.state in ("complete", "failed")}
+    for slot in {row.slot for row in found}:
+        mine = sorted((row for row in found if row.slot == slot), key=lambda row: row.start)
+        assert all(a.end <= b.start + 0.1 for a, b in pairwise(mine))
+
+
+def test_pace_is_students_over_time(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    found = progress.pace(of(tmp_path, [("COMPLETE", synthetic.trained(i, rng)) for i in range(11)]))
+    assert found is not None
+    assert found.per_hour == pytest.approx(1800)
+    assert found.left == 30 - 11
+    assert found.seconds_left == pytest.approx(2 * 19)
+
+
+@pytest.mark.parametrize(
+    ("counts", "now", "word"),
+    [
+        ({}, 0.0, "empty"),
+        ({"complete": 5, "running": 1}, 110.0, "running"),
+        ({"complete": 5, "running": 1}, 161.0, "silent"),
+        ({"complete": 5}, 110.0, "stopped"),
+        ({"complete": 8, "failed": 2}, 9e9, "finished"),
+    ],
+)
+def test_a_studys_state_in_a_word(counts: dict[str, int], now: float, word: str) -> None:
+    standing = Standing(counts=counts, wanted=10, news=100.0, result=100.0, patience=60.0)
+    assert standing.word(now) == word
