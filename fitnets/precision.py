@@ -1,8 +1,8 @@
 """In which numbers the convolutions run: float32, or bfloat16 where the processor multiplies it natively.
 
 Weights, optimisers, losses and evaluation are float32 either way; bfloat16 is autocast, for the forward and backward
-passes of training and for the teacher's passes. On one core with AVX512-BF16 FitNet 1 trains 1.8 times as fast in it,
-and the paper's teacher runs 2.3 times as fast (bench/RESULTS.md); without native support it is slower than float32.
+passes of training and for the teacher's passes. On one core with AVX512-BF16 FitNet 1 trains 1.7 times as fast in it,
+and the paper's teacher runs 2.2 times as fast (bench/RESULTS.md); without native support it is slower than float32.
 """
 
 from contextlib import AbstractContextManager
