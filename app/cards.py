@@ -84,7 +84,8 @@ def _card(snapshot: Snapshot, c: Candidate, scene: Scene) -> None:
         if c.outcome is None:
             st.markdown(f"It is {c.state}: there is no accuracy yet." if not c.reason else f"It {c.state}: {c.reason}")
         else:
-            st.markdown("  \n".join(told(snapshot, c, scene)))
+            for lines in told(snapshot, c, scene):
+                st.markdown("  \n".join(lines))
         with st.container(horizontal=True):
             if st.button("Open", key="open"):
                 state.put("trial", c.trial)
@@ -95,18 +96,18 @@ def _card(snapshot: Snapshot, c: Candidate, scene: Scene) -> None:
                 st.rerun()
 
 
-def told(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[str]:
-    """A student's card, line by line."""
+def told(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]]:
+    """A student's card, paragraph by paragraph: what it is, what it breaks, what the next ones give."""
     lines = [f"**{words.percent(accuracy(c))}** validation accuracy ({noise(c, snapshot.candidates)})"]
     for axis in CARD_AXES:
         lines.append(f"{words.cost(on_axis(c.cost, axis), axis)} {_noun(axis)}{_smaller(snapshot, c, axis)}")
-    lines += [words.limit(b)[0].upper() + words.limit(b)[1:] for b in tradeoffs.verdict(c, state.budget())]
+    limits = [f"**Over:** {words.limit(b)}" for b in tradeoffs.verdict(c, state.budget())]
     down, up = tradeoffs.steps(c, scene.front, scene.axis)
-    lines += [rate(up, "next more accurate", scene.axis)] if up else []
-    lines += [rate(down, "next cheaper", scene.axis)] if down else []
+    next_ones = [rate(up, "**Next more accurate**", scene.axis)] if up else []
+    next_ones += [rate(down, "**Next cheaper**", scene.axis)] if down else []
     published = paper.nearest(c, str(snapshot.definition.get("data", {}).get("name", "")))
-    lines += [against(c, published)] if published else []
-    return lines
+    rivals = [against(c, published)] if published else []
+    return [paragraph for paragraph in (lines, limits, next_ones, rivals) if paragraph]
 
 
 def noise(c: Candidate, candidates: Sequence[Candidate]) -> str:
@@ -143,4 +144,6 @@ def _smaller(snapshot: Snapshot, c: Candidate, axis: Axis) -> str:
     if not isinstance(theirs, int | float) or theirs <= 0:
         return ""
     factor = theirs / on_axis(c.cost, axis)
+    if 0.95 < factor < 1.05:
+        return ", as the teacher"
     return f", {words.times(factor)} smaller than the teacher" if factor >= 1 else f", {words.times(1 / factor)} larger"

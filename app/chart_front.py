@@ -167,17 +167,22 @@ def _paper(drawing: go.Figure, scene: Scene, palette: Palette) -> None:
     drawing.add_scatter(
         x=[reported(p, scene.axis) for p in rows],
         y=[100 * p.test_accuracy for p in rows],
-        text=[p.name for p in rows],
+        text=[short(p) for p in rows],
         hovertext=[_paper_hover(p) for p in rows],
         hovertemplate="%{hovertext}<extra></extra>",
         mode="markers+text",
-        textposition="bottom center",
+        textposition=[("bottom center", "top center")[i % 2] for i in range(len(rows))],
         textfont={"color": palette.paper},
         marker={"symbol": "diamond", "size": 12, "color": palette.paper},
         name="The paper (test accuracy)",
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 1}},
     )
+
+
+def short(p: Published) -> str:
+    """A label that leaves room for its neighbours: F1 to F4, T for the teacher."""
+    return {"FitNet by KD": "KD", "FitNet by labels": "BP", "Teacher": "T"}.get(p.name, p.name.replace("FitNet ", "F"))
 
 
 def reported(p: Published, axis: Axis) -> int | None:

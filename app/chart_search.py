@@ -118,7 +118,7 @@ def parallel(
             dimensions=dimensions,
             line={
                 "color": colours,
-                "colorscale": "Cividis",
+                "colorscale": [list(stop) for stop in palette.scale],
                 "cmin": _quantile(colours, 0.25),
                 "cmax": best,
                 "showscale": True,

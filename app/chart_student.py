@@ -15,7 +15,7 @@ BLOCK = 0.72  # width of a layer's block; layers are one unit apart
 TEACHER, STUDENT = 1.0, 0.0
 
 
-def anatomy(student: Sequence[Layer], teacher: Sequence[Layer], regressor: str | None, palette: Palette) -> go.Figure:
+def anatomy(student: Sequence[Layer], teacher: Sequence[Layer], palette: Palette) -> go.Figure:
     """The teacher above, the student below, a block for each layer; the hint pair joined by the regressor."""
     drawing = go.Figure()
     widest = max((layer.shape[0] for layer in (*student, *teacher)), default=1)
@@ -40,15 +40,14 @@ def anatomy(student: Sequence[Layer], teacher: Sequence[Layer], regressor: str |
         drawing.add_annotation(
             x=max(guided.number, hint.number) + 0.1,
             y=(STUDENT + TEACHER) / 2,
-            text=f"regressor: {regressor}<br>stage 1 only, then dropped",
+            text="regressor",
             showarrow=False,
             xanchor="left",
-            align="left",
             font={"color": palette.chosen},
         )
     last = max((x.number for x in (*student, *teacher)), default=1)
     figures.framed(drawing, palette, 330)
-    drawing.update_layout(margin={"l": 78, "r": 8, "t": 8, "b": 44}, dragmode=False, showlegend=False)
+    drawing.update_layout(margin={"l": 78, "r": 8, "t": 8, "b": 52}, dragmode=False, showlegend=False)
     drawing.update_xaxes(
         title={"text": "layer"}, range=[0.4, max(last, 4) + 0.6], showgrid=False, dtick=1 if last < 24 else 2
     )
@@ -157,8 +156,8 @@ def curves(reports: Sequence[Report], palette: Palette, teacher: float | None = 
             col=1,
             secondary_y=True,
         )
-    figures.framed(drawing, palette, 470)
-    drawing.update_layout(margin={"r": 60}, dragmode=False, hovermode="x unified")
+    figures.framed(drawing, palette, 490)
+    drawing.update_layout(margin={"r": 60, "t": 86}, dragmode=False, hovermode="x unified")
     drawing.update_xaxes(showgrid=False)
     drawing.update_xaxes(title={"text": "epoch, stage 1 then stage 2"}, row=2, col=1)
     drawing.update_yaxes(title={"text": "%"}, row=1, col=1)
@@ -180,7 +179,9 @@ def curves(reports: Sequence[Report], palette: Palette, teacher: float | None = 
             (start + 0.4, "right", "stage 1: hints"),
             (start + 0.6, "left", "stage 2: distillation"),
         ):
-            drawing.add_annotation(x=x, y=1.0, yref="paper", yanchor="top", xanchor=anchor, text=text, showarrow=False)
+            drawing.add_annotation(
+                x=x, y=1.0, yref="paper", yanchor="bottom", xanchor=anchor, text=text, showarrow=False
+            )
     return drawing
 
 
@@ -204,6 +205,7 @@ def _curve(
         line={"color": colour, "width": 2},
         name=name,
         hovertemplate="%{y:.4g}",
+        showlegend=row == 1,
         row=row,
         col=1,
     )

@@ -28,6 +28,8 @@ class Palette:
     shade: str
     """The area over the budget."""
     series: tuple[str, ...]
+    scale: tuple[tuple[float, str], ...]
+    """From the least to the most accurate, away from the background; blue to yellow, as Cividis."""
 
 
 LIGHT = Palette(
@@ -42,6 +44,7 @@ LIGHT = Palette(
     faint="#E1E6EB",
     shade="rgba(107,120,134,0.13)",
     series=("#0072B2", "#B85C00", "#00795A", "#A6407F"),
+    scale=((0.0, "#E6D98C"), (0.5, "#9B9A84"), (1.0, "#08306B")),
 )
 DARK = Palette(
     ours="#56B4E9",
@@ -55,6 +58,7 @@ DARK = Palette(
     faint="#2A3540",
     shade="rgba(154,165,177,0.14)",
     series=("#56B4E9", "#E69F00", "#2CC79B", "#F0A5D0"),
+    scale=((0.0, "#33527A"), (0.5, "#8E9384"), (1.0, "#FDE737")),
 )
 
 

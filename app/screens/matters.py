@@ -64,8 +64,9 @@ def _importances(
 def _parallel(rows: list[Candidate], found: influence.Importances | None) -> None:
     st.header("All settings at once", anchor=False)
     st.markdown(
-        "Each line is a student, bright where it is accurate. The sliders narrow the settings: what they exclude turns "
-        "faint, and the sentence below tells what is left. Settings in which no student differs are left out."
+        "Each line is a student; the more accurate, the further its colour is along the scale. The sliders narrow the "
+        "settings: what they exclude turns faint, and the sentence below tells what is left. Settings in which no "
+        "student differs are left out."
     )
     settings = _most_important(influence.settings(rows), found)
     if not settings:

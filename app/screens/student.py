@@ -121,13 +121,14 @@ def _architecture(snapshot: Snapshot, c: Candidate) -> None:
     st.markdown(
         "The student below its teacher, layer by layer: channels, and the map's size after pooling. "
         + (
-            "In stage 1 the guided layer learns, through the regressor, to predict the hint layer."
+            f"In stage 1 the guided layer learns, through a regressor ({anatomy.regressor(c.recipe)}), to predict the "
+            "hint layer; then the regressor is dropped."
             if c.recipe.hint
             else "This student was trained without hints."
         )
     )
     st.plotly_chart(
-        chart_student.anatomy(student, teacher, anatomy.regressor(c.recipe), palette.current()),
+        chart_student.anatomy(student, teacher, palette.current()),
         key="anatomy",
         theme=None,
         config=figures.STILL,
@@ -172,8 +173,8 @@ def _training(snapshot: Snapshot, c: Candidate) -> None:
     else:
         st.markdown(
             "Above, higher is better: first how well the guided layer predicts the hint (R²), then the validation "
-            "accuracy, with the teacher's as a dotted line. Below, the losses and the weight of the teacher's word, "
-            "lambda."
+            "accuracy, with the teacher's as a dotted line. Below, in the same colours, the losses, and the weight "
+            "of the teacher's word, lambda."
         )
         st.plotly_chart(
             chart_student.curves(reports, palette.current(), snapshot.teacher.get("val_accuracy")),

@@ -115,14 +115,19 @@ def _below(scene: Scene, rows: Sequence[Candidate]) -> str:
         )
     if scene.paper:
         told.append(
-            "The paper's accuracies are on test images, ours on validation images: compare them with care. Its costs "
-            "are drawn as reported."
+            f"Diamonds are the paper's nets ({labels(scene)}), at the cost that it reports. Their accuracies are on "
+            "test images, ours on validation images: compare them with care."
         )
     if len(rows) < FEW:
         told.append(
             f"With {words.plural(len(rows), 'trained student')} there is no front to draw yet: {FEW} are needed."
         )
     return " ".join(told)
+
+
+def labels(scene: Scene) -> str:
+    """What the diamonds' labels stand for."""
+    return ", ".join(f"{chart_front.short(p)}: {p.name}" for p in scene.paper)
 
 
 def finding(scene: Scene, rows: Sequence[Candidate]) -> str:
