@@ -77,7 +77,7 @@ def _cloud(drawing: go.Figure, scene: Scene, palette: Palette) -> None:
     within = [c for c in scene.cloud if not scene.broken.get(c.trial)]
     over = [c for c in scene.cloud if scene.broken.get(c.trial)]
     _students(drawing, scene, within, "Others", {"size": 7, "color": palette.cloud, "opacity": 0.75})
-    hollow = {"symbol": "circle-open", "size": 7, "color": palette.over, "opacity": 0.5}
+    hollow = {"symbol": "circle-open", "size": 7, "color": palette.over, "opacity": 0.65}
     _students(drawing, scene, over, "Over the budget", hollow)
 
 

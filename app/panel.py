@@ -39,6 +39,10 @@ def draw(snapshot: Snapshot, rows: Sequence[Candidate], paper: Sequence[Publishe
         for name in UNITS:
             _field(name, rows)
         st.button("Clear the budget", on_click=_clear, width="stretch")
+        st.markdown(
+            "Latency depends on the device, so it is measured when a student's files are made (page *Student*). "
+            "`python -m search.pick --max-latency-ms` chooses by it."
+        )
 
 
 def presets(snapshot: Snapshot, paper: Sequence[Published]) -> dict[str, Preset]:

@@ -15,6 +15,11 @@ from search.tradeoffs import Axis
 SHARES = ("front", "near the front", "all")
 FEW = 5  # with fewer students there is no front line and no knee
 
+# The table comes first for the keyboard and on phones; where there is room it stands to the right of the chart.
+TABLE_FIRST = """<style>@media (min-width: 641px) {
+  .st-key-board > [data-testid="stLayoutWrapper"] > [data-testid="stHorizontalBlock"] { flex-direction: row-reverse; }
+}</style>"""
+
 
 def main() -> None:
     """The page."""
@@ -27,11 +32,13 @@ def main() -> None:
         _nothing_yet(picture)
         return
     scene = _scene(picture, rows, published)
-    left, right = st.columns([3, 1.25], gap="medium")
-    with left:
-        _chart(scene, rows, (picture.version, snapshot.study))
-    with right:
+    st.html(TABLE_FIRST)
+    with st.container(key="board"):
+        beside, main_part = st.columns([1.25, 3], gap="medium")
+    with beside:
         cards.best_that_fit(snapshot, rows, scene, _choose)
+    with main_part:
+        _chart(scene, rows, (picture.version, snapshot.study))
     with st.expander("All trained students as a table, and as CSV"):
         _table(rows, scene)
 
