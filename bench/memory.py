@@ -39,7 +39,7 @@ def peak() -> str:
 
 def _zeros(kind: str, digest: str, num_images: int, rows: Any, store: Any, device: torch.device) -> Tensor:
     """A table of the right size through the real code: one real batch, then zeros."""
-    shape = rows(torch.arange(min(tables.BATCH, num_images))).shape[1:]
+    shape = rows(torch.arange(min(tables.CHUNK, num_images))).shape[1:]
     return tables.tabled(kind, digest, num_images, lambda index_B: torch.zeros(len(index_B), *shape), store, device)
 
 

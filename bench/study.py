@@ -25,7 +25,7 @@ from bench import reference
 from bench.hardware import table, versions
 from bench.nets import TEACHER_NET
 from fitnets import teacher as teachers
-from fitnets.config import Data, Outcome, Recipe, Trained, Training
+from fitnets.config import Data, Outcome, Recipe, Report, Trained, Training
 from fitnets.data import Images, load
 from fitnets.distill import distill
 from fitnets.hints import Hints, Target
@@ -71,7 +71,7 @@ def searched(study: Study, data_dir: Path, runs: Path) -> tuple[float, list[tupl
     """Wall-clock seconds of the search, and what it trained."""
     import optuna
 
-    from search.loop import DIRECTIONS, Search
+    from search.loop import DIRECTIONS, News, Search
     from search.study import open_storage
     from search.workers import RayWorkers
 
@@ -80,13 +80,18 @@ def searched(study: Study, data_dir: Path, runs: Path) -> tuple[float, list[tupl
     crew = RayWorkers(None, os.cpu_count(), study.gpu_fraction)
     facts = crew.open(study.data, data_dir, runs / "store")
     taught = crew.teach(study.resolved_teacher(facts.shape, len(facts.classes)), lambda report: None)
+    started = time.perf_counter() - began
     storage = open_storage(f"sqlite:///{runs}/studies.db")
     optuna.create_study(study_name=study.name, storage=storage, directions=DIRECTIONS)
     frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), facts.native)
     search = Search(study, frame, storage, crew, Store(runs / "store"))
-    search.run(study.trials, lambda search, event: None)
+    reports: list[Report] = []
+    search.run(study.trials, lambda _, event: reports.append(event.report) if isinstance(event, News) else None)
     seconds = time.perf_counter() - began
     crew.close()
+    lasted = [report.seconds for report in reports]
+    print(f"ours: {started:.0f} s until the workers held images and teacher; epochs' seconds, tables within them:")
+    print(" ".join(f"{seconds:.1f}" for seconds in lasted), f"= {sum(lasted):.0f} on {crew.slots} slots", flush=True)
     done = [trial.user_attrs for trial in search.ledger.trials if "outcome" in trial.user_attrs]
     return seconds, [(Recipe.model_validate(a["recipe"]), Outcome.model_validate(a["outcome"])) for a in done]
 
