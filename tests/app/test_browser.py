@@ -156,8 +156,9 @@ def test_a_click_on_a_point_selects_its_student(visit: Any) -> None:
     trial = click_point(opened)
     opened.page.get_by_text(re.compile(rf"^Student {trial}$")).wait_for()
     opened.page.wait_for_function(f"location.search.includes('trial={trial}')")
-    ring = opened.chart("g._fullData.find(t => t.name === 'Selected')?.customdata[0][0]")
-    assert ring == trial
+    opened.page.wait_for_function(
+        f"document.querySelector('{CHART}')?._fullData?.find(t => t.name === 'Selected')?.customdata[0][0] === {trial}"
+    )
 
 
 def test_a_budget_is_drawn_and_bookmarked(visit: Any, browser: Any, app: App) -> None:
