@@ -51,7 +51,7 @@ def get(name: str) -> Any:
 
 def put(name: str, value: Any) -> None:
     """Change one choice."""
-    st.session_state[f"at_{name}"] = value
+    st.session_state[f"at_{name}"] = int(value) if value is not None and name in WHOLE else value
 
 
 def axis() -> Axis:
@@ -86,4 +86,4 @@ def _number(text: str | None, whole: bool) -> float | int | None:
 
 
 def _text(value: float) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.15g}" if isinstance(value, float) else str(value)

@@ -219,6 +219,15 @@ def test_nothing_fits_offers_the_nearest_miss(path: Path, opened: Opened) -> Non
     assert "No student is within the budget" not in words(at)
 
 
+def test_accepting_the_nearest_miss_survives_its_own_link(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 60)
+    at = opened(min_accuracy="0.9999")
+    next(b for b in at.button if b.label.startswith("Accept")).click().run()
+    assert "No student is within the budget" not in words(at)
+    again = opened(**{name: str(at.query_params[name]) for name in ("min_accuracy",)})
+    assert "No student is within the budget" not in words(again)
+
+
 def test_a_preset_fills_the_fields_and_clear_empties_them(path: Path, opened: Opened) -> None:
     synthetic.study(path, 60)
     at = opened()
