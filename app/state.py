@@ -33,7 +33,7 @@ def start() -> None:
 
 def publish() -> None:
     """Write the choices into the address."""
-    wanted = {name: _text(get(name)) for name in NUMBERS if get(name) is not None}
+    wanted = {name: str(get(name)) for name in NUMBERS if get(name) is not None}
     if axis() != AXES[0]:
         wanted["axis"] = axis()
     if st.session_state.get("at_study"):
@@ -83,7 +83,3 @@ def _number(text: str | None, whole: bool) -> float | int | None:
     if value is None or not 0 <= value < 1e15:
         return None
     return int(value) if whole else value
-
-
-def _text(value: float) -> str:
-    return f"{value:.15g}" if isinstance(value, float) else str(value)
