@@ -132,9 +132,13 @@ def _students(
 def _hover(c: Candidate, broken: Sequence[Broken]) -> str:
     lines = [
         f"<b>{_plain(words.title(c))}</b>  {words.percent(accuracy(c))}",
-        f"{words.count(c.cost.params)} parameters, {words.count(c.cost.macs)} multiply-adds",
+        _costs(c),
     ]
     return "<br>".join(lines + [words.limit(b) for b in broken])
+
+
+def _costs(c: Candidate) -> str:
+    return f"{words.count(c.cost.params)} parameters, {words.count(c.cost.macs)} multiply-adds"
 
 
 def _running(drawing: go.Figure, scene: Scene, palette: Palette, foot: float) -> None:
@@ -144,7 +148,7 @@ def _running(drawing: go.Figure, scene: Scene, palette: Palette, foot: float) ->
         x=[on_axis(c.cost, scene.axis) for c in scene.running],
         y=[foot] * len(scene.running),
         customdata=[[c.trial] for c in scene.running],
-        text=[f"<b>{_plain(words.title(c))}</b>, in training<br>{progress(c)}" for c in scene.running],
+        text=[f"<b>{_plain(words.title(c))}</b>, in training<br>{_costs(c)}" for c in scene.running],
         hovertemplate="%{text}<extra></extra>",
         mode="markers",
         marker={"symbol": "square-open", "size": 10, "color": palette.knee, "line": {"width": 2}},

@@ -5,12 +5,13 @@ cannot help: the chart is another one). So a component without any look of its o
 zoomed to, and the next figure starts there. It runs in the page, asks for nothing, and is a constant text.
 """
 
-from collections.abc import Hashable
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 import streamlit.components.v2 as components
+
+from fitnets.value import sha256
 
 WATCH = """
 export default function ({ data, setStateValue }) {
@@ -49,11 +50,12 @@ def _remember() -> None:
     """Nothing to do: the value is in the session, and the next different figure takes it from there."""
 
 
-def keep(figure: go.Figure, chart: str, drawn: Hashable) -> bool:
+def keep(figure: go.Figure, chart: str) -> bool:
     """Start the figure where the reader zoomed to; whether it is zoomed.
 
-    While `drawn` stays the same the figure must too, else the zoom itself would mount the chart anew.
+    A figure that is otherwise the same stays as it is, else the zoom itself would mount the chart anew.
     """
+    drawn = sha256(figure.to_json())
     if st.session_state.get(f"{chart}_drawn") != drawn:
         st.session_state[f"{chart}_drawn"] = drawn
         st.session_state[f"{chart}_zoom"] = _seen(chart)

@@ -38,7 +38,7 @@ def main() -> None:
     with beside:
         cards.best_that_fit(snapshot, rows, scene, _choose)
     with main_part:
-        _chart(scene, rows, (picture.version, snapshot.study))
+        _chart(scene, rows)
     with st.expander("All trained students as a table, and as CSV"):
         _table(rows, scene)
 
@@ -82,16 +82,14 @@ def _limit(axis: Axis) -> float | None:
     return limits.get(axis)
 
 
-def _chart(scene: Scene, rows: Sequence[Candidate], version: tuple[int, str]) -> None:
+def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
     st.header(f"Accuracy against {scene.axis}", anchor=False)
     st.markdown(
         "Up and to the left is better. The line joins the students that none beats in both; a hollow point breaks a "
         "limit of the budget, which its label names."
     )
-    colours = palette.current()
-    figure = chart_front.figure(scene, colours)
-    shown = (len(scene.cloud), len(scene.front), scene.axis, scene.chosen.trial if scene.chosen else None)
-    zoomed = zoom.keep(figure, "front_chart", (version, shown, state.budget(), colours))
+    figure = chart_front.figure(scene, palette.current())
+    zoomed = zoom.keep(figure, "front_chart")
     st.plotly_chart(
         figure,
         key="front_chart",
@@ -115,6 +113,9 @@ def _chart(scene: Scene, rows: Sequence[Candidate], version: tuple[int, str]) ->
 def _below(scene: Scene, rows: Sequence[Candidate]) -> str:
     """What the marks mean that are not in the legend."""
     told = []
+    if scene.running:
+        each = [f"{words.title(c)} ({chart_front.progress(c)})" for c in scene.running[:8]]
+        told.append(f"In training: {words.listed(each)}.")
     if scene.knee is not None:
         told.append(
             "The star marks the best balance: the student furthest above the straight line between the front's ends "

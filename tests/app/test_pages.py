@@ -333,9 +333,17 @@ def test_running_students_stand_at_their_known_cost(path: Path, opened: Opened) 
     synthetic.study(path, 30)
     attrs = synthetic.running(30, RNG)
     synthetic.fill(path, [("RUNNING", attrs)])
-    drawn = traces(opened())["In training"]
+    at = opened()
+    drawn = traces(at)["In training"]
     assert drawn["marker"]["symbol"] == "square-open"
-    assert drawn["text"][0].endswith("stage 1, epoch 2 of 3")
+    assert "Student 30 (stage 1, epoch 2 of 3)" in words(at)
+    before = charts(at)[0].spec
+    with sqlite3.connect(path) as db:
+        grown = json.dumps([*attrs["reports"], attrs["reports"][-1]])
+        db.execute("UPDATE trial_user_attributes SET value_json = ? WHERE trial_id = 31 AND key = 'reports'", (grown,))
+    db.close()
+    at.run()
+    assert charts(at)[0].spec == before, "an epoch must not mount the chart anew"
 
 
 def test_a_silent_search_is_told(path: Path, opened: Opened) -> None:
