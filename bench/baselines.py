@@ -48,12 +48,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("study")
     parser.add_argument("--max-params", type=int, default=10_000)
+    parser.add_argument("--trial", type=int, help="this student instead of the most accurate within the limit")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     snapshot = read(storage_url(options.runs, None), options.study)
     study = Study.model_validate(snapshot.definition)
-    candidate = fitting(snapshot.candidates, Budget(max_params=options.max_params))[0]
+    within = fitting(snapshot.candidates, Budget(max_params=options.max_params))
+    candidate = next(c for c in within if options.trial in (None, c.trial))
     recipe = candidate.recipe
     trainer = Trainer(study.data, snapshot.images["data_dir"], str(options.runs / "store"), "cpu", 1)
     facts = trainer.facts()
