@@ -1,6 +1,6 @@
 """A whole small study: the same recipes the usual way and ours, on the same cores, wall-clock.
 
-    python -m bench.study --data DIR [--set cifar10|mnist] [--trials 12] [--images 2500] [--quick]
+    python -m bench.study --data DIR [--set cifar10|mnist] [--trials 12] [--images 4000] [--quick]
 
 Ours is the search itself: Ray's actors start, read the images, load the teacher, fill the tables and train what
 Optuna asks for, into SQLite. The recipes that it trained are then trained the usual way (`bench.reference`), one
@@ -42,7 +42,7 @@ ONE_CYCLE = Training(epochs=3, lr=1e-3, batch=64, schedule="one-cycle")
 def study_of(name: str, images: int, trials: int) -> Study:
     """Small students of that teacher on a part of CIFAR-10 or MNIST."""
     shape = (3, 32, 32) if name == "cifar10" else (1, 28, 28)
-    training = Training(epochs=8, lr=3e-4, batch=64, schedule="one-cycle")
+    training = Training(epochs=5, lr=3e-4, batch=64, schedule="one-cycle")
     return Study(
         name="bench",
         data=Data(name=name, shift=4 if name == "cifar10" else 2, flip=name == "cifar10", limit=images),
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--set", choices=("cifar10", "mnist"), default="cifar10")
     parser.add_argument("--trials", type=int, default=12)
-    parser.add_argument("--images", type=int, default=2500)
+    parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--quick", action="store_true", help="4 trials on 1,000 images")
     arguments = parser.parse_args()
     trials, images = (4, 1000) if arguments.quick else (arguments.trials, arguments.images)
