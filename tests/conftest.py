@@ -2,6 +2,7 @@
 
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     assert told.exit_code == 0, told.output
     assert "next: python -m search.pick" in told.output
     return file, root / "runs"
+
+
+@pytest.fixture(autouse=True)
+def _own_main() -> Iterator[None]:
+    """Streamlit's test runner leaves its script as `__main__`, and a process spawned later would run that."""
+    ours = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = ours
