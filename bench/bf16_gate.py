@@ -21,7 +21,7 @@ from bench.hardware import table, versions
 from fitnets import teacher as teachers
 from fitnets.config import Data, Hint, Precision, Recipe, Trained, Training
 from fitnets.data import load
-from fitnets.distill import distill
+from fitnets.distill import distill, result_of
 from fitnets.net import Net, Shape
 from fitnets.store import Store
 from fitnets.value import Value
@@ -84,11 +84,7 @@ def accuracy(number: int, precision: Precision, seed: int, data_dir: str, store_
     stages = distill(
         chosen.recipe.changed(precision=precision, seed=seed), images, teachers.load(trained, images, store), store
     )
-    while True:
-        try:
-            next(stages)
-        except StopIteration as stop:
-            return float(stop.value.outcome.val_accuracy)
+    return result_of(stages).outcome.val_accuracy
 
 
 def main() -> None:

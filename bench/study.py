@@ -27,7 +27,7 @@ from bench.nets import TEACHER_NET
 from fitnets import teacher as teachers
 from fitnets.config import Data, Outcome, Recipe, Report, Trained, Training
 from fitnets.data import Images, load
-from fitnets.distill import distill
+from fitnets.distill import distill, result_of
 from fitnets.hints import Hints, Target
 from fitnets.models import Network, initialise
 from fitnets.store import Store
@@ -137,11 +137,7 @@ def _ours(recipe: Recipe) -> float:
     """One trial our way, in the pool: its validation accuracy."""
     assert _held is not None
     stages = distill(recipe, *_held)
-    while True:
-        try:
-            next(stages)
-        except StopIteration as stop:
-            return float(stop.value.outcome.val_accuracy)
+    return result_of(stages).outcome.val_accuracy
 
 
 def main() -> None:

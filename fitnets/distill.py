@@ -72,6 +72,16 @@ def distill(recipe: Recipe, images: Images, teacher: Teacher, store: Store | Non
     return Result(outcome, weights)
 
 
+def result_of(stages: Generator[Report, None, Result]) -> Result:
+    """Run a recipe to its end, and let nobody hear of the epochs."""
+    while True:
+        try:
+            next(stages)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+
+
 def prefix_key(recipe: Recipe, images: Images, teacher: Teacher) -> str:
     """The digest of everything that stage 1 depends on, and of nothing else: trials with equal keys share it."""
     assert recipe.hint is not None and recipe.stage1 is not None

@@ -42,6 +42,10 @@ class Broken(Value):
         return f"`{self.limit}` allows {allowed}, it has {value} ({self.excess:.1%} off)"
 
 
+Miss = tuple[Candidate, list[Broken]]
+"""A student, and the limits that it breaks."""
+
+
 def finished(candidates: Iterable[Candidate]) -> list[Candidate]:
     """The students that can be picked, the most accurate first; among equals the cheaper first."""
     rows = [c for c in candidates if c.state == "complete" and c.outcome is not None]
@@ -80,7 +84,11 @@ def fitting(candidates: Iterable[Candidate], budget: Budget) -> list[Candidate]:
     return [c for c in finished(candidates) if not broken(c, budget)]
 
 
-def nearest_miss(candidates: Iterable[Candidate], budget: Budget) -> tuple[Candidate, list[Broken]] | None:
+def nearest_miss(candidates: Iterable[Candidate], budget: Budget) -> Miss | None:
     """The student whose worst excess is the smallest, with the limits that it breaks; None without students."""
-    missed = [(c, broken(c, budget)) for c in finished(candidates)]
-    return min(missed, key=lambda row: max((b.excess for b in row[1]), default=0.0), default=None)
+    return nearest((c, broken(c, budget)) for c in finished(candidates))
+
+
+def nearest(misses: Iterable[Miss]) -> Miss | None:
+    """Of students with the limits that they break, the one whose worst excess is the smallest."""
+    return min(misses, key=lambda miss: max((limit.excess for limit in miss[1]), default=0.0), default=None)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from fitnets.errors import InputError
 from search import cli
-from search.budget import Broken, Budget, broken, finished, fitting, nearest_miss
+from search.budget import Budget, Miss, broken, finished, fitting, nearest, nearest_miss
 from search.results import Candidate, Snapshot, read
 from search.results_cli import short, stages_text
 from search.study import storage_url
@@ -71,17 +71,17 @@ def main(
 
 def _first_that_fits(within: list[Candidate], budget: Budget, shipper: "Shipper", snapshot: Snapshot) -> "Exported":
     """The most accurate student that also keeps the limits on its exported file."""
-    misses: list[tuple[Candidate, list[Broken]]] = []
+    misses: list[Miss] = []
     for candidate in within:
         exported = shipper.exported(candidate)
         excess = broken(candidate, budget, latency_ms=exported.latency.p50_ms, size_kb=exported.size_kb)
         if not excess:
             return exported
         misses.append((candidate, excess))
-    raise InputError(_nothing(snapshot, min(misses, key=lambda miss: max(b.excess for b in miss[1]))))
+    raise InputError(_nothing(snapshot, nearest(misses)))
 
 
-def _nothing(snapshot: Snapshot, miss: tuple[Candidate, list[Broken]] | None) -> str:
+def _nothing(snapshot: Snapshot, miss: Miss | None) -> str:
     assert miss is not None, "there are finished students"
     candidate, limits = miss
     assert candidate.outcome is not None

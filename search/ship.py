@@ -15,11 +15,11 @@ from fitnets.export import Check, Deployed, Latency, OnnxModel, check, onnx_file
 from fitnets.store import Store
 from fitnets.value import canonical_json, sha256
 from search.results import Candidate, Snapshot
+from search.shipped import READINGS
 from search.study import Study
 from search.trainer import Trainer
 
 LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "safetensors", "fitnet-search")
-TEST_READS = "test_reads.jsonl"
 
 
 class Shipper:
@@ -96,7 +96,7 @@ class Shipper:
             its_split = load_test(self.study.data, self.data_dir, self.images, self.store)
             teacher_accuracy = accuracy(trainer.teacher.network, self.images, its_split)
         reading = {"study": self.snapshot.study, "weights_sha256": sha256(exported.weights)}
-        log = self.runs / TEST_READS
+        log = self.runs / READINGS
         known = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
         if not any(reading.items() <= row.items() for row in known):
             row = {**reading, "trial": exported.candidate.trial, "accuracy": checked.onnx_accuracy, "date": _now()}

@@ -9,7 +9,7 @@ from typing import Literal
 from fitnets.config import Cost
 from fitnets.value import Value
 from search import pareto
-from search.budget import Broken, Budget, broken, finished
+from search.budget import Broken, Budget, broken, finished, nearest
 from search.results import Candidate
 
 Axis = Literal["parameters", "multiply-adds", "size", "memory"]
@@ -65,8 +65,7 @@ def best(candidates: Iterable[Candidate], budget: Budget, count: int = 5) -> lis
 
 def nearest_miss(candidates: Iterable[Candidate], budget: Budget) -> tuple[Candidate, list[Broken]] | None:
     """The student whose worst excess is the smallest, with the limits that it breaks; None without students."""
-    missed = [(c, verdict(c, budget)) for c in finished(candidates)]
-    return min(missed, key=lambda row: max((b.excess for b in row[1]), default=0.0), default=None)
+    return nearest((c, verdict(c, budget)) for c in finished(candidates))
 
 
 def replicates(candidate: Candidate, candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fitnets import teacher as teachers
 from fitnets.config import Brought, Data, Precision, Recipe, Report, Result, Trained
 from fitnets.data import Images, load
-from fitnets.distill import distill
+from fitnets.distill import distill, result_of
 from fitnets.models import Network, initialise
 from fitnets.net import Net
 from fitnets.precision import computing, native
@@ -78,13 +78,7 @@ class Trainer:
 
     def trained(self, recipe: Recipe) -> Result:
         """Run one recipe to its end, and let nobody hear of the epochs."""
-        stream = self.train(recipe)
-        while True:
-            try:
-                next(stream)
-            except StopIteration as stop:
-                result: Result = stop.value
-                return result
+        return result_of(self.train(recipe))
 
     def measure(self, net: Net, batch: int, precision: Precision) -> Speed:
         """Time a few training steps in `precision` and forward passes of `net` on real images."""
