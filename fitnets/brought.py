@@ -5,7 +5,6 @@ Shape suffixes: B batch, C channels, H rows, W columns.
 
 import importlib
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,40 +15,7 @@ from fitnets.config import Brought
 from fitnets.data import Images
 from fitnets.errors import InputError
 from fitnets.net import Shape
-
-
-class _Reached(Exception):
-    """Raised by a tap's hook to leave out everything above the tapped layer."""
-
-
-class Tap(nn.Module):
-    """A network up to one of its submodules: its output there, and nothing above it computed."""
-
-    def __init__(self, network: nn.Module, name: str):
-        super().__init__()
-        self.network, self.name = network, name
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Images to the submodule's output, copied so that an in-place layer after it cannot change it.
-
-        Raises ValueError when the network never calls the submodule, TypeError when that puts out no tensor.
-        """
-        caught: list[Tensor] = []
-
-        def catch(module: nn.Module, inputs: Any, output: Any) -> None:
-            if not isinstance(output, Tensor):
-                raise TypeError(f"its submodule `{self.name}` puts out a {type(output).__name__}, not a tensor.")
-            caught.append(output.clone())
-            raise _Reached
-
-        handle = self.network.get_submodule(self.name).register_forward_hook(catch)
-        try:
-            self.network(x_BCHW)
-        except _Reached:
-            return caught[0]
-        finally:
-            handle.remove()
-        raise ValueError(f"the network never calls its submodule `{self.name}`.")
+from fitnets.taps import Tap
 
 
 class Renormalised(nn.Module):
@@ -141,10 +107,11 @@ def _check_names(teacher: Brought, network: nn.Module) -> None:
 
 def _renormalised(network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], images: Images) -> Renormalised:
     channels = images.shape[0]
-    if not len(mean) == len(std) == channels or images.data.whiten:
+    if not len(mean) == len(std) == channels or not images.data.standardised:
         raise InputError(
             f"the teacher's `mean` and `std` have {len(mean)} and {len(std)} numbers, the images {channels} channels"
-            f"{', whitened' if images.data.whiten else ''}: give one number per channel, and do not whiten."
+            f"{'' if images.data.standardised else ', whitened or contrast-normalised'}: give one number per channel, "
+            "and leave `whiten` and `local_contrast` off."
         )
     theirs_mean, theirs_std = (torch.tensor(values).view(-1, 1, 1) for values in (mean, std))
     ours_mean, ours_std = images.preprocess.mean.cpu() / 255, images.preprocess.deviation.cpu() / 255

@@ -1,18 +1,22 @@
 """One trial, as values: what is learnt from what, and what came of it. Nothing here needs torch.
 
-Layers are numbered from 1; accuracies are fractions in [0, 1]; times are seconds.
+Layers are numbered from 1; accuracies are fractions in [0, 1]; times are seconds. Its trainings and its teacher have
+files of their own, and can be imported from here too.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from fitnets.net import Net
-from fitnets.value import Value
-
-Precision = Literal["float32", "bf16"]
-"""bf16: convolutions and matrix products in bfloat16; weights, losses and evaluation stay float32."""
+from fitnets.teachers import Brought as Brought
+from fitnets.teachers import Ensemble as Ensemble
+from fitnets.teachers import Teacher as Teacher
+from fitnets.teachers import Trained as Trained
+from fitnets.training import Precision as Precision
+from fitnets.training import Training as Training
+from fitnets.value import Value, later
 
 
 class Data(Value):
@@ -28,26 +32,42 @@ class Data(Value):
     """Pixels by which a view may be shifted, along each axis."""
     flip: bool = False
     """Whether half of the views are mirrored."""
+    border: Literal["reflect", "zero"] = later("reflect")
+    """What a shift moves in: the image's own pixels, mirrored, or zeros of the network's input. The released CIFAR
+    files pad by 8 (the teacher's by 4) and crop: `shift=8, border="zero"`."""
     whiten: bool = False
     """Global contrast normalisation and ZCA whitening (the paper's) instead of per-channel standardisation."""
+    local_contrast: bool = later(False)
+    """Global, then local contrast normalisation over 7x7 pixels (the paper's for SVHN, from pylearn2), likewise."""
     limit: PositiveInt | None = None
     """Use about so many training images (before the split), and as many test images, evenly by class."""
     max_size: PositiveInt = 64
     """Image folders only: larger images are scaled down to this many rows or columns."""
 
+    @model_validator(mode="after")
+    def _one_normalisation(self) -> Self:
+        if self.whiten and self.local_contrast:
+            raise ValueError("`whiten` and `local_contrast` are two ways to normalise images: choose one.")
+        return self
 
-class Training(Value):
-    """One training: how long, with which optimiser, at which learning rate."""
+    @property
+    def standardised(self) -> bool:
+        """Whether images stay pixels that are standardised per channel when they are looked at."""
+        return not (self.whiten or self.local_contrast)
 
-    epochs: PositiveInt
-    lr: PositiveFloat
-    batch: PositiveInt = 128
-    optimizer: Literal["adamw", "sgd", "rmsprop"] = "adamw"
-    """`sgd` has Nesterov momentum; `rmsprop` is the paper's, `lr * g / max(sqrt(v), 1e-5)`."""
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: NonNegativeFloat = 0.0
-    schedule: Literal["constant", "cosine", "one-cycle"] = "cosine"
-    """Over the full length; `one-cycle` rises linearly for the first quarter, then falls as a cosine."""
+    @property
+    def views(self) -> tuple[object, ...]:
+        """All that the views of an image depend on."""
+        return (self.shift, self.flip, self.seed, *((self.border,) if self.border != "reflect" else ()))
+
+    def alike(self, epoch: int) -> int:
+        """The first epoch that shows the very views of `epoch`: what is tabled for the one serves the other.
+
+        Images as they are look the same in every epoch; mirrored ones, in every other.
+        """
+        if self.shift:
+            return epoch
+        return 2 - epoch % 2 if self.flip else 1
 
 
 class Hint(Value):
@@ -60,9 +80,23 @@ class Hint(Value):
     regressor: Literal["paper", "linear", "normalised"] = "linear"
     """`paper`: an unpadded convolution of kernel `N_guided - N_hint + 1` with the hint layer's own nonlinearity;
     `linear`: a 1x1 convolution; `normalised`: the same, then batch normalisation without scale or shift."""
-    scale: Literal["r2", "paper"] = "r2"
+    scale: Literal["r2", "paper", "released"] = "r2"
     """`r2`: targets standardised per channel, mean squared error, so that the loss is 1 - R2 and comparable between
-    layers; `paper`: Eq. 3, half the squared distance, summed over the map."""
+    layers; `paper`: Eq. 3, half the squared distance, summed over the map; `released`: the released code's, which sums
+    over the map's rows and takes the mean of the rest."""
+
+
+class LabelHint(Value):
+    """A softmax on the guided layer that learns the labels, in the hint's place (section 3.1: it failed).
+
+    It is thrown away after training. Its own learning rate and norm are an output layer's.
+    """
+
+    guided: PositiveInt
+    """The student's layer that it sits on."""
+    joint: bool = False
+    """False: in stage 1, on layers 1..guided alone. True: in stage 2, where its cross-entropy is added to the loss, and
+    there is no stage 1."""
 
 
 class Distill(Value):
@@ -97,6 +131,7 @@ class Recipe(Value):
 
     student: Net
     hint: Hint | None = None
+    label_hint: LabelHint | None = later(None)
     stage1: Training | None = None
     distill: Distill = Distill()
     stage2: Training
@@ -108,17 +143,26 @@ class Recipe(Value):
     """Of both stages, and of the teacher's passes for them."""
     seed: int = Field(0, ge=0)
     """Seeds the initial weights and the order of the batches."""
+    retrain: bool = later(False)
+    """Afterwards, train anew on the training and the validation images together, from the same start, for the epochs
+    whose weights were kept (the paper: CIFAR-10). Those weights are the result; the accuracies stay the first run's."""
 
     @model_validator(mode="after")
     def _stage_one_is_whole(self) -> Self:
-        if (self.hint is None) != (self.stage1 is None):
-            given, missing = ("stage1", "hint") if self.hint is None else ("hint", "stage1")
+        if self.hint is not None and self.label_hint is not None:
+            raise ValueError("`hint` and `label_hint` are two ways to guide the same layers: give one.")
+        if self.label_hint is not None and self.label_hint.joint:
+            if self.stage1 is not None:
+                raise ValueError("`stage1` is given, but a joint `label_hint` learns in stage 2: leave `stage1` out.")
+        elif (self.guided is None) != (self.stage1 is None):
+            given, missing = ("stage1", "hint") if self.guided is None else ("hint", "stage1")
             raise ValueError(f"`{given}` is given without `{missing}`: give both, or neither to leave stage 1 out.")
         last = len(self.student.convs)
-        if self.hint is not None and self.hint.guided >= last:
+        if self.guided is not None and self.guided >= last:
             remedy = f"choose 1..{last - 1}." if last > 1 else "give the student a second convolution."
+            name = "hint" if self.hint is not None else "label_hint"
             raise ValueError(
-                f"`hint.guided` is {self.hint.guided}, but the student has {last} convolutions and the guided layer "
+                f"`{name}.guided` is {self.guided}, but the student has {last} convolutions and the guided layer "
                 f"must come before the last: {remedy}"
             )
         return self
@@ -132,59 +176,23 @@ class Recipe(Value):
             )
         return self
 
+    @property
+    def guided(self) -> int | None:
+        """The guided layer, whoever guides it."""
+        guide = self.hint or self.label_hint
+        return None if guide is None else guide.guided
+
     def without_hints(self) -> Self:
         """The same student by plain knowledge distillation: stage 1 left out."""
-        return self.changed(hint=None, stage1=None)
+        return self.changed(hint=None, label_hint=None, stage1=None)
+
+    def on_labels(self) -> Self:
+        """The same without the teacher's term: lambda 0."""
+        return self.changed(distill=self.distill.changed(lambda_start=0.0, lambda_end=0.0))
 
     def backpropagation(self) -> Self:
         """The same student on the labels alone."""
-        return self.without_hints().changed(distill=self.distill.changed(lambda_start=0.0, lambda_end=0.0))
-
-
-class Trained(Value):
-    """A teacher that we train: a net on the labels."""
-
-    kind: Literal["trained"] = "trained"
-    net: Net
-    training: Training
-    precision: Precision = "float32"
-    seed: int = Field(0, ge=0)
-
-    @property
-    def hints(self) -> int:
-        """How many layers can be hint layers."""
-        return len(self.net.convs)
-
-
-class Brought(Value):
-    """A teacher that somebody brings: a function returning an `nn.Module`, its weights, and its hint layers by name."""
-
-    kind: Literal["brought"] = "brought"
-    build: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-    """`package.module:function`: a function without arguments that returns an `nn.Module` from images to logits."""
-    weights: str | None = None
-    """A safetensors file with the module's state, or None where the function loads it itself."""
-    hint_layers: tuple[str, ...] = Field(min_length=1)
-    """Names of submodules with spatial outputs (as in `named_modules`), from the input up: hint layers 1, 2, ..."""
-    mean: tuple[float, ...] | None = None
-    """Per-channel mean of pixels in [0, 1] that the module expects; None: the data set's own standardisation."""
-    std: tuple[PositiveFloat, ...] | None = None
-    min_accuracy: float = Field(0.0, ge=0, le=1)
-    """Refused when its validation accuracy is lower: the sign of wrong weights, classes or normalisation."""
-
-    @property
-    def hints(self) -> int:
-        """How many layers can be hint layers."""
-        return len(self.hint_layers)
-
-    @model_validator(mode="after")
-    def _mean_goes_with_std(self) -> Self:
-        if (self.mean is None) != (self.std is None):
-            raise ValueError("`mean` and `std` go together: give both, or neither.")
-        return self
-
-
-Teacher = Annotated[Trained | Brought, Field(discriminator="kind")]
+        return self.without_hints().on_labels()
 
 
 class Cost(Value):
@@ -202,10 +210,13 @@ class Cost(Value):
     """The most float32 activations that one layer holds for one image: its input and its output before pooling."""
 
 
+Stage = Literal["teacher", "stage 1", "stage 2"]
+
+
 class Report(Value):
     """One epoch's news."""
 
-    stage: Literal["teacher", "stage 1", "stage 2"]
+    stage: Stage
     epoch: int
     """From 1."""
     epochs: int
@@ -216,15 +227,33 @@ class Report(Value):
     lam: float | None = None
     """Stage 2: lambda in this epoch."""
     seconds: float
+    replayed: bool = False
+    """Not trained now, but told again: by a run that goes on from its checkpoint, or one that reuses a prefix."""
+    retraining: bool = later(False)
+    """Of the second run, on training and validation images together, which measures nothing (`Recipe.retrain`)."""
+
+    @property
+    def measure(self) -> float:
+        """What an epoch is judged by on the validation images, more being better: the hint's R2, or accuracy."""
+        found = self.hint_r2 if self.hint_r2 is not None else self.val_accuracy
+        assert found is not None, "retraining measures nothing"
+        return found
 
 
 class Outcome(Value):
     """A finished trial."""
 
     val_accuracy: float
-    """After the last epoch: the number that the search maximises."""
+    """Of the weights that were kept: after the last epoch, unless the recipe says `keep="best"`. The search maximises
+    it. Where the recipe says `retrain`, it is that of the first run, which had not seen the validation images."""
     best_val_accuracy: float
     """At the best epoch: for the curious; choosing by it would be optimistic."""
+    stage1_epoch: int | None = None
+    """The epoch whose weights stage 1 handed on; None without stage 1."""
+    stage2_epoch: int | None = None
+    """The epoch whose weights were kept; None in the outcomes of earlier versions."""
+    retrained: bool = later(False)
+    """Whether the weights are those of a second run, on training and validation images together."""
     hint_r2: float | None
     seconds: float
     weights_sha256: str

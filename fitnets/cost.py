@@ -42,7 +42,7 @@ def layers(net: Net) -> tuple[LayerCost, ...]:
                 kind="conv",
                 shape=after,
                 weights=weights,
-                params=weights + filters + norm,
+                params=weights + filters * (positions if net.biases == "untied" else 1) + norm,
                 buffers=buffers,
                 macs=weights * positions,
                 activations=channels * height * width + filters * positions,
@@ -55,7 +55,7 @@ def layers(net: Net) -> tuple[LayerCost, ...]:
         norm, buffers = _norm(net, filters)
         rows.append(_dense(len(rows) + 1, "dense", inputs, dense.width, filters, norm, buffers))
         inputs = dense.width
-    rows.append(_dense(len(rows) + 1, "output", inputs, net.classes, net.classes, 0, 0))
+    rows.append(_dense(len(rows) + 1, "output", inputs, net.classes, net.outputs, 0, 0))
     return tuple(rows)
 
 

@@ -5,7 +5,7 @@ Shape suffixes: N images, H rows, W columns, C channels, B batch.
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fitnets.config import Data
+from fitnets.contrast import global_contrast, local_contrast
 from fitnets.net import Shape
-from fitnets.sources import Raw, read, stratified
+from fitnets.raw import Raw, stratified
+from fitnets.sources import read
 from fitnets.store import Store
 from fitnets.value import sha256
-from fitnets.views import Plan, in_order, view
+from fitnets.views import Plan, in_order, inside, view
 
 GCN_NORM = 55.0  # the L2 norm of every image after contrast normalisation (pylearn2's CIFAR scripts)
 ZCA_FLOOR = 0.1  # added to the covariance's diagonal (the same)
@@ -28,7 +30,7 @@ EVAL_BATCH = 512
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Some of a data set's images: uint8 pixels (float32 once whitened) and labels, on one device."""
+    """Some of a data set's images: uint8 pixels (float32 once contrast-normalised) and labels, on one device."""
 
     pixels_NHWC: Tensor
     label_N: Tensor
@@ -42,8 +44,9 @@ class Split:
 
 
 class Preprocess(nn.Module):
-    """Pixels in 0..255 to what the networks see: standardised per channel, or contrast-normalised and ZCA-whitened.
+    """Pixels in 0..255 to what the networks see: standardised per channel, or contrast-normalised.
 
+    Contrast is normalised globally, and then the images are ZCA-whitened, or it is normalised locally too.
     Fitted on the training images only; a student is exported with it.
     """
 
@@ -51,21 +54,24 @@ class Preprocess(nn.Module):
     deviation: Tensor
     zca: Tensor | None
 
-    def __init__(self, mean: Tensor, deviation: Tensor, zca: Tensor | None = None):
+    def __init__(self, mean: Tensor, deviation: Tensor, zca: Tensor | None = None, *, local: bool = False):
         super().__init__()
+        self.local = local
         self.register_buffer("mean", mean)
         self.register_buffer("deviation", deviation)
         self.register_buffer("zca", zca)
 
     @classmethod
-    def fitted(cls, pixels_NHWC: Tensor, whiten: bool) -> "Preprocess":
-        """The statistics of the training images."""
-        if not whiten:
+    def fitted(cls, pixels_NHWC: Tensor, data: Data) -> "Preprocess":
+        """The statistics of the training images; local contrast normalisation has none."""
+        if data.local_contrast:
+            return cls(torch.zeros(1), torch.ones(1), local=True)
+        if not data.whiten:
             pixels = pixels_NHWC.double()
             mean_C = pixels.mean((0, 1, 2))
             deviation_C = pixels.std((0, 1, 2), correction=0).clamp_min(1.0)
             return cls(mean_C.float()[:, None, None], deviation_C.float()[:, None, None])
-        flat = _contrast_normalised(pixels_NHWC.permute(0, 3, 1, 2).flatten(1).float())
+        flat = global_contrast(pixels_NHWC.permute(0, 3, 1, 2).flatten(1).float(), GCN_NORM)
         mean = flat.mean(0)
         centred = (flat - mean).double()
         covariance = centred.T @ centred / len(centred)
@@ -75,17 +81,12 @@ class Preprocess(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Pixels in 0..255 (any number type) as BCHW to network input, float32."""
+        if self.local:
+            return local_contrast(global_contrast(x_BCHW.float().flatten(1), 1.0).reshape(x_BCHW.shape))
         if self.zca is None:
             return (x_BCHW.float() - self.mean) / self.deviation
-        flat = _contrast_normalised(x_BCHW.float().flatten(1)) - self.mean
+        flat = global_contrast(x_BCHW.float().flatten(1), GCN_NORM) - self.mean
         return (flat @ self.zca).reshape(x_BCHW.shape)
-
-
-def _contrast_normalised(flat: Tensor) -> Tensor:
-    """Every image (one row) less its mean, scaled to an L2 norm of 55."""
-    flat = flat - flat.mean(1, keepdim=True)
-    norm: Tensor = flat.norm(dim=1, keepdim=True)
-    return flat * (GCN_NORM / norm.clamp_min(1e-8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,12 @@ class Images:
         """Where the images are."""
         return self.train.label_N.device
 
+    def whole(self) -> "Images":
+        """The same with the validation images among the training images, too, normalised as before (`retrain`)."""
+        pixels, labels = ((self.train.pixels_NHWC, self.val.pixels_NHWC), (self.train.label_N, self.val.label_N))
+        train = Split(torch.cat(pixels), torch.cat(labels))
+        return replace(self, train=train, digest=sha256(f"{self.digest}, validation images too"))
+
     def views(self, plan: Plan, index_B: Tensor) -> Tensor:
         """The planned views of training images, as network input BCHW."""
         return self.input(self.train, plan, index_B)
@@ -125,8 +132,9 @@ class Images:
         """The planned views of a split's images, as network input BCHW."""
         x_BCHW = view(split.pixels_NHWC, plan, index_B)
         if split.pixels_NHWC.dtype == torch.uint8:
-            network_input: Tensor = self.preprocess(x_BCHW)
-            return network_input
+            x_BCHW = self.preprocess(x_BCHW)
+        if self.data.border == "zero":
+            x_BCHW = x_BCHW * inside(plan, index_B, *self.shape[1:])
         return x_BCHW
 
 
@@ -140,18 +148,19 @@ def load(data: Data, root: Path, store: Store | None = None, device: torch.devic
     raw = _read(data, root, "train", store)
     kept, held = stratified(raw.label_N, data.val_fraction, data.seed)
     train, val = _split(raw.take(kept)), _split(raw.take(held))
-    preprocess = Preprocess.fitted(train.pixels_NHWC, data.whiten)
+    preprocess = Preprocess.fitted(train.pixels_NHWC, data)
     content = [sha256(np.ascontiguousarray(array).tobytes()) for array in (raw.pixels_NHWC, raw.label_N)]
-    digest = sha256(repr((content, data.val_fraction, data.seed, data.whiten)))
-    if data.whiten:
-        train, val = _whitened(train, preprocess), _whitened(val, preprocess)
+    normalised = (data.whiten, *(("local contrast",) if data.local_contrast else ()))
+    digest = sha256(repr((content, data.val_fraction, data.seed, *normalised)))
+    if not data.standardised:
+        train, val = _normalised(train, preprocess), _normalised(val, preprocess)
     return Images(data, train.to(device), val.to(device), raw.classes, preprocess.to(device), digest)
 
 
 def load_test(data: Data, root: Path, images: Images, store: Store | None = None) -> Split:
     """The test images, treated as `images` treats its own. Read them once, at the end."""
     split = _split(_read(data, root, "test", store))
-    return (_whitened(split, images.preprocess) if data.whiten else split).to(images.device)
+    return (split if data.standardised else _normalised(split, images.preprocess)).to(images.device)
 
 
 def _read(data: Data, root: Path, part: Literal["train", "test"], store: Store | None) -> Raw:
@@ -179,7 +188,7 @@ def _stored(data: Data, root: Path, part: Literal["train", "test"], store: Store
             "classes": np.array(raw.classes),
         }
         np.savez(buffer, allow_pickle=False, **fields)
-        store.put("images", digest, {"images.npz": buffer.getvalue()})
+        store.keep("images", digest, {"images.npz": buffer.getvalue()})
     return raw
 
 
@@ -187,7 +196,7 @@ def _split(raw: Raw) -> Split:
     return Split(torch.from_numpy(np.ascontiguousarray(raw.pixels_NHWC)), torch.from_numpy(raw.label_N))
 
 
-def _whitened(split: Split, preprocess: Preprocess) -> Split:
+def _normalised(split: Split, preprocess: Preprocess) -> Split:
     parts = [preprocess(chunk.permute(0, 3, 1, 2)) for chunk in split.pixels_NHWC.split(EVAL_BATCH)]
     return Split(torch.cat(parts).permute(0, 2, 3, 1).contiguous(), split.label_N)
 

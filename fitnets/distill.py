@@ -1,73 +1,125 @@
-"""The two stages: a Recipe to a generator of Reports, ending in a Result.
+"""A Recipe to a generator of Reports, ending in a Result: its stages, what is reused of them, and what is kept."""
 
-Shape suffixes: N images, B batch, K classes.
-"""
-
-import json
 import platform
-import time
 from collections.abc import Generator
 
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
+from torch import nn
 
+from fitnets.checkpoint import Checkpoints, from_json, to_json
 from fitnets.config import Hint, Outcome, Recipe, Report, Result, Training
-from fitnets.data import Images, accuracy
+from fitnets.data import Images
 from fitnets.errors import InputError
-from fitnets.fit import fit
-from fitnets.hints import Hints, Regressor, Target, standardises
-from fitnets.losses import hint_loss, kd_loss, lambda_at
+from fitnets.fit import state
 from fitnets.models import Network, initialise
-from fitnets.precision import computing
+from fitnets.stages import Trial, label_stage1, stage1, stage2
+from fitnets.stopping import kept
 from fitnets.store import Store, key
-from fitnets.teacher import Teacher, state
+from fitnets.teacher import Teacher
 from fitnets.value import seed_of, sha256
-from fitnets.views import Plan
-
-REGRESSOR_RANGE = 0.05  # the paper's initial range for the regressor
 
 
-def distill(recipe: Recipe, images: Images, teacher: Teacher, store: Store | None) -> Generator[Report, None, Result]:
+def distill(
+    recipe: Recipe, images: Images, teacher: Teacher, store: Store | None, *, keep: bool = False
+) -> Generator[Report, None, Result]:
     """Run a recipe: stage 1 up to the guided layer, if there is a hint, then stage 2 on the whole student.
 
-    Yields a Report after every epoch; to stop a trial is to stop asking. Returns the Result.
+    Yields a Report after every epoch; to stop a trial is to stop asking. Returns the Result. A run that died goes on
+    from its last checkpoint in `store`, and tells the epochs before it again. The finished run's checkpoint is
+    deleted, unless the caller says `keep`: until its Result is safe, starting the run again then trains nothing.
     Raises InputError when student, hint and teacher do not fit each other, Diverged when a loss is not finite.
     """
     _check(recipe, images, teacher)
+    run = run_key(recipe, images, teacher)
+    result = yield from (_retrained if recipe.retrain else _once)(recipe, images, teacher, store, run)
+    if not keep:
+        discard(recipe, images, teacher, store)
+    return result
+
+
+def discard(recipe: Recipe, images: Images, teacher: Teacher, store: Store | None) -> None:
+    """Delete the checkpoints of a run whose Result is safe."""
+    run = run_key(recipe, images, teacher)
+    for name in (run, _second(run)):
+        Checkpoints(store, name).remove()
+
+
+def _once(
+    recipe: Recipe, images: Images, teacher: Teacher, store: Store | None, run: str
+) -> Generator[Report, None, Result]:
+    """Both stages, from the beginning or from a checkpoint, which stays."""
     student = Network(recipe.student)
     initialise(student, recipe.init, recipe.init_range, seed_of("student", recipe.seed))
     student.to(images.device).to(memory_format=torch.channels_last)
-    reports: list[Report] = []
-    prefix, reused = None, False
-    if recipe.hint is not None and recipe.stage1 is not None:
-        prefix = prefix_key(recipe, images, teacher)
-        stored = store.get("prefix", prefix) if store is not None else None
-        reused = stored is not None
-        stage1 = _stage1(student, recipe, recipe.hint, recipe.stage1, images, teacher, store)
-        for report in stage1 if stored is None else _replayed(student.prefix(recipe.hint.guided), stored):
-            reports.append(report)
-            yield report
-        if store is not None and stored is None:
-            store.put("prefix", prefix, _kept(student.prefix(recipe.hint.guided), reports))
-    for report in _stage2(student, recipe, images, teacher, store):
-        reports.append(report)
-        yield report
-    weights = save_tensors(state(student))
-    accuracies = [report.val_accuracy for report in reports if report.val_accuracy is not None]
-    r2s = [report.hint_r2 for report in reports if report.hint_r2 is not None]
+    checkpoints = Checkpoints(store, run)
+    yield from checkpoints.replayed()
+    trial = Trial(recipe, images, teacher, store, checkpoints, student)
+    if recipe.stage1 is not None and checkpoints.stage != "stage 2":
+        if recipe.hint is not None:
+            yield from _shared_stage1(trial, recipe.hint, recipe.stage1)
+        elif recipe.label_hint is not None:
+            yield from label_stage1(trial, recipe.label_hint, recipe.stage1)
+    yield from stage2(trial)
+    return _result(trial)
+
+
+def _retrained(
+    recipe: Recipe, images: Images, teacher: Teacher, store: Store | None, run: str
+) -> Generator[Report, None, Result]:
+    """A run to find the epochs, then another for so many, on training and validation images together."""
+    first = yield from _once(recipe, images, teacher, store, run)
+    second = _once(_again(recipe, first.outcome), images.whole(), teacher, store, _second(run))
+    seconds = first.outcome.seconds
+    while True:
+        try:
+            report = next(second)
+        except StopIteration as stop:
+            weights: bytes = stop.value.weights
+            outcome = first.outcome.changed(weights_sha256=sha256(weights), seconds=seconds, retrained=True)
+            return Result(outcome, weights)
+        seconds += report.seconds
+        yield report.changed(retraining=True, val_accuracy=None, hint_r2=None)  # measured on images it trains on
+
+
+def _again(recipe: Recipe, found: Outcome) -> Recipe:
+    """The recipe for the epochs that were found, with no more choice of them; schedules are those of before."""
+    again = {"keep": "last", "patience": None}
+    stage1 = None if recipe.stage1 is None else recipe.stage1.changed(until=found.stage1_epoch, **again)
+    return recipe.changed(stage1=stage1, stage2=recipe.stage2.changed(until=found.stage2_epoch, **again))
+
+
+def _second(run: str) -> str:
+    """What the second run's checkpoints are kept under: it depends on nothing but what the first does."""
+    return f"second-{run}"
+
+
+def _result(trial: Trial) -> Result:
+    recipe, reports = trial.recipe, trial.checkpoints.reports
+    weights = save_tensors(state(trial.student))
+    first = [report for report in reports if report.stage == "stage 1"]
+    second = [report for report in reports if report.stage == "stage 2"]
+    stage1_epoch = None if recipe.stage1 is None else kept(recipe.stage1, [report.measure for report in first])
+    stage2_epoch = kept(recipe.stage2, [report.measure for report in second])
+    accuracies = [report.measure for report in second]
     outcome = Outcome(
-        val_accuracy=accuracies[-1],
+        val_accuracy=accuracies[stage2_epoch - 1],
         best_val_accuracy=max(accuracies),
-        hint_r2=r2s[-1] if r2s else None,
+        stage1_epoch=stage1_epoch,
+        stage2_epoch=stage2_epoch,
+        hint_r2=first[stage1_epoch - 1].hint_r2 if stage1_epoch is not None else None,
         seconds=sum(report.seconds for report in reports),
         weights_sha256=sha256(weights),
-        teacher=teacher.digest,
-        data=images.digest,
-        prefix=prefix,
-        prefix_reused=reused,
-        versions={"python": platform.python_version(), "torch": torch.__version__, "device": str(images.device)},
+        teacher=trial.teacher.digest,
+        data=trial.images.digest,
+        prefix=prefix_key(recipe, trial.images, trial.teacher) if recipe.hint is not None else None,
+        prefix_reused=reports[0].replayed,
+        versions={
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "device": str(trial.images.device),
+        },
     )
     return Result(outcome, weights)
 
@@ -93,129 +145,47 @@ def prefix_key(recipe: Recipe, images: Images, teacher: Teacher) -> str:
         init=(recipe.init, recipe.init_range, recipe.seed, recipe.precision),
         teacher=teacher.digest,
         images=images.digest,
-        views=(data.shift, data.flip, data.seed),
+        views=data.views,
         torch=(torch.__version__, images.device.type),
     )
 
 
+def run_key(recipe: Recipe, images: Images, teacher: Teacher) -> str:
+    """What a run's checkpoints are kept under: the recipe's digest, then that of all else that the run depends on."""
+    around = key(
+        teacher=teacher.digest,
+        images=images.digest,
+        views=images.data.views,
+        torch=(torch.__version__, images.device.type),
+    )
+    return f"{recipe.digest()}-{around[:16]}"
+
+
+def _shared_stage1(trial: Trial, hint: Hint, training: Training) -> Generator[Report]:
+    """Stage 1, unless an earlier trial trained the same prefix: then its Reports and its weights."""
+    store, reports = trial.store, trial.checkpoints.reports
+    guided, digest = trial.student.prefix(hint.guided), prefix_key(trial.recipe, trial.images, trial.teacher)
+    stored = store.get("prefix", digest) if store is not None and not reports else None
+    if stored is not None:
+        for report in _replayed(guided, stored):
+            reports.append(report)
+            yield report
+        return
+    yield from stage1(trial, hint, training)
+    if store is not None:
+        store.keep("prefix", digest, _kept(guided, reports))
+
+
 def _kept(guided: nn.Module, reports: list[Report]) -> dict[str, bytes]:
     """A trained prefix as files."""
-    told = json.dumps([report.model_dump(mode="json") for report in reports]).encode()
-    return {"prefix.safetensors": save_tensors(state(guided)), "reports.json": told}
+    return {"prefix.safetensors": save_tensors(state(guided)), "reports.json": to_json(reports)}
 
 
 def _replayed(guided: nn.Module, stored: dict[str, bytes]) -> Generator[Report]:
     """Stage 1 as an earlier trial ran it: its Reports, so that the curves are whole, in no time; then its weights."""
-    for report in json.loads(stored["reports.json"]):
-        yield Report.model_validate(report | {"seconds": 0.0})
+    for report in from_json(stored["reports.json"]):
+        yield report.changed(seconds=0.0, replayed=True)
     guided.load_state_dict(load_tensors(stored["prefix.safetensors"]))
-
-
-def _stage1(
-    student: Network,
-    recipe: Recipe,
-    hint: Hint,
-    training: Training,
-    images: Images,
-    teacher: Teacher,
-    store: Store | None,
-) -> Generator[Report]:
-    """Eq. 3: the student's layers 1..guided and the regressor learn to predict the teacher's hint layer."""
-    shape, pieces = teacher.hint_shapes[hint.hint - 1], teacher.hint_pieces[hint.hint - 1]
-    guided_shape = recipe.student.maps()[hint.guided - 1][1]
-    regressor = Regressor(guided_shape, shape, hint.regressor, pieces)
-    initialise(regressor, recipe.init, REGRESSOR_RANGE, seed_of("regressor", recipe.seed))
-    learner = nn.Sequential(student.prefix(hint.guided), regressor)
-    learner.to(images.device).to(memory_format=torch.channels_last)
-    target = Target(teacher.prefix(hint.hint), regressor.out).to(images.device)
-    hints = Hints(teacher, hint.hint, target, images, recipe.precision, store)
-    if hint.scale == "r2":
-        target.measure(hints.still(images.train, "calibration"), centre=standardises(hint, pieces))
-    wanted_BCHW = target.scaled(hints.still(images.val, "validation"))
-    plan_of = _plans(images)
-
-    def epoch_loss(epoch: int):  # type: ignore[no-untyped-def]
-        plan, hint_of = plan_of(epoch), hints.epoch(epoch)
-
-        def loss(index_B: Tensor) -> Tensor:
-            x_BCHW = images.views(plan, index_B)
-            with computing(recipe.precision, images.device):
-                predicted_BCHW = learner(x_BCHW)
-            return hint_loss(predicted_BCHW, target.scaled(hint_of(index_B, x_BCHW)), scale=hint.scale)
-
-        return loss
-
-    for epoch in fit(
-        learner, epoch_loss, training, num_images=len(images.train), seed=recipe.seed, device=images.device
-    ):
-        began = time.perf_counter()
-        score = r2(learner, wanted_BCHW, images)
-        yield Report(
-            stage="stage 1",
-            epoch=epoch.number,
-            epochs=training.epochs,
-            loss=epoch.loss,
-            hint_r2=score,
-            seconds=epoch.seconds + time.perf_counter() - began,
-        )
-
-
-def _stage2(
-    student: Network, recipe: Recipe, images: Images, teacher: Teacher, store: Store | None
-) -> Generator[Report]:
-    """Eq. 2: the whole student on the labels and the teacher's softened logits, lambda decaying."""
-    training, distill = recipe.stage2, recipe.distill
-    plan_of = _plans(images)
-    label_N = images.train.label_N
-
-    def epoch_loss(epoch: int):  # type: ignore[no-untyped-def]
-        plan, lam = plan_of(epoch), lambda_at(epoch, training.epochs, distill)
-        taught_NK = teacher.logits(images, epoch, store, recipe.precision) if lam else None
-
-        def loss(index_B: Tensor) -> Tensor:
-            with computing(recipe.precision, images.device):
-                logits_BK = student(images.views(plan, index_B))
-            if taught_NK is None:
-                return nn.functional.cross_entropy(logits_BK.float(), label_N[index_B])
-            return kd_loss(logits_BK, taught_NK[index_B], label_N[index_B], lam, distill)
-
-        return loss
-
-    for epoch in fit(
-        student, epoch_loss, training, num_images=len(images.train), seed=recipe.seed + 1, device=images.device
-    ):
-        began = time.perf_counter()
-        right = accuracy(student, images, images.val)
-        yield Report(
-            stage="stage 2",
-            epoch=epoch.number,
-            epochs=training.epochs,
-            loss=epoch.loss,
-            val_accuracy=right,
-            lam=lambda_at(epoch.number, training.epochs, distill),
-            seconds=epoch.seconds + time.perf_counter() - began,
-        )
-
-
-@torch.no_grad()
-def r2(learner: nn.Module, wanted_BCHW: Tensor, images: Images) -> float:
-    """How much of the first validation images' hints is predicted: 1 is all of it, 0 is the channels' means."""
-    was_training = learner.training
-    learner.eval()
-    predicted, missing = [], len(wanted_BCHW)
-    for x_BCHW, _ in images.batches(images.val):
-        predicted.append(learner(x_BCHW[:missing]))
-        missing -= len(predicted[-1])
-        if not missing:
-            break
-    learner.train(was_training)
-    error = (torch.cat(predicted) - wanted_BCHW).square().sum()
-    spread = (wanted_BCHW - wanted_BCHW.mean((0, 2, 3), keepdim=True)).square().sum()
-    return float(1 - error / spread.clamp_min(1e-12))
-
-
-def _plans(images: Images):  # type: ignore[no-untyped-def]
-    return lambda epoch: Plan.draw(len(images.train), epoch, images.data, images.device)
 
 
 def _check(recipe: Recipe, images: Images, teacher: Teacher) -> None:

@@ -141,7 +141,9 @@ def check(model: OnnxModel, deployed: Deployed, split: Split) -> Check:
 def _pixels(split: Split) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
     """A split as the exported model takes it: raw pixels in [0, 1], BCHW."""
     if split.pixels_NHWC.dtype != torch.uint8:
-        raise ValueError("whitened images are not pixels any more: load the data with `whiten=False`.")
+        raise ValueError(
+            "whitened images are not pixels any more: load the data with `whiten=False` and `local_contrast=False`."
+        )
     for start in range(0, len(split), EVAL_BATCH):
         chunk = split.pixels_NHWC[start : start + EVAL_BATCH].cpu().permute(0, 3, 1, 2)
         label_B = split.label_N[start : start + EVAL_BATCH].cpu().numpy()

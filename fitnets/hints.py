@@ -3,25 +3,14 @@
 Shape suffixes: B batch, C channels, H rows, W columns.
 """
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fitnets.config import Hint, Precision
-from fitnets.data import Images, Split
+from fitnets.config import Hint
 from fitnets.models import maxout
 from fitnets.net import Shape
-from fitnets.precision import computing
-from fitnets.store import Store
-from fitnets.tables import tabled
-from fitnets.teacher import Teacher
-from fitnets.views import Plan
-
-SOME = 1024  # images over which a hint's channels are standardised, and R2 is told
-TABLE_BYTES = 2**30  # of memory: a larger table of one epoch's hints is not made
-TABLES_BYTES = 4 * 2**30  # of disk for one hint layer: the epochs beyond are computed live
+from fitnets.sizes import meeting_map
 
 
 class Regressor(nn.Module):
@@ -54,13 +43,8 @@ class Regressor(nn.Module):
         return predicted_BCHW
 
 
-def meeting_map(guided: Shape, hint: Shape) -> tuple[int, int]:
-    """Rows and columns at which hint and prediction are compared: the smaller of the two maps, along each axis."""
-    return min(guided[1], hint[1]), min(guided[2], hint[2])
-
-
 class Target(nn.Module):
-    """The teacher up to its hint layer, pooled to the meeting map, and scaled per channel.
+    """The teacher's hint, pooled to the meeting map, as what the regressor has to predict: scaled per channel.
 
     With `scale="r2"` every channel is standardised with `mean` and `deviation`, measured over training images, so
     that the squared error is 1 - R2. A ReLU regressor cannot predict negative numbers: there only the scale changes.
@@ -69,76 +53,27 @@ class Target(nn.Module):
     mean_C11: Tensor
     deviation_C11: Tensor
 
-    def __init__(self, prefix: nn.Module, out: tuple[int, int]):
+    def __init__(self) -> None:
         super().__init__()
-        self.prefix, self.out = prefix, out
         self.register_buffer("mean_C11", torch.zeros(1))
         self.register_buffer("deviation_C11", torch.ones(1))
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Images to the target that the regressor has to predict."""
-        return self.scaled(self.raw(x_BCHW))
-
-    @torch.no_grad()
-    def raw(self, x_BCHW: Tensor) -> Tensor:
-        """Images to the hint layer's output, pooled."""
-        hint_BCHW: Tensor = self.prefix(x_BCHW).float()
-        return F.adaptive_avg_pool2d(hint_BCHW, self.out) if hint_BCHW.shape[2:] != self.out else hint_BCHW
-
-    def scaled(self, hint_BCHW: Tensor) -> Tensor:
-        """What `raw` gave, as a target: float32."""
+    def forward(self, hint_BCHW: Tensor) -> Tensor:
+        """A hint to its target, float32."""
         return (hint_BCHW.float() - self.mean_C11) / self.deviation_C11
 
-    def calibrate(self, x_BCHW: Tensor, *, centre: bool) -> None:
-        """Measure the channels' mean and standard deviation on the images `x_BCHW`."""
-        self.measure(self.raw(x_BCHW), centre=centre)
-
     def measure(self, hint_BCHW: Tensor, *, centre: bool) -> None:
-        """Measure the channels' mean and standard deviation on what `raw` gave."""
+        """Measure the channels' mean and standard deviation."""
         hint_BCHW = hint_BCHW.float()
         self.mean_C11 = hint_BCHW.mean((0, 2, 3), keepdim=True)[0] * centre
         self.deviation_C11 = hint_BCHW.std((0, 2, 3), keepdim=True)[0].clamp_min(1e-6)
 
 
-class Hints:
-    """The hints of a whole image set as float16 BCHW, from tables where they fit, else live: the same numbers."""
-
-    def __init__(
-        self, teacher: Teacher, layer: int, target: Target, images: Images, precision: Precision, store: Store | None
-    ):
-        self.teacher, self.layer, self.target, self.images = teacher, layer, target, images
-        self.precision, self.store = precision, store
-
-    def of(self, x_BCHW: Tensor) -> Tensor:
-        """The hint of a network input, live."""
-        with computing(self.precision, self.images.device):
-            return self.target.raw(x_BCHW).half()
-
-    def epoch(self, number: int) -> Callable[[Tensor, Tensor], Tensor]:
-        """For the plan of epoch `number`: the hint of (index_B, the views of these images as BCHW)."""
-        channels = self.teacher.hint_shapes[self.layer - 1][0]
-        num_images = len(self.images.train)
-        table_bytes = 2 * num_images * channels * self.target.out[0] * self.target.out[1]
-        if self.store is None or table_bytes > TABLE_BYTES or number * table_bytes > TABLES_BYTES:
-            return lambda index_B, x_BCHW: self.of(x_BCHW)
-        plan = Plan.draw(num_images, number, self.images.data, self.images.device)
-        hint_NCHW = self._tabled(self.images.train, plan, f"epoch {number}")
-        return lambda index_B, x_BCHW: hint_NCHW[index_B]
-
-    def still(self, split: Split, name: str) -> Tensor:
-        """The hints of a split's first images, as they are."""
-        some = Split(split.pixels_NHWC[:SOME], split.label_N[:SOME])
-        return self._tabled(some, Plan.still(len(some), self.images.device), name)
-
-    def _tabled(self, split: Split, plan: Plan, name: str) -> Tensor:
-        digest = self.teacher.table_key(
-            self.images, split=name, layer=self.layer, out=self.target.out, precision=self.precision
-        )
-
-        def rows(index_B: Tensor) -> Tensor:
-            return self.of(self.images.input(split, plan, index_B))
-
-        return tabled("hints", digest, len(split), rows, self.store, self.images.device)
+def pooled(hint_BCHW: Tensor, out: tuple[int, int]) -> Tensor:
+    """A map brought down to `out` rows and columns: summed in float32, told in its own precision."""
+    if hint_BCHW.shape[2:] == out:
+        return hint_BCHW
+    return F.adaptive_avg_pool2d(hint_BCHW.float(), out).to(hint_BCHW.dtype)
 
 
 def standardises(hint: Hint, pieces: int) -> bool:

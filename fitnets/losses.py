@@ -13,11 +13,14 @@ def hint_loss(predicted_BCHW: Tensor, hint_BCHW: Tensor, *, scale: str) -> Tenso
     """L_HT of Eq. 3.
 
     `scale="paper"`: half the squared distance, summed over the map, mean over the batch.
+    `scale="released"`: the same, but the mean over channels and columns, as in the released code.
     `scale="r2"`: the mean squared error; 1 - R2 when the hint is standardised per channel.
     """
     error_BCHW = predicted_BCHW.float() - hint_BCHW.float()
     if scale == "paper":
         return error_BCHW.square().flatten(1).sum(1).mean() / 2
+    if scale == "released":
+        return error_BCHW.square().sum(2).mean() / 2
     return error_BCHW.square().mean()
 
 

@@ -1,8 +1,9 @@
 """Networks from their values. Shape suffixes: B batch, C channels, H rows, W columns, K classes, P pieces."""
 
 import math
+from collections.abc import Iterator
 from statistics import NormalDist
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -42,9 +43,33 @@ class Layer(nn.Module):
         return b + F.relu(self._affine(x, weight_a - weight_b, bias_a - bias_b))
 
     def _affine(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        if isinstance(self.linear, UntiedConv2d):
+            return F.conv2d(x, weight, padding=self.linear.padding) + bias
         if isinstance(self.linear, nn.Conv2d):
             return F.conv2d(x, weight, bias, padding=self.linear.padding)
         return F.linear(x, weight, bias)
+
+
+class UntiedConv2d(nn.Conv2d):
+    """A convolution with a bias of its own at every position of its map of `rows` x `columns`."""
+
+    bias: nn.Parameter
+
+    def __init__(self, inputs: int, filters: int, kernel: int, padding: int, rows: int, columns: int):
+        super().__init__(inputs, filters, kernel, padding=padding, bias=False)
+        self.bias = nn.Parameter(torch.zeros(filters, rows, columns))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """BCHW to BCHW."""
+        return F.conv2d(x, self.weight, padding=self.padding) + self.bias
+
+
+class SigmoidLogits(nn.Module):
+    """The logits (0, z) of two classes, from the one number z: their softmax is (1 - sigmoid(z), sigmoid(z))."""
+
+    def forward(self, z_B1: Tensor) -> Tensor:
+        """B1 to BK, K = 2."""
+        return F.pad(z_B1, (1, 0))
 
 
 def maxout(x: Tensor, pieces: int) -> Tensor:
@@ -83,7 +108,12 @@ class Network(nn.Module):
                 window = (min(conv.pool, height), min(conv.pool, width))  # an elongated map may be narrower
                 pool = nn.MaxPool2d(window, conv.pool_stride, ceil_mode=True)
             norm: nn.Module | None = nn.BatchNorm2d(filters) if net.norm == "batch" else None
-            layers.append(Layer(nn.Conv2d(inputs, filters, conv.kernel, padding=conv.pad), conv.pieces, norm, pool))
+            linear = (
+                UntiedConv2d(inputs, filters, conv.kernel, conv.pad, height, width)
+                if net.biases == "untied"
+                else nn.Conv2d(inputs, filters, conv.kernel, padding=conv.pad)
+            )
+            layers.append(Layer(linear, conv.pieces, norm, pool))
             inputs = conv.width
         inputs = net.features
         for dense in net.dense:
@@ -91,7 +121,10 @@ class Network(nn.Module):
             norm = nn.BatchNorm1d(filters) if net.norm == "batch" else None
             layers.append(Layer(nn.Linear(inputs, filters), dense.pieces, norm, None))
             inputs = dense.width
-        layers.append(nn.Sequential(nn.Flatten(), nn.Linear(inputs, net.classes)))
+        output: list[nn.Module] = [nn.Flatten(), nn.Linear(inputs, net.outputs)]
+        if net.output == "sigmoid":
+            output.append(SigmoidLogits())
+        layers.append(nn.Sequential(*output))
         self.layers = nn.ModuleList(layers)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -103,6 +136,32 @@ class Network(nn.Module):
     def prefix(self, layer: int) -> nn.Sequential:
         """Layers 1..`layer`, sharing this network's weights; running it computes nothing above."""
         return nn.Sequential(*self.layers[:layer])
+
+
+class Part(NamedTuple):
+    """A linear part of a network, what it is, and its layer's number from 1 (0 for the regressor)."""
+
+    role: Literal["conv", "dense", "output", "regressor"]
+    number: int
+    linear: nn.Conv2d | nn.Linear
+
+
+def parts(module: nn.Module) -> Iterator[Part]:
+    """The linear parts of a network, a prefix of one, or a prefix and its regressor; from the input up.
+
+    A fully connected part outside a `Layer` is an output layer; a convolution outside of one is the regressor.
+    """
+    number, inside = 0, set[int]()
+    for part in module.modules():
+        if isinstance(part, Layer):
+            number += 1
+            inside.add(id(part.linear))
+            yield Part("conv" if isinstance(part.linear, nn.Conv2d) else "dense", number, part.linear)
+        elif isinstance(part, nn.Linear) and id(part) not in inside:
+            number += 1
+            yield Part("output", number, part)
+        elif isinstance(part, nn.Conv2d) and id(part) not in inside:
+            yield Part("regressor", 0, part)
 
 
 def initialise(module: nn.Module, init: Literal["scaled", "uniform"], init_range: float, seed: int) -> None:

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from fitnets.value import Value
+from fitnets.value import Value, later
 
 Shape = tuple[int, int, int]  # channels, rows, columns
 
@@ -54,6 +54,12 @@ class Net(Value):
     dense: tuple[Dense, ...] = ()
     classes: int = Field(ge=2)
     norm: Literal["none", "batch"] = "none"
+    biases: Literal["tied", "untied"] = later("tied")
+    """`tied`: one for each filter (the paper's CIFAR and SVHN nets); `untied`: one for each of its positions, too (the
+    released MNIST file)."""
+    output: Literal["softmax", "sigmoid"] = later("softmax")
+    """`sigmoid`: two classes from one number z, as the logits (0, z): the paper's for faces. Softmax, cross-entropy and
+    softening by tau of these are exactly the sigmoid, the two-sided cross-entropy, and sigmoid(z / tau)."""
 
     @classmethod
     def staged(
@@ -82,6 +88,12 @@ class Net(Value):
                 rows, columns = math.ceil(rows / 2), math.ceil(columns / 2)
         convs[-1] = convs[-1].changed(pool=max(rows, columns), pool_stride=max(rows, columns))
         return cls(input=input, classes=classes, convs=tuple(convs), dense=tuple(dense), norm=norm)
+
+    @model_validator(mode="after")
+    def _sigmoid_is_for_two(self) -> Self:
+        if self.output == "sigmoid" and self.classes != 2:
+            raise ValueError(f'`classes` is {self.classes}, but a sigmoid tells 2 apart: choose `output="softmax"`.')
+        return self
 
     @model_validator(mode="after")
     def _maps_stay_positive(self) -> Self:
@@ -114,6 +126,11 @@ class Net(Value):
     def features(self) -> int:
         """How many numbers the last convolution hands to the fully connected part."""
         return math.prod(self.maps()[-1][1])
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the output layer computes."""
+        return self.classes if self.output == "softmax" else 1
 
     @property
     def depth(self) -> int:

@@ -4,8 +4,8 @@ Shape suffixes: N images, B batch, K classes, C channels, H rows, W columns.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -13,16 +13,21 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from fitnets.brought import Tap, brought
-from fitnets.config import Brought, Precision, Report, Trained
+from fitnets.brought import brought
+from fitnets.checkpoint import Checkpoints, reported
+from fitnets.config import Brought, Ensemble, Precision, Report, Trained
 from fitnets.data import Images, accuracy
+from fitnets.dropout import dropped
+from fitnets.ensemble import Average
 from fitnets.errors import InputError
-from fitnets.fit import fit
+from fitnets.fit import Run, state
 from fitnets.models import Network, initialise
 from fitnets.net import Shape
 from fitnets.precision import computing
+from fitnets.stopping import kept
 from fitnets.store import Store, key
-from fitnets.tables import tabled
+from fitnets.tables import Table, tabled
+from fitnets.taps import Tap, tapped
 from fitnets.value import sha256
 from fitnets.views import Plan
 
@@ -63,7 +68,9 @@ class Teacher:
     def prefix(self, hint: int) -> Frozen:
         """The network up to hint layer `hint`; nothing above it is computed."""
         inner = self.network.network
-        return Frozen(inner.prefix(hint) if isinstance(inner, Network) else Tap(inner, self.hint_names[hint - 1]))
+        if isinstance(inner, Network | Average):
+            return Frozen(inner.prefix(hint))
+        return Frozen(Tap(inner, self.hint_names[hint - 1]))
 
     def logits(self, images: Images, epoch: int, store: Store | None, precision: Precision = "float32") -> Tensor:
         """The teacher's logits NK on every training image as plan `epoch` shows it, float16.
@@ -71,26 +78,37 @@ class Teacher:
         Filled on first use and shared through `store` by every trial of the same teacher and images. Logits, not
         probabilities, so that tau stays free.
         """
+        epoch = images.data.alike(epoch)
         plan = Plan.draw(len(images.train), epoch, images.data, images.device)
 
-        def rows(index_B: Tensor) -> Tensor:
+        def rows(index_B: Tensor, tables: Sequence[Table]) -> list[Tensor]:
             with computing(precision, images.device):
-                logits_BK: Tensor = self.network(images.views(plan, index_B))
-                return logits_BK
+                return [self.network(images.views(plan, index_B))]
 
-        digest = self.table_key(images, epoch=epoch, precision=precision)
-        return tabled("logits", digest, len(images.train), rows, store, images.device)
+        table = Table("logits", self.table_key(images, epoch=epoch, precision=precision))
+        return tabled([table], len(images.train), rows, store, images.device)
+
+    def told(self, x_BCHW: Tensor, hints: Sequence[int], *, logits: bool) -> list[Tensor]:
+        """One pass: what these hint layers put out (BCHW), then, if they are wanted, the logits BK."""
+        with torch.no_grad():
+            return tapped(self.network.network, x_BCHW, [self.hint_names[hint - 1] for hint in hints], whole=logits)
 
     def table_key(self, images: Images, **parts: object) -> str:
-        """The digest of a table of this teacher: of everything that it depends on."""
-        data = images.data
-        views = {"shift": data.shift, "flip": data.flip, "seed": data.seed}
-        return key(teacher=self.digest, images=images.digest, views=views, device=images.device.type, **parts)
+        """The digest of a pass over the images, and so of its tables: of everything that they depend on."""
+        views, device = images.data.views, images.device.type
+        return key(teacher=self.digest, images=images.digest, views=views, device=device, **parts)
 
 
-def trained(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
-    """Train a teacher into the store, one Report an epoch; at once when it is there already."""
-    digest = _trained_key(teacher, images)
+def trained(teacher: Trained | Ensemble, images: Images, store: Store) -> Iterator[Report]:
+    """Train a teacher into the store, one Report an epoch; at once when it is there already.
+
+    A training that died goes on from its last checkpoint, and tells the epochs before it again. An ensemble's members
+    are trained one after the other.
+    """
+    if isinstance(teacher, Ensemble):
+        for member in teacher.members:
+            yield from trained(member, images, store)
+        return
     if is_trained(teacher, images, store):
         return
     if (images.shape, len(images.classes)) != (teacher.net.input, teacher.net.classes):
@@ -98,40 +116,61 @@ def trained(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
             f"the teacher takes images of {teacher.net.input} and tells {teacher.net.classes} classes apart, but the "
             f"images are {images.shape} with {len(images.classes)} classes: change `teacher.net`."
         )
-    network = Network(teacher.net)
-    initialise(network, "scaled", 0.0, teacher.seed)
-    network.to(images.device).to(memory_format=torch.channels_last)
+    yield from (_retrained if teacher.retrain else _once)(teacher, images, store)
 
-    def epoch_loss(epoch: int) -> Any:
+
+def _once(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
+    """One training, from the beginning or from a checkpoint."""
+    network = Network(teacher.net)
+    initialise(network, teacher.init, teacher.init_range, teacher.seed)
+    network.to(images.device).to(memory_format=torch.channels_last)
+    labels, dropout = images.train.label_N, teacher.dropout
+
+    def epoch_loss(epoch: int) -> Callable[[Tensor], Tensor]:
         plan = Plan.draw(len(images.train), epoch, images.data, images.device)
-        labels = images.train.label_N
 
         def loss(index_B: Tensor) -> Tensor:
+            x_BCHW = images.views(plan, index_B)
             with computing(teacher.precision, images.device):
-                logits_BK = network(images.views(plan, index_B))
+                logits_BK = network(x_BCHW) if dropout is None else dropped(network, x_BCHW, dropout)
             return nn.functional.cross_entropy(logits_BK.float(), labels[index_B])
 
         return loss
 
-    val_accuracy, seconds, num_images = 0.0, 0.0, len(images.train)
-    settings = teacher.training
-    for epoch in fit(network, epoch_loss, settings, num_images=num_images, seed=teacher.seed, device=images.device):
-        val_accuracy = accuracy(network, images, images.val)
-        seconds += epoch.seconds
-        yield Report(
-            stage="teacher",
-            epoch=epoch.number,
-            epochs=settings.epochs,
-            loss=epoch.loss,
-            val_accuracy=val_accuracy,
-            seconds=epoch.seconds,
-        )
-    about = json.dumps({"val_accuracy": val_accuracy, "seconds": seconds}).encode()
-    store.put("teacher", digest, {"weights.safetensors": save_tensors(state(network)), "about.json": about})
+    def score(epoch: int) -> dict[str, float]:
+        return {"val_accuracy": accuracy(network, images, images.val)}
+
+    checkpoints = Checkpoints(store, _run_key(teacher, images))
+    yield from checkpoints.replayed()
+    run = Run(network, teacher.training)
+    settings: Any = {"num_images": len(images.train), "seed": teacher.seed, "device": images.device}
+    yield from reported("teacher", run, epoch_loss, score, checkpoints, **settings)
+    measures = [report.measure for report in checkpoints.reports]
+    epoch = kept(teacher.training, measures)
+    seconds = sum(report.seconds for report in checkpoints.reports)
+    about = json.dumps({"val_accuracy": measures[epoch - 1], "epoch": epoch, "seconds": seconds}).encode()
+    receive(teacher, images, store, {"weights.safetensors": save_tensors(state(network)), "about.json": about})
+    checkpoints.remove()
 
 
-def is_trained(teacher: Trained, images: Images, store: Store) -> bool:
+def _retrained(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
+    """A training to find the epoch, kept as a teacher of its own; then one for so many on all images."""
+    first = teacher.changed(retrain=False)
+    yield from trained(first, images, store)
+    about = json.loads(files(first, images, store)["about.json"])
+    training = first.training.changed(until=about["epoch"], keep="last", patience=None)
+    second, whole = first.changed(training=training), images.whole()
+    for report in trained(second, whole, store):
+        yield report.changed(retraining=True, val_accuracy=None)  # measured on images that it trains on
+    found = files(second, whole, store)
+    about["seconds"] += json.loads(found["about.json"])["seconds"]
+    receive(teacher, images, store, found | {"about.json": json.dumps(about).encode()})
+
+
+def is_trained(teacher: Trained | Ensemble, images: Images, store: Store) -> bool:
     """Whether the teacher is in the store, whole."""
+    if isinstance(teacher, Ensemble):
+        return all(is_trained(member, images, store) for member in teacher.members)
     return store.get("teacher", _trained_key(teacher, images)) is not None
 
 
@@ -145,17 +184,19 @@ def files(teacher: Trained, images: Images, store: Store) -> dict[str, bytes]:
 
 
 def receive(teacher: Trained, images: Images, store: Store, found: dict[str, bytes]) -> None:
-    """Put a teacher that was trained elsewhere into this store."""
+    """Put a trained teacher's files into this store."""
     store.put("teacher", _trained_key(teacher, images), found)
 
 
-def load(teacher: Trained | Brought, images: Images, store: Store) -> Teacher:
+def load(teacher: Trained | Brought | Ensemble, images: Images, store: Store) -> Teacher:
     """The frozen teacher: from the store after `trained`, or from where its owner keeps it.
 
     Raises InputError when a brought teacher cannot be built, does not fit the images, or is less accurate than said.
     """
     if isinstance(teacher, Trained):
         return _load_trained(teacher, images, store)
+    if isinstance(teacher, Ensemble):
+        return _load_ensemble(teacher, images, store)
     return _load_brought(teacher, images)
 
 
@@ -164,8 +205,12 @@ def _trained_key(teacher: Trained, images: Images) -> str:
 
     What students are keyed by is `Teacher.digest`, the weights themselves.
     """
-    data = images.data
-    return sha256(repr((teacher.digest(), images.digest, data.shift, data.flip, data.seed)))
+    return sha256(repr((teacher.digest(), images.digest, *images.data.views)))
+
+
+def _run_key(teacher: Trained, images: Images) -> str:
+    """Where its checkpoints are kept: a training that began under other code begins again."""
+    return key(trained=_trained_key(teacher, images), torch=(torch.__version__, images.device.type))
 
 
 def _load_trained(teacher: Trained, images: Images, store: Store) -> Teacher:
@@ -179,6 +224,19 @@ def _load_trained(teacher: Trained, images: Images, store: Store) -> Teacher:
         hint_pieces=tuple(conv.pieces for conv in teacher.net.convs),
         hint_names=tuple(f"layers.{number}" for number in range(len(teacher.net.convs))),
         val_accuracy=json.loads(found["about.json"])["val_accuracy"],
+    )
+
+
+def _load_ensemble(teacher: Ensemble, images: Images, store: Store) -> Teacher:
+    members = [_load_trained(member, images, store) for member in teacher.members]
+    networks = [member.network.network for member in members]
+    frozen = Frozen(Average([network for network in networks if isinstance(network, Network)], teacher.average))
+    return replace(
+        members[0],
+        network=frozen,
+        digest=sha256(repr((teacher.average, [member.digest for member in members]))),
+        hint_names=tuple(f"members.0.{name}" for name in members[0].hint_names),
+        val_accuracy=accuracy(frozen, images, images.val),
     )
 
 
@@ -199,8 +257,3 @@ def _load_brought(teacher: Brought, images: Images) -> Teacher:
         hint_names=names,
         val_accuracy=val_accuracy,
     )
-
-
-def state(network: nn.Module) -> dict[str, Tensor]:
-    """A network's weights and statistics on the CPU, to be written or compared."""
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class Value(BaseModel):
@@ -23,6 +23,11 @@ class Value(BaseModel):
     def changed(self, **fields: Any) -> Self:
         """A copy with `fields` replaced, validated again (pydantic's own `model_copy` validates nothing)."""
         return type(self).model_validate({**dict(self), **fields})
+
+
+def later(default: Any, **rules: Any) -> Any:
+    """A field that came after values were stored: at its default it is not written, so that their digests stay."""
+    return Field(default, exclude_if=lambda value: value == default, **rules)
 
 
 def canonical_json(value: Any) -> str:

@@ -47,11 +47,24 @@ def view(pixels_NHWC: Tensor, plan: Plan, index_B: Tensor) -> Tensor:
     Pixels shifted in from outside are reflected at the border, so a view holds nothing but the image's own colours.
     """
     _, height, width, _ = pixels_NHWC.shape
-    rows_BH = _reflect(torch.arange(height, device=index_B.device) + plan.dy_N[index_B, None], height)
-    columns_BW = _reflect(torch.arange(width, device=index_B.device) + plan.dx_N[index_B, None], width)
-    columns_BW = torch.where(plan.flip_N[index_B, None], columns_BW.flip(1), columns_BW)
+    rows_BH, columns_BW = _positions(plan, index_B, height, width)
+    rows_BH, columns_BW = _reflect(rows_BH, height), _reflect(columns_BW, width)
     view_BHWC = pixels_NHWC[index_B[:, None, None], rows_BH[:, :, None], columns_BW[:, None, :]]
     return view_BHWC.permute(0, 3, 1, 2)
+
+
+def inside(plan: Plan, index_B: Tensor, height: int, width: int) -> Tensor:
+    """Where the planned views show the image itself and not what lies around it: booleans B1HW."""
+    rows_BH, columns_BW = _positions(plan, index_B, height, width)
+    in_rows_BH, in_columns_BW = (rows_BH >= 0) & (rows_BH < height), (columns_BW >= 0) & (columns_BW < width)
+    return (in_rows_BH[:, :, None] & in_columns_BW[:, None, :])[:, None]
+
+
+def _positions(plan: Plan, index_B: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The image's rows BH and columns BW that the planned views show; they may lie outside."""
+    rows_BH = torch.arange(height, device=index_B.device) + plan.dy_N[index_B, None]
+    columns_BW = torch.arange(width, device=index_B.device) + plan.dx_N[index_B, None]
+    return rows_BH, torch.where(plan.flip_N[index_B, None], columns_BW.flip(1), columns_BW)
 
 
 def _reflect(position: Tensor, size: int) -> Tensor:
