@@ -1,5 +1,6 @@
 """A deployment budget, and which students are within it. Pure; no torch."""
 
+import math
 from collections.abc import Iterable
 
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -26,16 +27,21 @@ class Broken(Value):
     """A limit that a student breaks."""
 
     limit: str
-    value: float
+    value: float | None
+    """None where nobody has measured it."""
     allowed: float
 
     @property
     def excess(self) -> float:
-        """By how much, relative to what is allowed."""
+        """By how much, relative to what is allowed; infinite where it is not known."""
+        if self.value is None:
+            return math.inf
         return abs(self.value - self.allowed) / self.allowed if self.allowed else abs(self.value)
 
     def text(self) -> str:
         """For people."""
+        if self.value is None:
+            return f"`{self.limit}` allows {self.allowed:,.4g}, but it was not measured"
         value, allowed = (
             f"{number:,.4g}" if number < 1000 else f"{number:,.0f}" for number in (self.value, self.allowed)
         )

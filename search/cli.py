@@ -1,28 +1,37 @@
 """What the commands share: options, counts like `250k`, and errors that are one line and an exit code."""
 
+import errno
 import functools
 import re
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
+from pydantic import ByteSize, TypeAdapter, ValidationError
 from rich.console import Console
 
-from fitnets.errors import InputError
+from fitnets.errors import DiskError, InputError
 from fitnets.value import explain
 from search.study import NAME, Study, find_study
 
 OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 ERRORS = Console(stderr=True, soft_wrap=True, highlight=False)
+DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 _COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kM]?)")
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study in studies/, or the path of such a file.")]
 Runs = Annotated[Path, typer.Option(help="The folder for everything that a run writes.")]
-Storage = Annotated[str | None, typer.Option(metavar="URL", help="Study storage; default: runs/studies.db (SQLite).")]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", envvar="FITNET_STORAGE", help="sqlite:///FILE or postgresql://...; default: runs/studies.db."
+    ),
+]
 Name = Annotated[str | None, typer.Option(help="The study's name in the storage; default: the study's own.")]
 
 
@@ -33,6 +42,9 @@ def app(command: Callable[..., None]) -> Callable[[], None]:
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
             command(*arguments, **options)
+        except DiskError as error:
+            ERRORS.print(f"stopped: {error}", markup=False)
+            raise typer.Exit(FAILED) from None
         except (InputError, ValidationError) as error:
             text = explain(error) if isinstance(error, ValidationError) else str(error)
             ERRORS.print(f"[bold red]error:[/] {_plain(text)}")
@@ -40,10 +52,30 @@ def app(command: Callable[..., None]) -> Callable[[], None]:
         except BrokenPipeError:
             sys.stderr.close()
             raise typer.Exit(FAILED) from None
+        except OSError as error:
+            if error.errno not in DISK_FAULTS:
+                raise
+            where = f"`{error.filename}`" if error.filename else "a file"
+            ERRORS.print(
+                f"stopped: {where} cannot be written ({error.strerror}): make room on that disk and run the same "
+                "command again.",
+                markup=False,
+            )
+            raise typer.Exit(FAILED) from None
 
     cli = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     cli.command()(guarded)
     return cli
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Within this context, to be terminated (SIGTERM) is to be interrupted (Ctrl-C)."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _plain(text: str) -> str:
@@ -59,6 +91,19 @@ def count(text: str | None, option: str) -> int | None:
     if value < 1 or value != int(value):
         raise InputError(f"`{option}` is `{text}`, but a count is written as 250k, 0.25M, 30M or 250000.")
     return int(value)
+
+
+def size(text: str | None, option: str) -> int | None:
+    """`20GB`, `500MB`, `1.5GiB`, as bytes. Raises InputError for anything else."""
+    if text is None:
+        return None
+    try:
+        value = int(TypeAdapter(ByteSize).validate_python(text))
+    except (ValidationError, OverflowError):
+        value = 0
+    if value < 1:
+        raise InputError(f"`{option}` is `{text}`, but a size is written as 20GB, 500MB or 1.5GiB.")
+    return value
 
 
 def stored_name(study: str, name: str | None) -> str:

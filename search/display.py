@@ -12,8 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from fitnets.config import Report
+from search.events import Done, Event, Failed, Lost, Note
 from search.forecast import duration
-from search.loop import Done, Failed, Lost, News, Search
+from search.loop import Search
 from search.results_cli import short
 
 LINE_SECONDS = 5.0  # plain lines: the teacher's epochs are told at most so often
@@ -43,14 +44,16 @@ class Display:
         """An epoch of the teacher's own training."""
         left = report.seconds * (report.epochs - report.epoch)
         text = f"teacher  epoch {report.epoch}/{report.epochs}  loss {report.loss:.3f}"
-        text += f"  accuracy {report.val_accuracy:.2%}  {duration(left)} left"
+        if report.val_accuracy is not None:  # none while it trains on the validation images too
+            text += f"  accuracy {report.val_accuracy:.2%}"
+        text += f"  {duration(left)} left"
         if self.live is not None:
             self.live.update(text)
         elif report.epoch == report.epochs or time.monotonic() - self._told > LINE_SECONDS:
             self._told = time.monotonic()
             self.console.print(text, soft_wrap=True)
 
-    def event(self, search: Search, event: News | Done | Failed | Lost | None) -> None:
+    def event(self, search: Search, event: Event | None) -> None:
         """Something happened in the search (or nothing did, for a second)."""
         if isinstance(event, Done):
             self._finished(search, event)
@@ -60,8 +63,12 @@ class Display:
             )
         elif isinstance(event, Lost):
             self.console.print(
-                f"trial {event.number} lost its worker and starts again: {event.reason}", markup=False, soft_wrap=True
+                f"trial {event.number} lost its worker and goes on elsewhere: {event.reason}",
+                markup=False,
+                soft_wrap=True,
             )
+        elif isinstance(event, Note):
+            self.console.print(event.text, markup=False, soft_wrap=True)
         if self.live is not None:
             self.live.update(self._panel(search))
 

@@ -12,9 +12,7 @@ import typer
 from fitnets.errors import InputError
 from search import cli
 from search.results import read
-from search.study import storage_url
-
-Stored = Annotated[str | None, typer.Option(metavar="URL", envvar="FITNET_STORAGE", help="Study storage.")]
+from search.storage import storage_url
 
 
 @cli.app
@@ -23,7 +21,7 @@ def main(
     trial: Annotated[int, typer.Option(min=0, help="The student's number.")],
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("picked"),
     runs: cli.Runs = Path("runs"),
-    storage: Stored = None,
+    storage: cli.Storage = None,
 ) -> None:
     """Export one student of a study: ONNX, safetensors, recipe, card and README."""
     snapshot = read(storage_url(runs, storage), cli.checked_name(study))

@@ -1,31 +1,43 @@
 """One slot in this process: the same protocol as Ray's workers, for tests and debuggers."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fitnets.config import Brought, Data, Recipe, Report, Result, Trained
+from search.actor import Actor, Fault, Limits
+from search.events import Done, Event, Failed, News
 from search.facts import Facts, TeacherFacts
-from search.loop import Done, Failed, Lost, News
 from search.trainer import Trainer
 
 
+def _trainer(data: Data, data_dir: str, store_dir: str, gpu: bool) -> Trainer:
+    return Trainer(data, data_dir, store_dir, "cpu", 1)
+
+
 class InlineWorkers:
-    """Trains one trial at a time, an epoch for each `wait`."""
+    """Trains one trial at a time, an epoch for each `wait`. A trial that hangs hangs this process."""
 
     slots = 1
 
     def __init__(self) -> None:
-        self.trainer: Trainer | None = None
-        self._running: tuple[int, Generator[Report, None, Result]] | None = None
+        self._actor = Actor()
+        self._running: tuple[int, Iterator[Report | Result | Fault | None]] | None = None
 
-    def open(self, data: Data, data_dir: Path, store_dir: Path) -> Facts:
+    @property
+    def trainer(self) -> Trainer:
+        """What trains; after `open`."""
+        assert isinstance(self._actor.trainer, Trainer), "open comes first"
+        return self._actor.trainer
+
+    def open(
+        self, data: Data, data_dir: Path, store_dir: Path, logs: Path | None = None, trial_seconds: int | None = None
+    ) -> Facts:
         """Read the images."""
-        self.trainer = Trainer(data, str(data_dir), str(store_dir), "cpu", 1)
-        return self.trainer.facts()
+        limits = Limits(None if logs is None else str(logs), trial_seconds)
+        return self._actor.open(_trainer, data, str(data_dir), str(store_dir), False, limits)
 
     def teach(self, teacher: Trained | Brought, on_report: Callable[[Report], None]) -> TeacherFacts:
         """Train the teacher, or find it trained."""
-        assert self.trainer is not None
         for report in self.trainer.train_teacher(teacher):
             on_report(report)
         return self.trainer.open_teacher(teacher, None)
@@ -36,19 +48,24 @@ class InlineWorkers:
 
     def submit(self, number: int, recipe: Recipe) -> None:
         """Start a trial."""
-        assert self.trainer is not None
-        self._running = (number, self.trainer.train(recipe))
+        stream = self._actor.train(number, recipe)
+        next(stream)  # it has begun
+        self._running = (number, stream)
 
-    def wait(self, seconds: float) -> list[News | Done | Failed | Lost]:
+    def wait(self, seconds: float) -> list[Event]:
         """Train one epoch."""
         if self._running is None:
             return []
         number, stream = self._running
-        try:
-            return [News(number, next(stream))]
-        except StopIteration as stop:
-            self._running = None
-            return [Done(number, stop.value)]
-        except Exception as error:
-            self._running = None
-            return [Failed(number, type(error).__name__, str(error))]
+        item = next(stream)
+        if isinstance(item, Report):
+            return [News(number, item)]
+        self._running = None
+        if isinstance(item, Fault):
+            return [Failed(number, item.kind, item.message, item.log)]
+        assert isinstance(item, Result)
+        return [Done(number, item)]
+
+    def forget(self, number: int, recipe: Recipe) -> None:
+        """Trial `number` is over and stored: its checkpoint may go."""
+        self.trainer.forget(recipe)

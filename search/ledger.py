@@ -6,22 +6,28 @@ written whole, in one transaction, and nothing is read back.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from search.events import Stopped
 from search.sampling import Draw, History, sampler_for
 
 UNKEPT = ("reports",)  # attributes too large to hold for every finished trial: 10 kB each
 
 
 class Ledger:
-    """All trials of a study, by number. Every change goes to the storage first, then to the copy in memory."""
+    """All trials of a study, by number. Every change goes to the storage first, then to the copy in memory.
+
+    Raises Stopped when the study is not there any more.
+    """
 
     def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage, seed: int):
         self.study, self.storage, self.seed = study, storage, seed
+        self.name = study.study_name  # asked now: later it may be gone
         self.trials: list[FrozenTrial] = study.get_trials(deepcopy=True)
         self.counts: Counter[TrialState] = Counter(trial.state for trial in self.trials)
         for trial in self.trials:
@@ -44,7 +50,8 @@ class Ledger:
             user_attrs=dict(attributes),
             constraints=dict(constraints),
         )
-        trial._trial_id = self.storage.create_new_trial(self.study._study_id, trial)
+        with self._there():
+            trial._trial_id = self.storage.create_new_trial(self.study._study_id, trial)
         trial.number = len(self.trials)
         self.trials.append(trial)
         self.counts[state] += 1
@@ -55,14 +62,16 @@ class Ledger:
         """Write attributes of a trial that has not finished."""
         trial = self.trials[number]
         for name, value in attributes.items():
-            self.storage.set_trial_user_attr(trial._trial_id, name, value)
+            with self._there():
+                self.storage.set_trial_user_attr(trial._trial_id, name, value)
             trial.user_attrs[name] = value
 
     def tell(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:
         """Finish a trial."""
         trial = self.trials[number]
         told = None if values is None else [float(value) for value in values]
-        self.storage.set_trial_state_values(trial._trial_id, state, told)
+        with self._there():
+            self.storage.set_trial_state_values(trial._trial_id, state, told)
         self.counts[trial.state] -= 1
         self.counts[state] += 1
         trial.state, trial.values = state, told
@@ -71,7 +80,19 @@ class Ledger:
 
     def stored(self, number: int) -> dict[str, Any]:
         """Every attribute of a trial, from the storage."""
-        return self.storage.get_trial(self.trials[number]._trial_id).user_attrs
+        with self._there():
+            return self.storage.get_trial(self.trials[number]._trial_id).user_attrs
+
+    @contextmanager
+    def _there(self) -> Iterator[None]:
+        """Optuna's KeyError for what is no more (optuna-dashboard has a button for that), as a line."""
+        try:
+            yield
+        except KeyError:
+            raise Stopped(
+                f"the study `{self.name}` was deleted from its storage while it ran: the same command begins it anew, "
+                "and finds its teacher, tables and prefixes in the store."
+            ) from None
 
     @staticmethod
     def _forget(trial: FrozenTrial) -> None:

@@ -6,75 +6,33 @@ even; the plain numbers are in the trial's user attributes.
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import optuna
 from optuna.trial import TrialState
 
-from fitnets.config import Recipe, Report, Result
+from fitnets.config import Outcome, Recipe, Report, Result
 from fitnets.cost import cost
-from fitnets.errors import InputError
+from fitnets.errors import DiskError, InputError
 from fitnets.store import Store
+from search.events import Done, Event, Failed, Lost, News, Note, Stopped, Workers
+from search.faults import alike, worker_died
 from search.ledger import Ledger
+from search.room import Room
 from search.sampling import Draw
 from search.space import Frame, extreme, params_of, recipe_of, suggest
 from search.study import Study
 
 DIRECTIONS: list[Literal["minimize", "maximize"]] = ["maximize", "minimize", "minimize"]
 METRICS = ["val_accuracy", "log10_params", "log10_macs"]
-ATTEMPTS = 3  # how often a trial is started again after its worker died
+ATTEMPTS = 3  # so many workers that die in a row, no epoch further, are the trial's own fault
 SAME_FAILURES = 5  # so many equal failures in a row stop the search
 REJECTS = 200  # so many draws over the limits in a row stop the search
+REASON_CHARACTERS = 2000
 SAVE_SECONDS = 2.0  # a running trial's reports are written at most so often
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """A running trial finished an epoch."""
-
-    number: int
-    report: Report
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A trial finished."""
-
-    number: int
-    result: Result
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A trial's own fault: it is not tried again."""
-
-    number: int
-    kind: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A trial's worker died: it is tried again, from its beginning, elsewhere."""
-
-    number: int
-    reason: str
-
-
-class Workers(Protocol):
-    """Where trials run: see `search.workers` (Ray) and `search.inline` (this process)."""
-
-    slots: int
-
-    def free(self) -> int: ...
-    def submit(self, number: int, recipe: Recipe) -> None: ...
-    def wait(self, seconds: float) -> list[News | Done | Failed | Lost]: ...
-
-
-class Stopped(RuntimeError):
-    """The search stopped before its end; the message says why, and what to change."""
 
 
 @dataclass
@@ -84,6 +42,11 @@ class Trial:
     number: int
     recipe: Recipe
     attempt: int = 1
+    """How often it was started, by earlier drivers too."""
+    fruitless: int = 0
+    """How many of its workers in a row died and left it no further than the one before."""
+    furthest: int = 0
+    """The most epochs that a lost worker had finished."""
     reports: list[Report] = field(default_factory=list)
     saved: float = 0.0
 
@@ -96,25 +59,28 @@ class Search:
     ):
         self.study, self.frame, self.workers, self.store = study, frame, workers, store
         self.ledger = Ledger(optuna.load_study(study_name=study.name, storage=storage), storage, study.seed)
+        self.room = Room(store, study.max_disk, self.ledger)
         self.live: dict[int, Trial] = {}
-        self.failures: list[str] = []
+        self.failures: deque[str] = deque(maxlen=SAME_FAILURES)
         self._digests: dict[str, int] = {}
         self._named: list[tuple[str, Recipe]] = []
-        self._left: list[Trial] = []  # running when the last driver died, and waiting for a slot
+        self._left: list[Trial] = []  # waiting for a slot: what lost its worker, or the last driver left running
 
-    def run(self, trials: int, on_event: Callable[["Search", News | Done | Failed | Lost | None], None]) -> None:
+    def run(self, trials: int, on_event: Callable[["Search", Event | None], None]) -> None:
         """Train students until `trials` of the study have been; `on_event` hears everything that happens.
 
         Raises Stopped when the search cannot go on, InputError when its limits leave no student.
         """
         self._check_limits()
         self._recover()
+        self.room.tidy()
         while True:
             while self.workers.free() and self._left:
                 self._submit(self._left.pop(0))
-            while self.workers.free() and self.trained() + len(self.live) < trials:
+            while self.workers.free() and self.trained() + len(self.live) + len(self._left) < trials:
                 self._next_trial()
-            if not self.live:
+            if not self.live and not self._left:
+                self.room.tidy()
                 return
             events = self.workers.wait(1.0)
             for event in events:
@@ -122,6 +88,7 @@ class Search:
                 on_event(self, event)
             if not events:
                 on_event(self, None)
+            self.room.keep()
 
     def trained(self) -> int:
         """How many students were trained, to the end or until they failed."""
@@ -142,18 +109,28 @@ class Search:
                 )
 
     def _recover(self) -> None:
-        """Take up what a driver that died left behind: what was running is trained again from its recipe."""
+        """Take up what a driver that died left behind: what was running goes on, what only was not told is told."""
         for frozen in self.ledger.trials:
             attributes = frozen.user_attrs
             if "digest" in attributes:
                 self._digests.setdefault(attributes["digest"], frozen.number)
-            if frozen.state == TrialState.RUNNING:
-                self._left.append(Trial(frozen.number, Recipe.model_validate(attributes["recipe"])))
+            if frozen.state == TrialState.RUNNING and not self._told(frozen.number, attributes):
+                recipe = Recipe.model_validate(attributes["recipe"])
+                self._left.append(Trial(frozen.number, recipe, attempt=attributes.get("attempts", 1) + 1))
         known = {frozen.user_attrs.get("name") for frozen in self.ledger.trials}
         for named in self.study.first:
             recipe = self.study.named_recipe(named, self.frame)
             if named.name not in known and not self._over(recipe):
                 self._named.append((named.name, recipe))
+
+    def _told(self, number: int, attributes: dict[str, Any]) -> bool:
+        """Tell what a driver that died had written of a trial's end; False where it had not come to it."""
+        if "outcome" in attributes:
+            outcome = Outcome.model_validate(attributes["outcome"])
+            self._complete(number, Recipe.model_validate(attributes["recipe"]), outcome)
+        elif "reason" in attributes:
+            self.ledger.tell(number, TrialState.FAIL)
+        return "outcome" in attributes or "reason" in attributes
 
     def _over(self, recipe: Recipe) -> bool:
         price = cost(recipe.student)
@@ -209,45 +186,75 @@ class Search:
 
     def _submit(self, trial: Trial) -> None:
         self.live[trial.number] = trial
+        if trial.attempt > 1:
+            self.ledger.note(trial.number, attempts=trial.attempt)
         self.workers.submit(trial.number, trial.recipe)
 
-    def _handle(self, event: News | Done | Failed | Lost) -> None:
-        trial = self.live[event.number]
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, Note):
+            return
         if isinstance(event, News):
-            trial.reports.append(event.report)
-            if time.monotonic() - trial.saved > SAVE_SECONDS:
-                trial.saved = time.monotonic()
-                self.ledger.note(trial.number, reports=_compact(trial.reports))
+            self._report(self.live[event.number], event.report)
             return
-        if isinstance(event, Lost) and trial.attempt < ATTEMPTS:
-            trial.attempt, trial.reports = trial.attempt + 1, []
-            self.ledger.note(trial.number, attempts=trial.attempt, lost=event.reason)
-            self.workers.submit(trial.number, trial.recipe)
-            return
-        del self.live[event.number]
-        if isinstance(event, Done):
+        trial = self.live.pop(event.number)
+        if isinstance(event, Lost):
+            self._lost(trial, event)
+        elif isinstance(event, Done):
             self._finish(trial, event.result)
         else:
-            reason = event.reason if isinstance(event, Lost) else f"{event.kind}: {event.message}"
-            self._fail(trial, reason)
+            self._fail(trial, event)
+
+    def _report(self, trial: Trial, report: Report) -> None:
+        trial.reports.append(report)
+        if time.monotonic() - trial.saved > SAVE_SECONDS:
+            trial.saved = time.monotonic()
+            self.ledger.note(trial.number, reports=_compact(trial.reports))
+
+    def _lost(self, trial: Trial, event: Lost) -> None:
+        """Have the trial go on elsewhere, unless worker after worker dies of it at the same place."""
+        if event.began:
+            further = len(trial.reports) > trial.furthest
+            trial.fruitless = 1 if further else trial.fruitless + 1
+            trial.furthest = max(trial.furthest, len(trial.reports))
+            self.ledger.note(trial.number, lost=event.reason)
+            if trial.fruitless >= ATTEMPTS:
+                self._fail(trial, Failed(trial.number, *worker_died(trial.fruitless, event.reason)))
+                return
+            trial.attempt += 1
+        trial.reports = []
+        self._left.insert(0, trial)
 
     def _finish(self, trial: Trial, result: Result) -> None:
-        outcome, price = result.outcome, cost(trial.recipe.student)
-        self.store.put("student", outcome.weights_sha256, {"student.safetensors": result.weights})
+        outcome = result.outcome
+        refused: DiskError | None = None
+        try:
+            self.store.put("student", outcome.weights_sha256, {"student.safetensors": result.weights})
+        except DiskError as error:  # the outcome is worth more than the weights, which can be trained again
+            refused = error
         self.ledger.note(trial.number, reports=_compact(trial.reports), outcome=outcome.model_dump(mode="json"))
-        values = [outcome.val_accuracy, math.log10(price.params), math.log10(price.macs)]
-        self.ledger.tell(trial.number, TrialState.COMPLETE, values)
+        self._complete(trial.number, trial.recipe, outcome)
         self.failures.clear()
+        if refused is not None:
+            raise refused
+        self.workers.forget(trial.number, trial.recipe)
 
-    def _fail(self, trial: Trial, reason: str) -> None:
-        self.ledger.note(trial.number, reports=_compact(trial.reports), reason=reason[:2000])
+    def _complete(self, number: int, recipe: Recipe, outcome: Outcome) -> None:
+        price = cost(recipe.student)
+        self.ledger.tell(
+            number, TrialState.COMPLETE, [outcome.val_accuracy, math.log10(price.params), math.log10(price.macs)]
+        )
+
+    def _fail(self, trial: Trial, event: Failed) -> None:
+        reason = f"{event.kind}: {event.message}"[:REASON_CHARACTERS]
+        self.ledger.note(trial.number, reports=_compact(trial.reports), log=event.log, reason=reason)
         self.ledger.tell(trial.number, TrialState.FAIL)
+        self.workers.forget(trial.number, trial.recipe)
         self.failures.append(reason)
-        if len(self.failures) >= SAME_FAILURES and len(set(self.failures[-SAME_FAILURES:])) == 1:
+        if len(self.failures) == SAME_FAILURES and len({alike(failure) for failure in self.failures}) == 1:
             raise Stopped(f"{SAME_FAILURES} trials in a row failed in the same way: {reason}")
 
 
 def _compact(reports: list[Report]) -> list[dict[str, Any]]:
-    """Reports without what is empty, rounded to what a curve needs."""
-    rows = (report.model_dump(mode="json", exclude_none=True) for report in reports)
+    """Reports without what is empty, rounded to what a curve needs; trained now or told again is all one."""
+    rows = (report.model_dump(mode="json", exclude_none=True, exclude={"replayed"}) for report in reports)
     return [{name: round(v, 6) if isinstance(v, float) else v for name, v in row.items()} for row in rows]

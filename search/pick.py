@@ -8,11 +8,12 @@ import typer
 from rich.console import Console
 
 from fitnets.errors import InputError
+from fitnets.value import sha256
 from search import cli
 from search.budget import Budget, Miss, broken, finished, fitting, nearest, nearest_miss
 from search.results import Candidate, Snapshot, read
 from search.results_cli import short, stages_text
-from search.study import storage_url
+from search.storage import storage_url
 
 if TYPE_CHECKING:
     from search.ship import Exported, Shipper
@@ -57,6 +58,8 @@ def main(
         card = shipper.write(chosen, out, {"by": "the highest validation accuracy within the budget", "budget": limits})
     candidate = chosen.candidate
     accuracy, teacher = card["accuracy"], card["teacher"]
+    if chosen.retrained:
+        console.print(_trained_again(chosen, runs), markup=False, soft_wrap=True)
     console.print(f"trial {candidate.trial}: {stages_text(candidate.recipe.student.stages)}", markup=False)
     console.print(f"  {short(candidate.cost.params)} parameters, {short(candidate.cost.macs)} multiply-adds, ", end="")
     console.print(f"{chosen.size_kb:.0f} kB, {chosen.latency.p50_ms:.3g} ms an image (p50, one thread)")
@@ -79,6 +82,16 @@ def _first_that_fits(within: list[Candidate], budget: Budget, shipper: "Shipper"
             return exported
         misses.append((candidate, excess))
     raise InputError(_nothing(snapshot, nearest(misses)))
+
+
+def _trained_again(chosen: "Exported", runs: Path) -> str:
+    outcome = chosen.candidate.outcome
+    same = outcome is not None and sha256(chosen.weights) == outcome.weights_sha256
+    became = "bit for bit the same" if same else "but not the same: what follows was measured on the new weights"
+    return (
+        f"note: the weights of trial {chosen.candidate.trial} were not in {runs / 'store'} any more (deleted, or "
+        f"removed for --max-disk): it was trained again, {became}."
+    )
 
 
 def _nothing(snapshot: Snapshot, miss: Miss | None) -> str:

@@ -10,7 +10,7 @@ from fitnets.value import Value
 from search import pareto
 from search.budget import Budget, finished
 from search.results import Candidate, Snapshot
-from search.tradeoffs import Axis, accuracy, on_axis, verdict
+from search.tradeoffs import Axis, accuracy, front_on, measured, on_axis, verdict
 
 SILENCE = 3.0  # no news for so many times the median trial: the search has died
 
@@ -67,11 +67,11 @@ class Growth(Value):
 
 
 def growth(snapshot: Snapshot, axis: Axis, budget: Budget | None = None) -> list[Growth]:
-    """The search's history, in the order in which its students ended."""
-    rows = in_order(snapshot.candidates)
+    """The search's history, in the order in which its students ended: those whose cost on this axis is known."""
+    rows = measured(in_order(snapshot.candidates), axis)
     if not rows:
         return []
-    costs = [math.log10(on_axis(c.cost, axis)) for c in rows]
+    costs = [math.log10(on_axis(c, axis)) for c in rows]
     low, high = min(costs), max(costs)
     room = max(high - low, 1e-9)
     classes = len(snapshot.images.get("classes", ())) or 2
@@ -101,6 +101,11 @@ def growth(snapshot: Snapshot, axis: Axis, budget: Budget | None = None) -> list
         )
         before = share
     return history
+
+
+def front_after(snapshot: Snapshot, axis: Axis, students: int) -> list[Candidate]:
+    """The front as it was when so many students had finished, the cheapest first."""
+    return front_on(measured(in_order(snapshot.candidates), axis)[:students], axis)
 
 
 def in_order(candidates: Sequence[Candidate]) -> list[Candidate]:

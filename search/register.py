@@ -14,17 +14,16 @@ from fitnets.config import Brought
 from fitnets.errors import InputError
 from search.facts import Facts, TeacherFacts
 from search.loop import DIRECTIONS, METRICS
-from search.study import Study, differences, open_storage
+from search.study import Study, differences
 
 ANOTHER_NAME = "start a new study of another name with --name."
 
 
-def known_study(study: Study, url: str) -> optuna.Study | None:
+def known_study(study: Study, storage: optuna.storages.BaseStorage) -> optuna.Study | None:
     """The stored study of that name, or None.
 
     Raises InputError with the differences when it is stored with another definition.
     """
-    storage = open_storage(url)
     if study.name not in optuna.get_all_study_names(storage):
         return None
     known = optuna.load_study(study_name=study.name, storage=storage)
@@ -75,9 +74,8 @@ def check_teacher(known: optuna.Study | None, teacher: TeacherFacts, study: Stud
     )
 
 
-def register(study: Study, url: str, about: dict[str, dict[str, Any]]) -> optuna.storages.BaseStorage:
-    """Enter the study, its teacher and its images into the storage, which is returned for the search to write."""
-    storage = open_storage(url)
+def register(study: Study, storage: optuna.storages.BaseStorage, about: dict[str, dict[str, Any]]) -> None:
+    """Enter the study, its teacher and its images into the storage."""
     made = optuna.create_study(study_name=study.name, storage=storage, directions=DIRECTIONS, load_if_exists=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, for optuna-dashboard
@@ -85,7 +83,6 @@ def register(study: Study, url: str, about: dict[str, dict[str, Any]]) -> optuna
     made.set_user_attr("study", study.model_dump(mode="json"))
     for name, value in about.items():
         made.set_user_attr(name, value)
-    return storage
 
 
 def writable(runs: Path) -> None:

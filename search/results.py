@@ -17,6 +17,18 @@ from search import pareto
 State = Literal["complete", "running", "pruned", "infeasible", "failed"]
 
 
+class Timing(Value):
+    """How long one image took on somebody's machine (see `search.timings`)."""
+
+    p50_ms: float
+    p90_ms: float
+    threads: int
+    device: str
+    date: str
+    load: float
+    """What else that machine did: its load average when the timing began."""
+
+
 class Candidate(Value):
     """A row of the results: one trial's recipe, cost and outcome, and whether it is on the front."""
 
@@ -38,6 +50,8 @@ class Candidate(Value):
     """How often it was started; more than once where its worker died."""
     same_as: int | None = None
     """The trial of the same recipe whose outcome this one shares."""
+    timing: Timing | None = None
+    """None where it was not timed: the search itself times nothing."""
 
     def row(self) -> dict[str, Any]:
         """The candidate as plain JSON: accuracies are fractions, params and macs integers, times seconds."""

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from search import cli
+from search.paper.published import published
 from search.results import Candidate, Snapshot, as_csv, read
-from search.study import storage_url
+from search.storage import storage_url
 
 
 class Format(StrEnum):
@@ -58,6 +59,12 @@ def print_results(snapshot: Snapshot, console: Console) -> None:
     )
     for failed in [c for c in snapshot.candidates if c.state == "failed"][:3]:
         console.print(f"  trial {failed.trial} failed: {failed.reason}", markup=False)
+    known = published(str(snapshot.definition.get("data", {}).get("name", "")))
+    if known:
+        console.print("the paper's nets on this data set, by accuracy on the test images:")
+    for one in known:
+        macs = f", {short(one.macs)} multiply-adds" if one.macs else ""
+        console.print(f"  {one.name}: {one.test_accuracy:.2%}, {short(one.params)} parameters{macs}", markup=False)
 
 
 def front_table(front: tuple[Candidate, ...], snapshot: Snapshot) -> Table:

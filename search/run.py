@@ -1,5 +1,6 @@
 """`python -m search.run STUDY`: train students until the study has as many as it wants. Wiring; no logic."""
 
+import os
 import shlex
 import sys
 from contextlib import ExitStack, closing
@@ -15,14 +16,18 @@ from fitnets.cost import cost
 from fitnets.store import Store
 from search import cli
 from search.display import Display
+from search.events import Stopped
 from search.facts import Facts
 from search.forecast import forecast, typical
-from search.lock import held
-from search.loop import Search, Stopped
+from search.lock import driving
+from search.logs import logs_folder
+from search.loop import Search
 from search.register import check_images, check_teacher, known_study, register, trained, writable
 from search.results import read
 from search.results_cli import print_results
-from search.study import Study, find_study, shown, storage_url
+from search.room import notes
+from search.storage import StorageLost, shown, storage_url, working
+from search.study import Study, find_study
 
 if TYPE_CHECKING:
     from search.workers import RayWorkers
@@ -39,6 +44,8 @@ def main(
     address: Annotated[str | None, typer.Option(metavar="RAY", help="Join this Ray cluster; default: local.")] = None,
     name: cli.Name = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The study's seed; default: its own.")] = None,
+    max_disk: Annotated[str | None, typer.Option(metavar="SIZE", help="Of caches and students, as 20GB.")] = None,
+    trial_seconds: Annotated[int | None, typer.Option(min=1, help="A trial that takes longer fails.")] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Shrink the study to about a minute.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how long it would take, and train nothing.")] = False,
 ) -> None:
@@ -49,27 +56,36 @@ def main(
     chosen = chosen.smoke() if smoke else chosen
     chosen = cli.named(chosen if seed is None else chosen.changed(seed=seed), name)
     chosen = chosen if trials is None else chosen.changed(trials=trials)
+    chosen = chosen if max_disk is None else chosen.changed(max_disk=cli.size(max_disk, "--max-disk"))
+    chosen = chosen if trial_seconds is None else chosen.changed(trial_seconds=trial_seconds)
     url = storage_url(runs, storage)
-    again = _again(study, data=data, runs=runs, storage=storage, address=address, name=name, seed=seed, smoke=smoke)
+    given: dict[str, Any] = {"address": address, "name": name, "seed": seed, "max-disk": max_disk}
+    again = _again(study, data=data, runs=runs, storage=storage, smoke=smoke, **given)
+    more = f" --trials {trials}" if trials is not None else ""
+    more += f" --trial-seconds {trial_seconds}" if trial_seconds is not None else ""
     try:
-        with ExitStack() as opened:
-            known = None
+        with cli.terminable(), ExitStack() as opened:
+            known: optuna.Study | None = None
+            storing: optuna.storages.BaseStorage | None = None
             if not dry_run:
                 writable(runs)
-                opened.enter_context(held(runs, chosen.name))
-                known = known_study(chosen, url)
+                opened.enter_context(working(url))
+                storing = opened.enter_context(driving(url, chosen.name))
+                known = known_study(chosen, storing)
                 if known is not None and trained(known) >= chosen.trials:
                     _say_finished(console, chosen, url, trained(known), again)
                     return
             with console.status("starting the workers ..."):
                 crew = opened.enter_context(closing(_workers(address, workers, chosen)))
             facts, teacher = _open(console, chosen, known, crew, data, runs)
-            if not dry_run:
-                _search(console, chosen, known, crew, facts, teacher, url, data, runs)
+            if storing is not None:
+                _search(console, chosen, known, crew, facts, teacher, storing, data, runs)
     except KeyboardInterrupt:
-        more = f" --trials {trials}" if trials is not None else ""
         console.print(f"\nstopped; everything finished is kept. Continue with:\n  {again}{more}", markup=False)
         raise typer.Exit(cli.INTERRUPTED) from None
+    except StorageLost as error:
+        cli.ERRORS.print(f"stopped: {error}: everything finished is kept. Continue with: {again}{more}", markup=False)
+        raise typer.Exit(cli.FAILED) from None
     except Stopped as error:
         cli.ERRORS.print(f"stopped: {error}", markup=False)
         raise typer.Exit(cli.FAILED) from None
@@ -95,7 +111,7 @@ def _open(
 ) -> tuple[Facts, Trained | Brought]:
     """Have the workers read the images, and say what the study will take."""
     with console.status("reading the images ..."):
-        facts = crew.open(study.data, data, runs / "store")
+        facts = crew.open(study.data, data, runs / "store", logs_folder(runs, study.name), study.trial_seconds)
     check_images(known, facts)
     teacher = study.resolved_teacher(facts.shape, len(facts.classes))
     console.print(
@@ -103,7 +119,7 @@ def _open(
         f"{len(facts.classes)} classes; {crew.slots} slot(s) on {facts.device}"
     )
     with console.status("timing a few batches ..."):
-        lines = _forecast(study, facts, teacher, crew)
+        lines = _forecast(study, facts, teacher, crew, runs)
     console.print("\n".join(lines))
     return facts, teacher
 
@@ -115,7 +131,7 @@ def _search(
     crew: "RayWorkers",
     facts: Facts,
     teacher: Trained | Brought,
-    url: str,
+    storing: optuna.storages.BaseStorage,
     data: Path,
     runs: Path,
 ) -> None:
@@ -130,11 +146,12 @@ def _search(
             "images": facts.model_dump(mode="json") | {"data_dir": str(data.resolve())},
         }
         frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), facts.native)
-        search = Search(study, frame, register(study, url, about), crew, Store(runs / "store"))
+        register(study, storing, about)
+        search = Search(study, frame, storing, crew, Store(runs / "store"))
         search.run(study.trials, display.event)
 
 
-def _forecast(study: Study, facts: Facts, teacher: Trained | Brought, crew: "RayWorkers") -> list[str]:
+def _forecast(study: Study, facts: Facts, teacher: Trained | Brought, crew: "RayWorkers", runs: Path) -> list[str]:
     """How long the study will take, timed on the first slot."""
     frame = study.frame(facts.shape, len(facts.classes), teacher.hints, facts.native)
     student = crew.measure(typical(study, frame)[0].student, study.stage2.batch, frame.precision)
@@ -144,7 +161,7 @@ def _forecast(study: Study, facts: Facts, teacher: Trained | Brought, crew: "Ray
         net, epochs = teacher.net, 0 if crew.has(teacher) else teacher.training.epochs
         speed = crew.measure(net, teacher.training.batch, teacher.precision)
     told = forecast(study, facts, frame, student, speed, net, teacher_epochs=epochs, slots=crew.slots)
-    return [f"  {line}" for line in told.lines()]
+    return [f"  {line}" for line in [*told.lines(), *notes(runs, told.disk_bytes, told.table_bytes, study.max_disk)]]
 
 
 def _teacher_cost(teacher: Trained | Brought) -> dict[str, Any]:
@@ -155,15 +172,20 @@ def _again(study: str, *, data: Path, runs: Path, storage: str | None, smoke: bo
     """The command that continues this run, as it was given, less a password."""
     options: dict[str, Any] = {f"--{option}": value for option, value in rest.items()}
     options |= {"--data": data if data != Path("data") else None, "--runs": runs if runs != Path("runs") else None}
-    options["--storage"] = shown(storage) if storage else None
+    options["--storage"] = _typed(storage)
     words = [word for flag, value in options.items() if value is not None for word in (flag, str(value))]
     return shlex.join(["python", "-m", "search.run", study, *words] + ["--smoke"] * smoke)
+
+
+def _typed(storage: str | None) -> str | None:
+    """A storage as it was typed, less a password; None where the environment names it."""
+    return shown(storage) if storage and storage != os.environ.get("FITNET_STORAGE") else None
 
 
 def _pick(study: str, runs: Path, storage: str | None, chosen: Study) -> str:
     """The command that takes a student away."""
     words = ["--runs", str(runs)] if runs != Path("runs") else []
-    words += ["--storage", shown(storage)] if storage else []
+    words += ["--storage", typed] if (typed := _typed(storage)) else []
     words += ["--name", chosen.name] if chosen.name != study else []
     return shlex.join(["python", "-m", "search.pick", study, "--max-params", "10k", "--out", "picked", *words])
 

@@ -13,9 +13,10 @@ from fitnets.data import Images, accuracy, load, load_test
 from fitnets.errors import InputError
 from fitnets.export import Check, Deployed, Latency, OnnxModel, check, onnx_file, restored
 from fitnets.store import Store
-from fitnets.value import canonical_json, sha256
+from fitnets.value import sha256
+from search.machine import processor
+from search.readings import note
 from search.results import Candidate, Snapshot
-from search.shipped import READINGS
 from search.study import Study
 from search.trainer import Trainer
 
@@ -32,8 +33,9 @@ class Shipper:
         self.data_dir = Path(snapshot.images.get("data_dir", "data"))
         self.images: Images = load(self.study.data, self.data_dir, self.store)
         # Whitened images are no pixels any more; the exported model takes pixels, so it is checked on those.
-        plain = self.study.data.changed(whiten=False)
-        self.pixels: Images = load(plain, self.data_dir, self.store) if self.study.data.whiten else self.images
+        data = self.study.data
+        plain = data.changed(whiten=False, local_contrast=False)
+        self.pixels: Images = self.images if data.standardised else load(plain, self.data_dir, self.store)
 
     def weights(self, candidate: Candidate) -> tuple[bytes, bool]:
         """The student's weights, and whether they had to be trained again because the store lost them."""
@@ -47,7 +49,7 @@ class Shipper:
             pass
         trainer.open_teacher(teacher, None)
         result = trainer.trained(candidate.recipe)
-        self.store.put("student", sha256(result.weights), {"student.safetensors": result.weights})
+        self.store.keep("student", sha256(result.weights), {"student.safetensors": result.weights})
         return result.weights, True
 
     def exported(self, candidate: Candidate) -> "Exported":
@@ -95,19 +97,13 @@ class Shipper:
             assert trainer.teacher is not None
             its_split = load_test(self.study.data, self.data_dir, self.images, self.store)
             teacher_accuracy = accuracy(trainer.teacher.network, self.images, its_split)
-        reading = {"study": self.snapshot.study, "weights_sha256": sha256(exported.weights)}
-        log = self.runs / READINGS
-        known = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
-        if not any(reading.items() <= row.items() for row in known):
-            row = {**reading, "trial": exported.candidate.trial, "accuracy": checked.onnx_accuracy, "date": _now()}
-            with log.open("a") as lines:
-                lines.write(canonical_json(row) + "\n")
-            known.append(row)
+        trial, accuracy_ = exported.candidate.trial, checked.onnx_accuracy
+        readings = note(self.runs, self.snapshot.study, sha256(exported.weights), trial=trial, accuracy=accuracy_)
         return {
             "accuracy": checked.onnx_accuracy,
             "images": checked.images,
             "how": "the exported ONNX file, on test images that training and search never saw",
-            "students_tested_in_this_study": sum(row["study"] == self.snapshot.study for row in known),
+            "students_tested_in_this_study": readings,
             "teacher_accuracy": teacher_accuracy,
         }
 
@@ -144,7 +140,7 @@ class Shipper:
                 "digest": outcome.teacher,
             },
             "cost": candidate.cost.model_dump(mode="json"),
-            "latency": {"device": _processor(), "batch": 1, **exported.latency.model_dump(mode="json")},
+            "latency": {"device": device(), "batch": 1, **exported.latency.model_dump(mode="json")},
             "onnx_against_torch": {"largest_logit_difference": checked.largest_difference},
             "input": {"name": "pixels", "shape": ["batch", *self.images.shape], "range": [0, 1]},
             "classes": list(self.images.classes),
@@ -152,7 +148,7 @@ class Shipper:
             "retrained": exported.retrained,
             "sha256": {name: sha256(content) for name, content in files.items()},
             "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
-            "made": _now(),
+            "made": now(),
         }
 
 
@@ -215,14 +211,11 @@ student = restored(recipe.student, Path("student.safetensors").read_bytes())
 """
 
 
-def _processor() -> str:
-    """The processor's name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name} (CPU, onnxruntime {version('onnxruntime')})"
+def device() -> str:
+    """What latencies are measured on."""
+    return f"{processor()} (CPU, onnxruntime {version('onnxruntime')})"
 
 
-def _now() -> str:
+def now() -> str:
+    """The time, as records have it."""
     return datetime.now(UTC).isoformat(timespec="seconds")

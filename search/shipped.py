@@ -14,9 +14,9 @@ from typing import Any
 from fitnets.errors import InputError
 from fitnets.store import Store
 from fitnets.value import Value, sha256
+from search.readings import READINGS
 from search.results import Candidate
 
-READINGS = "test_reads.jsonl"
 PATIENCE = 1800.0  # seconds that an export may take; one that must train the student again takes long
 
 
@@ -46,12 +46,16 @@ def weights(runs: Path, candidate: Candidate) -> File | None:
 
 def readings(runs: Path, study: str) -> dict[str, dict[str, Any]]:
     """The test accuracies that were read so far, by the weights' SHA-256."""
+    return {row["weights_sha256"]: row for row in records(runs / READINGS, study) if "weights_sha256" in row}
+
+
+def records(path: Path, study: str) -> list[dict[str, Any]]:
+    """A study's records in a file of JSON lines, the newest last; none where it cannot be read."""
     try:
-        lines = (runs / READINGS).read_text().splitlines()
-        rows = [json.loads(line) for line in lines if line.strip()]
+        rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
     except (OSError, ValueError):
-        return {}
-    return {row["weights_sha256"]: row for row in rows if row.get("study") == study and "weights_sha256" in row}
+        return []
+    return [row for row in rows if isinstance(row, dict) and row.get("study") == study]
 
 
 def command(study: str, trial: int, runs: Path, out: str) -> str:

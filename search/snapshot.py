@@ -8,7 +8,7 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -235,10 +235,10 @@ def _object(text: str | None) -> dict[str, Any]:
 
 
 def _seconds(moment: Any) -> float | None:
-    """Optuna's local time as seconds since 1970."""
+    """What Optuna stored, UTC without saying so, as seconds since 1970."""
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment)
-    return moment.timestamp() if isinstance(moment, datetime) else None
+    return moment.replace(tzinfo=UTC).timestamp() if isinstance(moment, datetime) else None
 
 
 _STUDY = sqlalchemy.text("SELECT study_id FROM studies WHERE study_name = :name")

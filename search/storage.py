@@ -1,23 +1,208 @@
-"""The way into a study storage that cannot write: SQLite read-only, its faults told in words. No torch, no ray."""
+"""Where studies are stored: an SQLite file, or PostgreSQL. The ways in for a writer, and for readers that cannot write.
 
-from collections.abc import Sequence
+Nothing that is said here of a storage has its password in it. No torch, no ray.
+"""
+
+import os
+import re
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy
+from optuna.exceptions import OptunaError
+from optuna.storages import RDBStorage
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from fitnets.errors import InputError
+from fitnets.errors import DiskError, InputError
 from search.results import State
-from search.study import shown
 
 STATES: dict[str, State] = {"COMPLETE": "complete", "RUNNING": "running", "PRUNED": "pruned", "FAIL": "failed"}
-PATIENCE = 2.0  # seconds to wait for a storage that another program has locked
+DISK_FAULTS = ("database or disk is full", "readonly database", "disk I/O error")  # as SQLite tells them
+PATIENCE = 2.0  # seconds that a reader waits for a storage that another program has locked
+WRITERS_PATIENCE = 60.0  # and the writer
+DRIVERS = {
+    "sqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+HIDDEN = (
+    (re.compile(r"(?<=://)([^:/@]*):.*@"), r"\1:***@"),
+    (re.compile(r"(?<=://)([^:/@\[]*):(?!\d+(?:[/?]|$))[^@]*$"), r"\1:***"),  # the host was forgotten
+    (re.compile(r"([?&](?:ssl)?password=)[^&]*", re.IGNORECASE), r"\1***"),
+    (re.compile(r"^(?!.*://).*@"), "***@"),  # no URL, but a password may be in it
+    (re.compile(r"(\bpassword\s*=\s*)(?:'[^']*'|[^\s&']+)", re.IGNORECASE), r"\1***"),  # libpq's other form
+)
 
 
 class Busy(InputError):
     """The storage is locked by another program: try again."""
+
+
+class StorageLost(RuntimeError):
+    """The storage failed, or was lost to another driver, while the search ran. The same command continues."""
+
+
+def storage_url(runs: Path, storage: str | None) -> str:
+    """The storage's URL: the one given, or the SQLite file under `runs`.
+
+    Raises InputError for a URL of another kind, and for a folder whose name means something else inside a URL.
+    """
+    if storage is not None:
+        _address(storage)
+        return storage
+    path = str((runs / "studies.db").resolve())
+    if re.search(r"[?#]|%[0-9A-Fa-f]{2}", path):
+        raise InputError(
+            f"`--runs` is `{runs}`, but a storage's path must be without ?, # and %: choose another folder."
+        )
+    return f"sqlite:///{path}"
+
+
+def shown(url: str) -> str:
+    """A storage URL that may be printed: without its password."""
+    for pattern, instead in HIDDEN:
+        url = pattern.sub(instead, url)
+    return url
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of an SQLite storage; None for a server's."""
+    address = _address(url)
+    return Path(address.database) if address.drivername == "sqlite" and address.database else None
+
+
+def _address(url: str) -> sqlalchemy.URL:
+    """A storage URL taken apart, psycopg as PostgreSQL's driver. Raises InputError for other storages."""
+    try:
+        address = sqlalchemy.make_url(url)
+    except (ValueError, SQLAlchemyError):
+        raise _no_url(url) from None
+    if address.drivername not in DRIVERS:
+        raise _no_url(url)
+    if address.drivername == "sqlite" and (address.database in (None, "", ":memory:") or address.query):
+        raise _no_url(url)
+    if url.partition("?")[0].count("@") > 1 and address.drivername != "sqlite":
+        raise InputError(f"the storage {shown(url)} has an @ in its password: write it as %40, or set PGPASSWORD.")
+    return address.set(drivername=DRIVERS[address.drivername])
+
+
+def _no_url(url: str) -> InputError:
+    return InputError(
+        f"the storage {shown(url)} is not of the form sqlite:///FILE or postgresql://USER@HOST/DATABASE: "
+        "correct --storage, or FITNET_STORAGE."
+    )
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Open (and where needed create) a study storage to write to.
+
+    SQLite runs in WAL mode, so that pages may read while the search writes. Raises InputError when it cannot be opened.
+    """
+    address, path = _address(url), sqlite_path(url)
+    if path is not None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"`{path.parent}` cannot be made ({error.strerror}): choose another folder with --runs."
+            ) from error
+    options: dict[str, Any] = {"connect_args": {"timeout": WRITERS_PATIENCE}}
+    if path is None:
+        settings = f"-c lock_timeout={1000 * WRITERS_PATIENCE:.0f}"
+        options = {"connect_args": _connect_args(address, settings), "pool_size": 1, "max_overflow": 1}
+    try:
+        storage = _made(address.render_as_string(hide_password=False), options)
+        if path is not None:
+            sqlalchemy.event.listen(storage.engine, "connect", _write_ahead)
+            storage.engine.dispose()
+            _check_write_ahead(storage.engine, path)
+    except InputError:
+        raise
+    except Exception as error:  # SQLAlchemy, the driver and Optuna each have their own
+        kind = type(getattr(error, "orig", None) or error).__name__
+        raise InputError(f"the storage {shown(url)} cannot be opened ({kind}: {_reason(error, url)}).") from None
+    return storage
+
+
+def _made(url: str, options: dict[str, Any]) -> RDBStorage:
+    """Optuna's storage, its tables made where they are not there. Drivers that start at once may all try to."""
+    for last in (False, False, True):
+        try:
+            RDBStorage(url, engine_kwargs={"connect_args": options["connect_args"], "poolclass": sqlalchemy.NullPool})
+            break
+        except SQLAlchemyError as error:
+            if last or not re.search(r"already exists|duplicate key|UNIQUE constraint", str(error)):
+                raise
+    return RDBStorage(url, engine_kwargs=options)
+
+
+def _connect_args(address: sqlalchemy.URL, settings: str) -> dict[str, Any]:
+    """psycopg's arguments: it gives up on a dead server, and the server on a dead client, within about a minute.
+
+    What the URL says itself stays. The name is what `pg_stat_activity` and a refused driver show.
+    """
+    given = str(address.query.get("options", ""))
+    keepalive = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+    ours: dict[str, Any] = {
+        "connect_timeout": 10,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+    }
+    return {name: value for name, value in ours.items() if name not in address.query} | {
+        "application_name": f"fitnet-search {os.getpid()}@{socket.gethostname()}",
+        "options": f"{given} {keepalive} {settings}".strip(),
+    }
+
+
+def _write_ahead(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _check_write_ahead(engine: sqlalchemy.Engine, path: Path) -> None:
+    """SQLite answers a mode that it cannot have with the one that it keeps."""
+    with engine.connect() as connection:
+        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+    if mode != "wal":
+        raise InputError(
+            f"SQLite cannot write ahead in `{path.parent}` (its journal mode stays `{mode}`), as on a network's file "
+            "system: choose a local folder with --runs, or a PostgreSQL server with --storage."
+        )
+
+
+def engine(url: str) -> sqlalchemy.Engine:
+    """A way into the storage that cannot write and creates nothing. Raises InputError when there is no such file."""
+    address, path = _address(url), sqlite_path(url)
+    if path is None:
+        settings = f"-c default_transaction_read_only=on -c lock_timeout={1000 * PATIENCE:.0f}"
+        arguments = _connect_args(address, settings)
+        return sqlalchemy.create_engine(
+            address, connect_args=arguments, isolation_level="REPEATABLE READ", pool_pre_ping=True
+        )
+    if not path.is_file():
+        raise absent(path)
+    sealed = "&immutable=1" if at_rest(path) else ""
+    return sqlalchemy.create_engine(
+        f"sqlite:///file:{quote(str(path))}?mode=ro{sealed}&uri=true", connect_args={"timeout": PATIENCE}
+    )
+
+
+def at_rest(path: Path) -> bool:
+    """Whether an SQLite file can be read as it is, because no writer has it open.
+
+    Even a reader of a file in WAL mode would else leave a `-shm` and a `-wal` file beside it, and could not read at all
+    in a folder that it may not write.
+    """
+    with path.open("rb") as file:
+        wal = file.read(20)[18:20] == b"\x02\x02"
+    return wal and not path.with_name(path.name + "-wal").exists()
 
 
 def studies(url: str) -> list[str]:
@@ -43,62 +228,54 @@ def counts(url: str, name: str) -> dict[State, int]:
     return {STATES.get(state, "running"): count for state, count in found}
 
 
-def sqlite_path(url: str) -> Path | None:
-    """The file of an SQLite storage; None for a server's."""
-    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+@contextmanager
+def told(url: str) -> Iterator[None]:
+    """Turns what SQLAlchemy says to a reader into an InputError that names the storage, without its password."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        where, reason = shown(url), _reason(error, url)
+        remedy = "give its folder with --runs" if sqlite_path(url) else "see that the server runs, and --storage"
+        if _locked(error):
+            fault: InputError = Busy(f"the storage {where} is locked by another program: try again in a few seconds.")
+        elif "not a database" in reason or "malformed" in reason:
+            fault = InputError(f"{where} is not a study storage, or is damaged: give the folder with --runs.")
+        elif re.search(r"no such table|relation .* does not exist", reason):
+            fault = InputError(f"the storage {where} has no studies: run one first, or {remedy}.")
+        else:
+            fault = InputError(f"the storage {where} cannot be read ({reason}): {remedy}.")
+        raise fault from None
 
 
-def engine(url: str) -> sqlalchemy.Engine:
-    """A way into the storage that cannot write and creates nothing. Raises InputError when there is no such file."""
-    path = sqlite_path(url)
-    if path is None:
-        try:
-            return sqlalchemy.create_engine(url)
-        except (ImportError, ValueError, SQLAlchemyError) as error:  # no driver, or a URL that it cannot read
-            reason = str(error).splitlines()[0].replace(url, shown(url))
-            raise InputError(f"the storage {shown(url)} cannot be opened ({reason}).") from error
-    if not path.is_file():
-        raise absent(path)
-    sealed = "&immutable=1" if at_rest(path) else ""
-    return sqlalchemy.create_engine(
-        f"sqlite:///file:{quote(str(path))}?mode=ro{sealed}&uri=true", connect_args={"timeout": PATIENCE}
-    )
+@contextmanager
+def working(url: str) -> Iterator[None]:
+    """Turns what goes wrong with the storage while the search writes to it into DiskError or StorageLost: one line."""
+    try:
+        yield
+    except (SQLAlchemyError, OptunaError) as error:
+        where, reason = shown(url), _reason(error, url)
+        if any(fault in reason for fault in DISK_FAULTS):
+            raise DiskError(
+                f"the storage {where} cannot be written ({reason}): make room on that disk and run the same command "
+                "again, or choose another folder with --runs."
+            ) from None
+        raise StorageLost(f"the storage {where} failed ({reason})") from None
 
 
-def at_rest(path: Path) -> bool:
-    """Whether an SQLite file can be read as it is, because no writer has it open.
-
-    Even a reader of a file in WAL mode would else leave a `-shm` and a `-wal` file beside it, and could not read at all
-    in a folder that it may not write.
-    """
-    with path.open("rb") as file:
-        wal = file.read(20)[18:20] == b"\x02\x02"
-    return wal and not path.with_name(path.name + "-wal").exists()
+def _locked(error: SQLAlchemyError) -> bool:
+    return isinstance(error, OperationalError) and bool(re.search("locked|busy|lock timeout", str(error)))
 
 
-class told:
-    """Turns what SQLAlchemy says into an InputError that names the storage, without its password."""
-
-    def __init__(self, url: str):
-        self.url = url
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not isinstance(error, SQLAlchemyError):
-            return
-        where = shown(self.url)
-        reason = str(error).splitlines()[0].replace(self.url, where)
-        if isinstance(error, OperationalError) and ("locked" in reason or "busy" in reason):
-            raise Busy(f"the storage {where} is locked by another program: try again in a few seconds.") from error
-        if "not a database" in reason or "malformed" in reason:
-            raise InputError(f"{where} is not a study storage, or is damaged: give the folder with --runs.") from error
-        if "no such table" in reason or "does not exist" in reason:
-            raise InputError(f"the storage {where} has no studies: run one first, or give its folder with --runs.")
-        raise InputError(f"the storage {where} cannot be read ({reason}): give its folder with --runs.") from error
+def _reason(error: BaseException, url: str) -> str:
+    """The first line of what the database itself said, without the password."""
+    if isinstance(error, OptunaError) and error.__cause__ is not None:
+        error = error.__cause__
+    text = str(getattr(error, "orig", None) or error).strip()
+    line = shown((text or type(error).__name__).splitlines()[0].replace(url, shown(url)))
+    password = str(sqlalchemy.make_url(url).password or "")
+    for secret in {password, quote(password, safe="")} - {""}:
+        line = line.replace(secret, "***")
+    return line
 
 
 def absent(path: Path) -> InputError:

@@ -1,4 +1,4 @@
-"""What a study is, how it is found by name, and the storage that it lives in."""
+"""What a study is, and how it is found by name."""
 
 import importlib
 import importlib.util
@@ -8,9 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, Self
 
-import optuna
-import sqlalchemy
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import ByteSize, Field, PositiveFloat, PositiveInt, ValidationError
 
 import studies
 from fitnets.config import Brought, Data, Distill, Hint, Precision, Recipe, Trained, Training
@@ -20,9 +18,8 @@ from fitnets.value import Value, explain
 from search.space import Frame, Space
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+FREE = ("trials", "trial_seconds", "max_disk")  # fields that may change while a study goes on
 SMOKE_IMAGES = 3000
-_PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*@")
-_PASSWORD_FIELD = re.compile(r"([?&]password=)[^&]*", re.IGNORECASE)
 SMOKE_RATES = (2e-3, 8e-3)  # learning rates that get somewhere in a few hundred steps
 
 
@@ -81,8 +78,13 @@ class Study(Value):
     duplicates: Literal["replicate", "reuse"] = "replicate"
     """A recipe that was trained before: again with another seed, or not again and its outcome reused."""
     seed: int = Field(0, ge=0)
+    trial_seconds: PositiveInt | None = None
+    """A trial that takes longer fails, unless --trial-seconds says otherwise; time that it waits does not count."""
     gpu_fraction: PositiveFloat = 0.25
     """The share of a GPU that one trial takes, where there are GPUs."""
+    max_disk: Annotated[ByteSize, Field(gt=0)] | None = None
+    """Bytes, also as "20GB", that `store/` under --runs may take: beyond, tables and other caches are removed, then the
+    weights of students that others beat."""
 
     def frame(self, shape: Shape, classes: int, hints: int, native: Precision = "float32") -> Frame:
         """The part of every recipe that the space leaves alone; `native` is the precision that workers are fast in."""
@@ -192,59 +194,11 @@ def study_names() -> list[str]:
     return sorted(file.stem for folder in folders for file in folder.glob("*.py") if not file.stem.startswith("_"))
 
 
-def storage_url(runs: Path, storage: str | None) -> str:
-    """The storage's URL: the one given, or the SQLite file under `runs`.
-
-    Raises InputError for a folder whose name means something else inside a URL.
-    """
-    path = str((runs / "studies.db").resolve())
-    if storage is None and re.search(r"[?#]|%[0-9A-Fa-f]{2}", path):
-        raise InputError(
-            f"`--runs` is `{runs}`, but a storage's path must be without ?, # and %: choose another folder."
-        )
-    return storage or f"sqlite:///{path}"
-
-
-def shown(url: str) -> str:
-    """A storage URL that may be printed: without its password."""
-    return _PASSWORD_FIELD.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
-
-
-def open_storage(url: str) -> optuna.storages.RDBStorage:
-    """Open (and where needed create) a study storage for its one writer.
-
-    SQLite runs in WAL mode, so that pages may read while the search writes. Raises InputError when it cannot be opened.
-    """
-    if url.startswith("sqlite:///"):
-        folder = Path(url.removeprefix("sqlite:///")).parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"`{folder}` cannot be made ({error.strerror}): choose another folder with --runs."
-            ) from error
-    arguments = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-    try:
-        storage = optuna.storages.RDBStorage(url, engine_kwargs=arguments)
-        if url.startswith("sqlite"):
-            sqlalchemy.event.listen(storage.engine, "connect", _write_ahead)
-            storage.engine.dispose()
-    except Exception as error:  # SQLAlchemy, the driver and Optuna each have their own
-        reason = str(error).splitlines()[0].replace(url, shown(url))
-        raise InputError(f"the storage {shown(url)} cannot be opened ({type(error).__name__}: {reason}).") from error
-    return storage
-
-
-def _write_ahead(connection: Any, record: Any) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-
-
 def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What changed between two definitions of a study, a line each; the number of trials may change freely."""
+    """What changed between two definitions of a study, a line each; what is in FREE may change."""
     before, after = dict(_flat(stored)), dict(_flat(now))
     names = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
-    return [f"{name}: was {before.get(name)}, is now {after.get(name)}" for name in names if name != "trials"]
+    return [f"{name}: was {before.get(name)}, is now {after.get(name)}" for name in names if name not in FREE]
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

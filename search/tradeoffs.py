@@ -6,26 +6,43 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from fitnets.config import Cost
 from fitnets.value import Value
 from search import pareto
 from search.budget import Broken, Budget, broken, finished, nearest
 from search.results import Candidate
 
-Axis = Literal["parameters", "multiply-adds", "size", "memory"]
-AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory")
+Axis = Literal["parameters", "multiply-adds", "size", "memory", "latency"]
+AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory", "latency")
 NEAR = 0.005  # students within half a point of the front are always drawn
 DRAWN = 1200  # students in a chart, before the rest are sampled
 
 
-def on_axis(cost: Cost, axis: Axis) -> int:
-    """One of a student's costs: parameters, multiply-adds, bytes of float32 weights, bytes of activations."""
+def on_axis(candidate: Candidate, axis: Axis) -> float:
+    """A cost: parameters, multiply-adds, bytes of float32 weights or of activations, milliseconds for one image.
+
+    Latency only of timed students, see `measured`.
+    """
+    if axis == "latency":
+        assert candidate.timing is not None
+        return candidate.timing.p50_ms
+    cost = candidate.cost
     return {
         "parameters": cost.params,
         "multiply-adds": cost.macs,
         "size": cost.weight_bytes,
         "memory": cost.peak_activation_bytes,
     }[axis]
+
+
+def measured(candidates: Iterable[Candidate], axis: Axis) -> list[Candidate]:
+    """Those whose cost on this axis is known: all of them, but for latency."""
+    return [c for c in candidates if axis != "latency" or c.timing is not None]
+
+
+def axes(candidates: Iterable[Candidate]) -> list[Axis]:
+    """The axes that there are values for."""
+    rows = finished(candidates)
+    return [axis for axis in AXES if measured(rows, axis) or axis != "latency"]
 
 
 def accuracy(candidate: Candidate) -> float:
@@ -36,20 +53,27 @@ def accuracy(candidate: Candidate) -> float:
 
 def front_on(candidates: Iterable[Candidate], axis: Axis) -> list[Candidate]:
     """The finished students that none beats in both accuracy and this cost, the cheapest first."""
-    rows = finished(candidates)
-    kept = [rows[i] for i in pareto.front([(on_axis(c.cost, axis), -accuracy(c)) for c in rows])]
-    return sorted(kept, key=lambda c: (on_axis(c.cost, axis), c.trial))
+    rows = measured(finished(candidates), axis)
+    kept = [rows[i] for i in pareto.front([(on_axis(c, axis), -accuracy(c)) for c in rows])]
+    return sorted(kept, key=lambda c: (on_axis(c, axis), c.trial))
 
 
 def knee_of(front: Sequence[Candidate], axis: Axis) -> Candidate | None:
     """The front's best balance: furthest from the line between its ends, by accuracy and the logarithm of the cost."""
-    at = pareto.knee([(math.log10(on_axis(c.cost, axis)), -accuracy(c)) for c in front])
+    at = pareto.knee([(math.log10(on_axis(c, axis)), -accuracy(c)) for c in front])
     return None if at is None else front[at]
 
 
 def verdict(candidate: Candidate, budget: Budget) -> list[Broken]:
-    """The limits that a finished student breaks; size is that of its float32 weights."""
-    return broken(candidate, budget, size_kb=candidate.cost.weight_bytes / 1000)
+    """The limits that a finished student breaks; size is that of its float32 weights.
+
+    Under a limit on latency a student that was not timed does not fit either.
+    """
+    latency = candidate.timing.p50_ms if candidate.timing else None
+    found = broken(candidate, budget, latency_ms=latency, size_kb=candidate.cost.weight_bytes / 1000)
+    if latency is None and budget.max_latency_ms is not None:
+        found.append(Broken(limit="max_latency_ms", value=None, allowed=budget.max_latency_ms))
+    return found
 
 
 def best(candidates: Iterable[Candidate], budget: Budget, count: int = 5) -> list[Candidate]:
@@ -102,18 +126,20 @@ class Step(Value):
 
 def steps(candidate: Candidate, front: Sequence[Candidate], axis: Axis) -> tuple[Step | None, Step | None]:
     """To the next cheaper and the next more accurate student of the front along `axis`."""
-    mine = (on_axis(candidate.cost, axis), accuracy(candidate))
-    cheaper = [c for c in front if on_axis(c.cost, axis) < mine[0] and accuracy(c) < mine[1]]
-    better = [c for c in front if on_axis(c.cost, axis) > mine[0] and accuracy(c) > mine[1]]
-    down = max(cheaper, key=lambda c: on_axis(c.cost, axis), default=None)
-    up = min(better, key=lambda c: on_axis(c.cost, axis), default=None)
+    if not measured([candidate], axis):
+        return None, None
+    mine = (on_axis(candidate, axis), accuracy(candidate))
+    cheaper = [c for c in front if on_axis(c, axis) < mine[0] and accuracy(c) < mine[1]]
+    better = [c for c in front if on_axis(c, axis) > mine[0] and accuracy(c) > mine[1]]
+    down = max(cheaper, key=lambda c: on_axis(c, axis), default=None)
+    up = min(better, key=lambda c: on_axis(c, axis), default=None)
     return _step(candidate, down, axis), _step(candidate, up, axis)
 
 
 def _step(start: Candidate, end: Candidate | None, axis: Axis) -> Step | None:
     if end is None:
         return None
-    factor = on_axis(end.cost, axis) / on_axis(start.cost, axis)
+    factor = on_axis(end, axis) / on_axis(start, axis)
     return Step(to=end.trial, gain=accuracy(end) - accuracy(start), factor=factor)
 
 
@@ -140,10 +166,10 @@ class _heights:
     """The front's accuracy at a student's cost."""
 
     def __init__(self, front: Sequence[Candidate], axis: Axis):
-        self.costs = [on_axis(c.cost, axis) for c in front]
+        self.costs = [on_axis(c, axis) for c in front]
         self.accuracies = [accuracy(c) for c in front]
         self.axis = axis
 
     def __call__(self, candidate: Candidate) -> float:
-        at = bisect.bisect_right(self.costs, on_axis(candidate.cost, self.axis))
+        at = bisect.bisect_right(self.costs, on_axis(candidate, self.axis))
         return self.accuracies[at - 1] if at else -math.inf

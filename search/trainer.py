@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fitnets import teacher as teachers
 from fitnets.config import Brought, Data, Precision, Recipe, Report, Result, Trained
 from fitnets.data import Images, load
-from fitnets.distill import distill, result_of
+from fitnets.distill import discard, distill, result_of
 from fitnets.models import Network, initialise
 from fitnets.net import Net
 from fitnets.precision import computing, native
@@ -72,13 +72,22 @@ class Trainer:
         return TeacherFacts(teacher=opened.digest, hint_shapes=opened.hint_shapes, val_accuracy=opened.val_accuracy)
 
     def train(self, recipe: Recipe) -> Generator[Report, None, Result]:
-        """Run one recipe: Reports as they come, then the Result."""
+        """Run one recipe, or go on with it where its worker died: Reports as they come, then the Result.
+
+        What a finished run would go on from stays until `forget`, because the driver may die before it has the Result.
+        """
         assert self.teacher is not None, "open_teacher comes first"
-        return (yield from distill(recipe, self.images, self.teacher, self.store))
+        return (yield from distill(recipe, self.images, self.teacher, self.store, keep=True))
+
+    def forget(self, recipe: Recipe) -> None:
+        """Delete the checkpoint of a run whose end the driver has written down."""
+        assert self.teacher is not None, "open_teacher comes first"
+        discard(recipe, self.images, self.teacher, self.store)
 
     def trained(self, recipe: Recipe) -> Result:
         """Run one recipe to its end, and let nobody hear of the epochs."""
-        return result_of(self.train(recipe))
+        assert self.teacher is not None, "open_teacher comes first"
+        return result_of(distill(recipe, self.images, self.teacher, self.store))
 
     def measure(self, net: Net, batch: int, precision: Precision) -> Speed:
         """Time a few training steps in `precision` and forward passes of `net` on real images."""

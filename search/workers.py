@@ -1,218 +1,182 @@
-"""Workers over Ray: one long-lived actor per slot. The only `import ray`.
+"""Workers over Ray: trials on the slots of this machine, or of a cluster whose nodes may join and leave meanwhile.
 
-An actor's trial is a streaming generator: Reports come to the driver while it trains. Retries belong to the driver,
-because Ray's own retry of a generator matches items by index and can lose a result.
+A trial is a streaming generator: Reports come to the driver while it trains. Retries belong to the driver, because
+Ray's own retry of a generator matches items by index and can lose a result.
+
+Where files lie: every worker reads the images under `--data` and keeps teacher, tables and checkpoints under `--runs`,
+each at the same path on its own machine. Where that is one shared folder, a trial that lost its worker goes on from its
+checkpoint on any node; where each node has its own, it begins again there. Results come to the driver either way.
 """
 
-import functools
-import logging
-import math
-import os
-import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fitnets.config import Brought, Data, Precision, Recipe, Report, Result, Trained
-from fitnets.errors import InputError
 from fitnets.net import Net
+from search import cluster
+from search.actor import Fault, Limits, Maker, trainer
+from search.cluster import ray
+from search.events import Done, Event, Failed, Lost, News, Note, Stopped
 from search.facts import Facts, Speed, TeacherFacts
-from search.loop import Done, Failed, Lost, News
+from search.faults import over_time, why_gone
+from search.logs import Log
+from search.slots import Gone, Slot, Slots
 
-CONNECT_SECONDS = 5.0
-OBJECT_STORE_BYTES = 256 * 2**20  # enough for teachers and weights; Ray's default takes a third of the memory
-
-
-@functools.cache
-def _ray() -> Any:
-    """Ray, imported once its environment is set: it reads these when it is imported, and its workers inherit them."""
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # the node is 127.0.0.1: every port is on loopback
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    tokens = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    if any(name in os.environ for name in tokens) or (Path.home() / ".ray" / "auth_token").is_file():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # joining a cluster, Ray uses its token only when told to
-    import ray
-
-    return ray
-
-
-class Actor:
-    """A Trainer in its own process. Made into a Ray actor by `RayWorkers`."""
-
-    def __init__(self) -> None:
-        self.trainer: Any = None
-
-    def open(self, data: Data, data_dir: str, store_dir: str, gpu: bool) -> Facts:
-        """Read the images, and say what they are. One thread per CPU slot: two share a core badly."""
-        from search.trainer import Trainer  # here, so that the driver does without torch
-
-        self.trainer = Trainer(data, data_dir, store_dir, "cuda" if gpu else "cpu", None if gpu else 1)
-        facts: Facts = self.trainer.facts()
-        return facts
-
-    def call(self, method: str, *arguments: Any) -> Any:
-        """Any of the Trainer's plain methods."""
-        return getattr(self.trainer, method)(*arguments)
-
-    def stream(self, method: str, *arguments: Any) -> Iterator[Any]:
-        """Any of the Trainer's generators: its items, then its result."""
-        yield (yield from getattr(self.trainer, method)(*arguments))
+T = TypeVar("T")
+ATTEMPTS = 3  # so many workers in a row that die over the teacher, no epoch further, stop the search
+GRACE = 10.0  # a trial over its time ends after its epoch; one that hangs is ended so many seconds later
 
 
 class RayWorkers:
-    """Slots on this machine, or on the Ray cluster at `address`."""
+    """Slots on this machine, or on the Ray cluster at `address`; at most `slots` of them."""
 
-    def __init__(self, address: str | None, slots: int | None, gpu_fraction: float):
-        if address is None:
-            cpus = slots or os.cpu_count() or 1
-            _ray().init(
-                address="local",  # never somebody's cluster that happens to run here
-                num_cpus=cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=OBJECT_STORE_BYTES,
-            )
-        else:
-            _join(address)
-        resources = _ray().cluster_resources()
-        gpus, cpus_there = resources.get("GPU", 0), int(resources.get("CPU", 1))
-        self.gpu = gpu_fraction if gpus else 0.0
-        most = math.floor(gpus / gpu_fraction) if gpus else cpus_there
-        self.slots = min(slots or most, max(1, most))
-        self._actors: list[Any] = []
-        self._free: list[Any] = []
-        self._running: dict[Any, tuple[int, Any]] = {}
-        self._images: tuple[Any, ...] = ()
-        self._teacher: tuple[Any, ...] = ()
+    def __init__(self, address: str | None, slots: int | None, gpu_fraction: float, make: Maker = trainer):
+        cluster.connect(address, slots)
+        gpu = gpu_fraction if cluster.has("GPU") else 0.0
+        if address is not None and slots is not None:
+            cluster.demand(slots, gpu)
+        self._slots, self._make = Slots(slots, gpu, joins=address is not None), make
+        self._events: list[Event] = []
+        self._limits = Limits()
 
-    def open(self, data: Data, data_dir: Path, store_dir: Path) -> Facts:
-        """Start the actors; all of them read the images, and the first one says what it found."""
-        self._images = (data, str(data_dir.resolve()), str(store_dir.resolve()), self.gpu > 0)
-        first = self._start()
-        facts: Facts = _answer(first.open.remote(*self._images))  # alone: it decodes the images into the store for all
-        self._actors = [first] + [self._start() for _ in range(self.slots - 1)]
-        for actor in self._actors[1:]:
-            actor.open.remote(*self._images)
-        self._free = list(self._actors)
-        return facts
+    def open(
+        self, data: Data, data_dir: Path, store_dir: Path, logs: Path | None = None, trial_seconds: int | None = None
+    ) -> Facts:
+        """Start the workers; each reads the images, and the first one says what it found.
 
-    def _start(self) -> Any:
-        return _ray().remote(Actor).options(num_cpus=1, num_gpus=self.gpu).remote()
+        Trials write their logs under `logs`, and fail when they take longer than `trial_seconds`.
+        """
+        hung = None if trial_seconds is None else trial_seconds + GRACE
+        self._limits = Limits(None if logs is None else str(logs.resolve()), trial_seconds, hung)
+        places = str(data_dir.resolve()), str(store_dir.resolve())
+        return self._slots.open(self._make, data, *places, self._slots.gpu > 0, self._limits)
+
+    @property
+    def slots(self) -> int:
+        """How many slots there are, or will be when all have started."""
+        return self._slots.room()
 
     def teach(self, teacher: Trained | Brought, on_report: Callable[[Report], None]) -> TeacherFacts:
-        """Train the teacher on the first slot (or find it trained), and have every slot load it."""
-        first = self._actors[0]
-        for item in first.stream.options(num_returns="streaming").remote("train_teacher", teacher):
-            report = _answer(item)
-            if report is not None:
-                on_report(report)
-        files = (
-            _ray().put(_answer(first.call.remote("export_teacher", teacher))) if isinstance(teacher, Trained) else None
-        )
-        self._teacher = ("open_teacher", teacher, files)
-        opened = [actor.call.remote(*self._teacher) for actor in self._actors]
-        facts: list[TeacherFacts] = [_answer(answer) for answer in opened]
-        return facts[0]
+        """Train the teacher on one slot (or find it trained), and have every slot load it.
+
+        When that slot's worker dies, another goes on from the teacher's checkpoint, or begins again.
+        """
+        furthest = 0
+
+        def train(actor: Any) -> dict[str, bytes] | None:
+            nonlocal furthest
+            for item in actor.stream.options(num_returns="streaming").remote("train_teacher", teacher):
+                report = cluster.answer(item)
+                if report is not None:
+                    on_report(report)
+                    furthest = max(furthest, report.epoch)
+            return cluster.answer(actor.call.remote("export_teacher", teacher)) if wanted else None
+
+        wanted = isinstance(teacher, Trained)
+        files = self._on_a_slot(train, lambda: furthest)
+        return self._slots.teach(teacher, ray().put(files) if files is not None else None)
 
     def has(self, teacher: Trained | Brought) -> bool:
         """Whether the teacher needs no training any more."""
-        return bool(_answer(self._actors[0].call.remote("has", teacher)))
+        return bool(self._on_a_slot(lambda actor: cluster.answer(actor.call.remote("has", teacher))))
 
     def measure(self, net: Net, batch: int, precision: Precision) -> Speed:
-        """Time `net` on the first slot."""
-        speed: Speed = _answer(self._actors[0].call.remote("measure", net, batch, precision))
+        """Time `net` on one slot."""
+        arguments = ("measure", net, batch, precision)
+        speed: Speed = self._on_a_slot(lambda actor: cluster.answer(actor.call.remote(*arguments)))
         return speed
 
     def measure_brought(self, teacher: Brought, batch: int) -> Speed:
-        """Time a brought teacher's forward pass on the first slot."""
-        _answer(self._actors[0].call.remote("open_teacher", teacher, None))
-        speed: Speed = _answer(self._actors[0].call.remote("measure_teacher", batch))
-        return speed
+        """Time a brought teacher's forward pass on one slot."""
+
+        def measure(actor: Any) -> Speed:
+            cluster.answer(actor.call.remote("open_teacher", teacher, None))
+            speed: Speed = cluster.answer(actor.call.remote("measure_teacher", batch))
+            return speed
+
+        return self._on_a_slot(measure)
 
     def free(self) -> int:
         """How many slots are idle."""
-        return len(self._free)
+        return len(self._slots.idle())
 
     def submit(self, number: int, recipe: Recipe) -> None:
         """Start trial `number` on an idle slot."""
-        actor = self._free.pop()
-        stream = actor.stream.options(num_returns="streaming").remote("train", recipe)
-        self._running[stream] = (number, actor)
+        slot = self._slots.idle()[0]
+        slot.stream = slot.actor.train.options(num_returns="streaming").remote(number, recipe)
+        slot.step, slot.awaited, slot.since = "trial", slot.stream, time.monotonic()
+        slot.number, slot.began, slot.before = number, False, 0.0
 
-    def wait(self, seconds: float) -> list[News | Done | Failed | Lost]:
-        """What happened; an empty list when nothing did for so long."""
-        if not self._running:
-            return []
-        ready, _ = _ray().wait(list(self._running), num_returns=1, timeout=seconds)
-        more, _ = _ray().wait(list(self._running), num_returns=len(self._running), timeout=0)
-        return [event for stream in {*ready, *more} if (event := self._next(stream)) is not None]
+    def forget(self, number: int, recipe: Recipe) -> None:
+        """Trial `number` is over and stored: the slot that ran it may delete its checkpoint."""
+        for slot in self._slots.idle():
+            if slot.number == number:
+                slot.actor.call.remote("forget", recipe)
 
-    def _next(self, stream: Any) -> News | Done | Failed | Lost | None:
-        number, _ = self._running[stream]
-        try:
-            item = _ray().get(next(stream))
-        except StopIteration:
-            self._release(stream)
-            return Lost(number, "its stream ended without a result")
-        except _ray().exceptions.RayTaskError as error:
-            self._release(stream)
-            return Failed(number, type(error.cause).__name__, str(error.cause))
-        except _ray().exceptions.RayError as error:
-            self._restart(stream)
-            return Lost(number, f"{type(error).__name__}: {str(error).splitlines()[0]}")
-        if isinstance(item, Result):
-            self._release(stream)
-            return Done(number, item)
-        return News(number, item)
+    def wait(self, seconds: float) -> list[Event]:
+        """What happened; an empty list when nothing did for so long (2 s at most).
 
-    def _release(self, stream: Any) -> None:
-        _, actor = self._running.pop(stream)
-        self._free.append(actor)
-
-    def _restart(self, stream: Any) -> None:
-        """Another actor in the place of one that died; Ray queues its calls until it is ready."""
-        _, dead = self._running.pop(stream)
-        fresh = self._start()
-        fresh.open.remote(*self._images)
-        fresh.call.remote(*self._teacher)
-        self._actors = [fresh if actor is dead else actor for actor in self._actors]
-        self._free.append(fresh)
+        Raises Stopped when there is no worker, and none can be had.
+        """
+        events = [event for slot, item in self._slots.tick(seconds) if (event := self._event(slot, item)) is not None]
+        for slot in [slot for slot in self._slots.all if slot.step == "trial" and self._over(slot) > 2 * GRACE]:
+            self._slots.drop(slot)  # its machine is cut off, or its process stopped: it does not even end itself
+            events.append(self._gone(slot, "it does not answer"))
+        notes, self._slots.notes = self._slots.notes, []
+        return [*events, *(Note(text) for text in notes)]
 
     def close(self) -> None:
         """Stop the actors, and Ray with them where we started it."""
-        for actor in self._actors:
-            _ray().kill(actor)
-        _ray().shutdown()
+        for slot in self._slots.all:
+            ray().kill(slot.actor)
+        ray().shutdown()
 
+    def _event(self, slot: Slot, item: Report | Result | Fault | Gone | None) -> Event | None:
+        slot.began = slot.began or not isinstance(item, Gone)
+        if isinstance(item, Report):
+            slot.before += item.seconds if item.replayed else 0.0
+            return News(slot.number, item)
+        if isinstance(item, Result):
+            slot.rest()
+            return Done(slot.number, item)
+        if isinstance(item, Fault):
+            slot.rest()
+            if item.spoiled:
+                self._slots.drop(slot)
+            return Failed(slot.number, item.kind, item.message, item.log)
+        return self._gone(slot, item.why) if isinstance(item, Gone) else None
 
-def _join(address: str) -> None:
-    """Connect to a running cluster. Raises InputError at once where nothing listens: Ray itself tries for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
-        try:
-            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
-        except OSError as error:
-            raise InputError(
-                f"nothing answers at `{address}` ({error}): start a Ray cluster with `ray start --head`, "
-                "or leave --address out to run on this machine."
-            ) from error
-    try:
-        _ray().init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"the Ray cluster at `{address}` cannot be joined ({reason}): check the address, and that this machine has "
-            "the cluster's token (RAY_AUTH_TOKEN_PATH)."
-        ) from error
+    def _gone(self, slot: Slot, why: str) -> Event:
+        """A trial's worker is gone: it was ended for its time, or the trial is to go on elsewhere."""
+        if self._limits.seconds is not None and self._over(slot) >= 0:
+            log = Log(Path(self._limits.logs) if self._limits.logs else None, slot.number)  # where we share its folder
+            return Failed(slot.number, *over_time(self._limits.seconds), log.last())
+        return Lost(slot.number, why, slot.began)
 
+    def _over(self, slot: Slot) -> float:
+        """By how many seconds a slot's trial is over its time; minus infinity without a limit."""
+        limit = self._limits.seconds
+        return slot.before + time.monotonic() - slot.since - limit if limit is not None else -float("inf")
 
-def _answer(reference: Any) -> Any:
-    """The value of a reference; a worker's InputError is raised here as its own kind."""
-    try:
-        return _ray().get(reference)
-    except _ray().exceptions.RayTaskError as error:
-        if isinstance(error.cause, InputError):
-            raise InputError(str(error.cause)) from error
-        raise
+    def _on_a_slot(self, work: Callable[[Any], T], progress: Callable[[], int] = lambda: 0) -> T:
+        """Do `work` with an idle slot's actor; where it dies, again with another's, while `progress` is made."""
+        died, before = 0, progress()
+        while True:
+            while not self._slots.idle():
+                self._slots.tick(1.0)
+            slot = self._slots.idle()[0]
+            try:
+                return work(slot.actor)
+            except ray().exceptions.RayTaskError:
+                raise
+            except ray().exceptions.RayError as error:
+                self._slots.drop(slot)
+                died = died + 1 if progress() == before else 1
+                before = progress()
+                if died >= ATTEMPTS:
+                    raise Stopped(
+                        f"{died} workers in a row died before a trial could start ({why_gone(str(error))}): see "
+                        "whether the machine has memory for the images and the teacher."
+                    ) from error

@@ -1,0 +1,80 @@
+"""What can go wrong in a trial, in the user's words: a kind, and a message that ends in what to do. No torch, no ray.
+
+| kind | what happened |
+| --- | --- |
+| `Diverged` | a loss stopped being a finite number |
+| `OutOfMemory` | the GPU's or the machine's memory did not suffice |
+| `OverTime` | the trial took longer than `trial_seconds` |
+| `InputError` | recipe, images, teacher or disk do not admit it; the message says which |
+| `WorkerDied` | its workers died, again and again, before an epoch was finished |
+| any other | an exception by its own name: a brought teacher's code, say |
+"""
+
+import re
+
+_NUMBER = re.compile(r"0x[0-9a-f]+|[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?|\b(nan|-?inf)\b", re.IGNORECASE)
+_NO_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "Cannot allocate memory")
+_SPOILED = ("CUDA error", "cuDNN error", "CUBLAS_STATUS", "device-side assert")
+MACHINE_REMEDY = "start fewer slots with --workers, or lower `batch`, `base_width` or `multiplier` in the study."
+GPU_REMEDY = "raise `gpu_fraction`, so that fewer trials share a GPU, or lower `batch`, `base_width` or `multiplier`."
+
+
+def known(error: BaseException) -> tuple[str, str] | None:
+    """The kind and message of an exception that is foreseen. By name, so that torch need not be imported."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    text = str(error).strip() or "no message"
+    first = text.splitlines()[0]
+    if "OutOfMemoryError" in names:
+        return "OutOfMemory", f"the GPU's memory does not suffice ({first}): {GPU_REMEDY}"
+    if "MemoryError" in names or any(sign in text for sign in _NO_MEMORY):
+        return "OutOfMemory", f"the machine's memory does not suffice ({first}): {MACHINE_REMEDY}"
+    return (type(error).__name__, text) if {"InputError", "Diverged"} & names else None
+
+
+def told(error: BaseException) -> tuple[str, str]:
+    """The kind and message of whatever ended a trial."""
+    text = str(error).strip() or "no message"
+    return known(error) or (type(error).__name__, f"{text} (the trial's log has the traceback: correct what it names)")
+
+
+def in_words(error: BaseException) -> str:
+    """One line for an exception that ended no trial."""
+    kind, message = known(error) or (type(error).__name__, str(error))
+    return f"{kind}: {message.splitlines()[0] if message else 'no message'}"
+
+
+def why_gone(text: str) -> str:
+    """Why a worker is gone, from what Ray says of it."""
+    if "memory" in text and "killed" in text and "monitor" in text.lower():
+        return f"Ray ended it for want of memory: {MACHINE_REMEDY}"
+    if "node has died" in text or "node was terminated" in text:
+        return "its node died"
+    if "worker process has died" in text:
+        return "its process died"
+    return text.splitlines()[0] if text else "unknown"
+
+
+def over_time(seconds: int) -> tuple[str, str]:
+    """The kind and message of a trial that took longer than it may."""
+    return "OverTime", (
+        f"it was not finished after {seconds} s: raise --trial-seconds, or lower the epochs or `base_width` in the "
+        "study."
+    )
+
+
+def worker_died(attempts: int, reason: str) -> tuple[str, str]:
+    """The kind and message of a trial whose workers died, so often without finishing an epoch."""
+    return "WorkerDied", (
+        f"{attempts} workers in a row died before they finished an epoch of it ({reason}): see its log, and that of "
+        "the machine for a lack of memory."
+    )
+
+
+def spoils(error: BaseException) -> bool:
+    """Whether its process cannot use the GPU any more after this exception."""
+    return type(error).__name__ == "AcceleratorError" or any(sign in str(error) for sign in _SPOILED)
+
+
+def alike(reason: str) -> str:
+    """A reason without the numbers in it: two trials with equal ones failed in the same way."""
+    return _NUMBER.sub("#", reason)

@@ -1,0 +1,67 @@
+"""`python -m search.latency STUDY`: how long the students on the front take on this machine, for the pages.
+
+The search times nothing itself: its own load would be in every number.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fitnets.errors import InputError
+from search import cli, shipped, timings
+from search.budget import finished
+from search.lock import driving
+from search.results import Timing, read
+from search.results_cli import short
+from search.storage import storage_url
+
+BUSY = 0.5  # processes for each core, from which on the numbers are another load's too
+
+
+@cli.app
+def main(
+    study: cli.StudyName,
+    every: Annotated[bool, typer.Option("--all", help="Time every trained student, not only the front.")] = False,
+    runs: cli.Runs = Path("runs"),
+    storage: cli.Storage = None,
+    name: cli.Name = None,
+) -> None:
+    """Time the students on the front as the files that would ship: onnxruntime, one image, one CPU thread."""
+    url = storage_url(runs, storage)
+    snapshot = read(url, cli.stored_name(study, name))
+    chosen = [c for c in finished(snapshot.candidates) if every or c.on_front]
+    if not chosen:
+        raise InputError(f"the study `{snapshot.study}` has no trained student yet: run it first.")
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    console = Console(highlight=False, soft_wrap=True)
+    with driving(url, snapshot.study), console.status("timing ..."):
+        from search.ship import Shipper, device, now  # here, so that a wrong word is told at once
+
+        shipper = Shipper(snapshot, runs)
+        for c in chosen:
+            if shipped.weights(runs, c) is None:
+                console.print(f"trial {c.trial:3d}  its weights are no longer stored: not timed")
+                continue
+            latency = shipper.exported(c).latency
+            timing = Timing(
+                p50_ms=latency.p50_ms,
+                p90_ms=latency.p90_ms,
+                threads=latency.threads,
+                device=device(),
+                date=now(),
+                load=load,
+            )
+            timings.add(runs, snapshot.study, c, timing)
+            costs = f"{short(c.cost.params)} params  {short(c.cost.macs)} multiply-adds"
+            console.print(f"trial {c.trial:3d}  {costs}  {timing.p50_ms:.3g} ms (p90 {timing.p90_ms:.3g})")
+    if load > BUSY * cores:
+        console.print(f"note: this machine was busy (load {load:.1f} on {cores} cores): time again when it is idle.")
+    console.print(f"written to {runs / timings.LATENCIES}; the pages offer the axis `latency` now.", markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""The one reading of the test images: accuracies of teacher and students, and how long a pass over the images takes.
+
+Needs torch. Runs when the workers are gone, so that nothing else takes the machine's time.
+"""
+
+import json
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fitnets import teacher as teachers
+from fitnets.config import Trained
+from fitnets.data import Images, accuracy, load, load_test
+from fitnets.errors import InputError
+from fitnets.export import restored
+from fitnets.net import Net
+from fitnets.store import Store
+from fitnets.value import sha256
+from search.paper.experiments import Experiment
+from search.paper.table import Measured, Seed
+from search.readings import note
+
+PASSES = 3
+PASS_SECONDS = 20.0  # a pass that takes longer is timed once
+
+
+class TestImages:
+    """An experiment's test images, and the log of who was read on them. One thread where there is no GPU."""
+
+    __test__ = False  # not a test, whatever pytest makes of the name
+
+    def __init__(self, experiment: Experiment, data_dir: Path, runs: Path, store: Store, device: str):
+        if device == "cpu":
+            torch.set_num_threads(1)
+        self.experiment, self.runs, self.store = experiment, runs, store
+        self.images: Images = load(experiment.data, data_dir, store, torch.device(device))
+        self.split = load_test(experiment.data, data_dir, self.images, store)
+        self._seconds: dict[Net, float] = {}
+
+    def teacher(self, teacher: Trained) -> Seed:
+        """The trained teacher. Raises InputError when it is not in the store."""
+        if not teachers.is_trained(teacher, self.images, self.store):
+            raise InputError(
+                f"the trained teacher is not in `{self.store.root}`: let --runs name a folder that every worker sees."
+            )
+        loaded = teachers.load(teacher, self.images, self.store)
+        measured = self._measured(loaded.network, teacher.net, loaded.digest, "teacher")
+        about = json.loads(teachers.files(teacher, self.images, self.store)["about.json"])
+        return Seed(test=measured, val_accuracy=loaded.val_accuracy, train_seconds=about["seconds"])
+
+    def student(self, net: Net, weights: bytes, name: str) -> Measured:
+        """A student, from its weights."""
+        return self._measured(restored(net, weights), net, sha256(weights), name)
+
+    def _measured(self, network: nn.Module, net: Net, digest: str, name: str) -> Measured:
+        network = network.to(self.images.device).to(memory_format=torch.channels_last)
+        right = accuracy(network, self.images, self.split)
+        study = f"paper-{self.experiment.system}-{self.experiment.scale}"
+        note(self.runs, study, digest, trial=name, accuracy=right)
+        if net not in self._seconds:
+            self._seconds[net] = self._pass_seconds(network)
+        return Measured(test_accuracy=right, seconds=self._seconds[net])
+
+    @torch.no_grad()
+    def _pass_seconds(self, network: nn.Module) -> float:
+        """Seconds of the forward passes over all test images, the median of a few."""
+        times: list[float] = []
+        for _ in range(PASSES):
+            took = 0.0
+            for x_BCHW, _ in self.images.batches(self.split):
+                self._wait()
+                began = time.perf_counter()
+                network(x_BCHW)
+                self._wait()
+                took += time.perf_counter() - began
+            times.append(took)
+            if took > PASS_SECONDS:
+                break
+        return statistics.median(times)
+
+    def _wait(self) -> None:
+        if self.images.device.type == "cuda":
+            torch.cuda.synchronize()

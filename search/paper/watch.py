@@ -1,0 +1,70 @@
+"""What a person sees while an experiment trains: a line for every run that ends, and what is left."""
+
+import time
+
+from rich.console import Console
+
+from fitnets.config import Report
+from search.display import Display
+from search.events import Done, Event, Failed, Lost, News, Note
+from search.forecast import duration
+from search.paper.experiments import Experiment
+from search.paper.forecast import Forecast
+
+
+class Watch(Display):
+    """Hears of the teacher's epochs and the runs' events. Use it as a context."""
+
+    def __init__(self, console: Console, experiment: Experiment, forecast: Forecast, missing: list[int], slots: int):
+        super().__init__(console, len(forecast.runs))
+        self.runs, self.forecast, self.slots = experiment.runs(), forecast, slots
+        self.missing = set(missing)
+        self.reports: dict[int, Report] = {}
+        self._trained = 0.0
+        self._forecast = 0.0
+
+    def hear(self, event: Event | None) -> None:
+        """Something happened in a run (or nothing did, for a second)."""
+        if isinstance(event, News):
+            self.reports[event.number] = event.report
+        elif isinstance(event, Note):
+            self.console.print(event.text, markup=False, soft_wrap=True)
+        elif event is not None:
+            self.reports.pop(event.number, None)
+            self.console.print(self._ended(event), markup=False, soft_wrap=True)
+        if self.live is not None:
+            self.live.update("\n".join([self._summary(), *map(self._running, sorted(self.reports))]))
+
+    def _ended(self, event: Done | Failed | Lost) -> str:
+        name = self._name(event.number)
+        if isinstance(event, Lost):
+            return f"{name} lost its worker: {event.reason}"
+        self.missing.discard(event.number)
+        if isinstance(event, Failed):
+            return f"{name} failed: {event.kind}: {event.message}"
+        outcome = event.result.outcome
+        self._trained += outcome.seconds
+        self._forecast += self.forecast.runs[event.number]
+        hint = f", hint R2 {outcome.hint_r2:.2f}" if outcome.hint_r2 is not None else ""
+        error = 100 * (1 - outcome.val_accuracy)
+        return f"{name}: validation error {error:.2f}%{hint}, {duration(outcome.seconds)}   [{self._summary()}]"
+
+    def _name(self, number: int) -> str:
+        arm, seed, _ = self.runs[number]
+        return f"{arm.name} by {arm.method} ({arm.family} recipe, seed {seed})"
+
+    def _running(self, number: int) -> str:
+        report = self.reports[number]
+        told = f"{report.stage} {report.epoch}/{report.epochs}, loss {report.loss:.3f}"
+        if report.hint_r2 is not None:
+            told += f", hint R2 {report.hint_r2:.2f}"
+        if report.val_accuracy is not None:
+            told += f", validation error {100 * (1 - report.val_accuracy):.2f}%"
+        return f"  {self._name(number)}: {told}"
+
+    def _summary(self) -> str:
+        """The forecast for what is missing, corrected by how long the finished runs really took."""
+        factor = self._trained / self._forecast if self._forecast else 1.0
+        left = factor * sum(self.forecast.runs[number] for number in self.missing) / self.slots
+        done = len(self.runs) - len(self.missing)
+        return f"{done}/{len(self.runs)}, {duration(left)} left, {duration(time.monotonic() - self._began)} so far"
