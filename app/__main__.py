@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from search import cli
-from search.study import storage_url
+from search.storage import storage_url
 
 MAIN = Path(__file__).with_name("main.py")
 HERE = "127.0.0.1"

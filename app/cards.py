@@ -4,14 +4,22 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from app import panel, state, words
+from app import downloads, panel, state, words
 from app.chart_front import Scene
-from search import paper, tradeoffs
+from search import tradeoffs
 from search.budget import Broken
+from search.paper import published as paper
 from search.results import Candidate, Snapshot
 from search.tradeoffs import Axis, Step, accuracy, on_axis
 
 BEST = 5
+TEACHERS: dict[Axis, str] = {
+    "parameters": "params",
+    "multiply-adds": "macs",
+    "size": "weight_bytes",
+    "memory": "peak_activation_bytes",
+}
+"""Where the study's teacher has its cost."""
 CARD_AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory")
 
 
@@ -38,13 +46,13 @@ def _rows(found: Sequence[Candidate], scene: Scene, choose: Callable[[int], None
         if picked and picked[0] < len(trials):
             choose(trials[picked[0]])
 
-    cost_title = {"parameters": "params", "multiply-adds": "mult-adds", "size": "size", "memory": "memory"}[scene.axis]
+    cost_title = {"parameters": "params", "multiply-adds": "mult-adds"}.get(scene.axis, scene.axis)
     st.dataframe(
         [
             {
                 "student": str(c.trial) + (f" {c.name}" if c.name else ""),
                 "accuracy": words.percent(accuracy(c)),
-                cost_title: words.cost(on_axis(c.cost, scene.axis), scene.axis),
+                cost_title: words.cost(on_axis(c, scene.axis), scene.axis),
             }
             for c in found
         ],
@@ -67,15 +75,16 @@ def _miss(rows: Sequence[Candidate]) -> None:
         f"({words.percent(accuracy(candidate))}): {words.listed([words.limit(b) for b in limits])}."
     )
     for limit in limits:
-        st.button(relaxing(limit), on_click=panel.relax, args=({limit.limit: limit.value},), key=f"relax_{limit.limit}")
+        if limit.value is not None:
+            loosened = {limit.limit: limit.value}
+            st.button(relaxing(limit), on_click=panel.relax, args=(loosened,), key=f"relax_{limit.limit}")
 
 
 def relaxing(limit: Broken) -> str:
     """The button that loosens a limit."""
-    if limit.limit == "min_accuracy":
-        return f"Accept {words.percent(limit.value)} accuracy"
-    value = words.size(1000 * limit.value) if limit.limit == "max_size_kb" else words.count(limit.value)
-    return f"Allow {value} {words.LIMITS[limit.limit]}"
+    assert limit.value is not None
+    verb = "Accept" if limit.limit == "min_accuracy" else "Allow"
+    return f"{verb} {words.allowed(limit.limit, limit.value)} {words.LIMITS[limit.limit]}"
 
 
 def _card(snapshot: Snapshot, c: Candidate, scene: Scene) -> None:
@@ -94,13 +103,16 @@ def _card(snapshot: Snapshot, c: Candidate, scene: Scene) -> None:
             if st.button("Compared" if together else "Compare", disabled=together, key="add"):
                 state.compare([*state.compared(), c.trial])
                 st.rerun()
+            downloads.button(snapshot, c)
 
 
 def told(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]]:
     """A student's card, paragraph by paragraph: what it is, what it breaks, what the next ones give."""
     lines = [f"**{words.percent(accuracy(c))}** validation accuracy ({noise(c, snapshot.candidates)})"]
     for axis in CARD_AXES:
-        lines.append(f"{words.cost(on_axis(c.cost, axis), axis)} {_noun(axis)}{_smaller(snapshot, c, axis)}")
+        lines.append(f"{words.cost(on_axis(c, axis), axis)} {_noun(axis)}{_smaller(snapshot, c, axis)}")
+    if c.timing is not None:
+        lines.append(f"{words.milliseconds(c.timing.p50_ms)} for one image (p90 {c.timing.p90_ms:.3g})")
     limits = [f"**Over:** {words.limit(b)}" for b in tradeoffs.verdict(c, state.budget())]
     down, up = tradeoffs.steps(c, scene.front, scene.axis)
     next_ones = [rate(up, "**Next more accurate**", scene.axis)] if up else []
@@ -139,11 +151,10 @@ def _noun(axis: Axis) -> str:
 
 
 def _smaller(snapshot: Snapshot, c: Candidate, axis: Axis) -> str:
-    name = {"parameters": "params", "multiply-adds": "macs", "size": "weight_bytes", "memory": "peak_activation_bytes"}
-    theirs = snapshot.teacher.get(name[axis])
+    theirs = snapshot.teacher.get(TEACHERS[axis])
     if not isinstance(theirs, int | float) or theirs <= 0:
         return ""
-    factor = theirs / on_axis(c.cost, axis)
+    factor = theirs / on_axis(c, axis)
     if 0.95 < factor < 1.05:
         return ", as the teacher"
     return f", {words.times(factor)} smaller than the teacher" if factor >= 1 else f", {words.times(1 / factor)} larger"

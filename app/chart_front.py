@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 from app import figures, words
 from app.palette import Palette
 from search.budget import Broken
-from search.paper import Published
+from search.paper.published import Published
 from search.results import Candidate
-from search.tradeoffs import Axis, accuracy, on_axis
+from search.tradeoffs import Axis, accuracy, measured, on_axis
 
 HEIGHT = 520
 ALWAYS_SVG = 5000  # above so many points the cloud is drawn by WebGL
@@ -52,7 +52,7 @@ def figure(scene: Scene, palette: Palette) -> go.Figure:
     _paper(drawing, scene, palette)
     if scene.knee is not None:
         _one(drawing, scene, scene.knee, "Best balance", {"symbol": "star", "size": 17, "color": palette.knee})
-    if scene.chosen is not None and scene.chosen.outcome is not None:
+    if scene.chosen is not None and scene.chosen.outcome is not None and measured([scene.chosen], scene.axis):
         ring = {"symbol": "circle-open", "size": 24, "color": palette.chosen, "line": {"width": 3}}
         _one(drawing, scene, scene.chosen, "Selected", ring)
     if scene.teacher is not None:
@@ -83,7 +83,7 @@ def _cloud(drawing: go.Figure, scene: Scene, palette: Palette) -> None:
 
 def _front(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) -> None:
     if len(scene.front) > 1:
-        xs = [on_axis(c.cost, scene.axis) for c in scene.front]
+        xs = [on_axis(c, scene.axis) for c in scene.front]
         ys = [100 * accuracy(c) for c in scene.front]
         drawing.add_scatter(
             x=[*xs, max(edge, xs[-1])],
@@ -115,7 +115,7 @@ def _students(
     opacity = marker.get("opacity", 1.0)
     drawing.add_trace(
         trace(
-            x=[on_axis(c.cost, scene.axis) for c in rows],
+            x=[on_axis(c, scene.axis) for c in rows],
             y=[round(100 * accuracy(c), 3) for c in rows],
             customdata=[[c.trial] for c in rows],
             text=[_hover(c, scene.broken.get(c.trial, [])) for c in rows],
@@ -138,14 +138,15 @@ def _hover(c: Candidate, broken: Sequence[Broken]) -> str:
 
 
 def _costs(c: Candidate) -> str:
-    return f"{words.count(c.cost.params)} parameters, {words.count(c.cost.macs)} multiply-adds"
+    counted = f"{words.count(c.cost.params)} parameters, {words.count(c.cost.macs)} multiply-adds"
+    return counted if c.timing is None else f"{counted}, {words.milliseconds(c.timing.p50_ms)}"
 
 
 def _running(drawing: go.Figure, scene: Scene, palette: Palette, foot: float) -> None:
     if not scene.running:
         return
     drawing.add_scatter(
-        x=[on_axis(c.cost, scene.axis) for c in scene.running],
+        x=[on_axis(c, scene.axis) for c in scene.running],
         y=[foot] * len(scene.running),
         customdata=[[c.trial] for c in scene.running],
         text=[f"<b>{_plain(words.title(c))}</b>, in training<br>{_costs(c)}" for c in scene.running],
@@ -190,13 +191,13 @@ def short(p: Published) -> str:
 
 
 def reported(p: Published, axis: Axis) -> int | None:
-    """What the paper reports on this axis; the counted value where the axis is ours."""
+    """What the paper reports on this axis; the counted value where the axis is ours; None for latency."""
     return {
         "parameters": p.params,
         "multiply-adds": p.macs,
         "size": p.counted.weight_bytes,
         "memory": p.counted.peak_activation_bytes,
-    }[axis]
+    }.get(axis)
 
 
 def _paper_hover(p: Published) -> str:
@@ -214,7 +215,7 @@ def _paper_hover(p: Published) -> str:
 
 def _one(drawing: go.Figure, scene: Scene, c: Candidate, name: str, marker: dict[str, Any]) -> None:
     drawing.add_scatter(
-        x=[on_axis(c.cost, scene.axis)],
+        x=[on_axis(c, scene.axis)],
         y=[100 * accuracy(c)],
         customdata=[[c.trial]],
         mode="markers",
@@ -228,7 +229,7 @@ def _one(drawing: go.Figure, scene: Scene, c: Candidate, name: str, marker: dict
 
 def _cost_range(scene: Scene) -> tuple[float, float]:
     students = [*scene.front, *scene.cloud, *scene.running]
-    costs = [float(on_axis(c.cost, scene.axis)) for c in students]
+    costs = [float(on_axis(c, scene.axis)) for c in students]
     costs += [float(cost) for p in scene.paper if (cost := reported(p, scene.axis)) is not None]
     costs += [scene.limit] if scene.limit else []
     costs += [scene.teacher[1]] if scene.teacher and scene.teacher[1] else []

@@ -11,7 +11,7 @@ from fitnets.config import Report
 from search.influence import Importances, Setting
 from search.progress import Growth, Shift
 from search.results import Candidate
-from search.tradeoffs import accuracy
+from search.tradeoffs import Axis, accuracy, on_axis
 
 SYMBOLS = ("circle", "diamond", "square", "cross")
 DRAWN = 1500  # students in a scatter or behind the sliders, before the rest are sampled
@@ -49,6 +49,39 @@ def growth(history: Sequence[Growth], by_time: bool, palette: Palette) -> go.Fig
     title = "hours of training, over all workers" if by_time else "students trained"
     drawing.update_xaxes(title={"text": title}, rangemode="tozero")
     drawing.update_yaxes(title={"text": "%"})
+    return drawing
+
+
+def fronts(then: Sequence[Candidate], now: Sequence[Candidate], axis: Axis, palette: Palette) -> go.Figure:
+    """Two fronts of the same search as steps, the earlier one dashed."""
+    costs = [on_axis(c, axis) for c in (*then, *now)]
+    low, high = figures.widened(costs)
+    drawing = go.Figure()
+    for name, rows, colour, dash, marker in (
+        ("then", then, palette.over, "dash", {"symbol": "circle-open", "size": 11}),
+        ("now", now, palette.ours, "solid", {"symbol": "circle", "size": 8}),
+    ):
+        drawing.add_scatter(
+            x=[*(on_axis(c, axis) for c in rows), high],
+            y=[*(100 * accuracy(c) for c in rows), 100 * accuracy(rows[-1])],
+            mode="lines",
+            line={"shape": "hv", "width": 2, "color": colour, "dash": dash},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        drawing.add_scatter(
+            x=[on_axis(c, axis) for c in rows],
+            y=[100 * accuracy(c) for c in rows],
+            mode="markers",
+            marker={"color": colour, **marker},
+            name=name,
+            text=[f"student {c.trial}: {words.percent(accuracy(c))}" for c in rows],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    figures.framed(drawing, palette, 340)
+    drawing.update_layout(dragmode=False)
+    drawing.update_xaxes(figures.log_axis(low, high, axis), title={"text": words.TITLES[axis]})
+    drawing.update_yaxes(title={"text": "validation accuracy, %"})
     return drawing
 
 
@@ -196,7 +229,7 @@ def costs(rows: Sequence[tuple[str, dict[str, float]]], palette: Palette) -> go.
             y=list(shares),
             mode="markers",
             name=name,
-            marker={"symbol": SYMBOLS[i % 4], "size": 13, "color": palette.series[i % 4]},
+            marker={"symbol": SYMBOLS[i % 4], "size": 18 - 4 * i, "color": palette.series[i % 4]},  # equals show too
             hovertemplate="%{x:.3g} of the teacher's",
         )
     figures.framed(drawing, palette, 300)

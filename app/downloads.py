@@ -42,17 +42,12 @@ def card(study: str, c: Candidate) -> dict[str, Any] | None:
 
 
 def section(snapshot: Snapshot, c: Candidate) -> None:
-    """Take it away."""
+    """Take it away: the student's page."""
     st.header("Take it away", anchor=False)
     if c.state != "complete" or c.outcome is None:
         st.info(f"There are no files to take: this student is {c.state}.")
         return
-    made = _made(source.url(), snapshot.study)
-    files = made.get(c.outcome.weights_sha256)
-    if files is None:
-        _offer(snapshot, c, made)
-    else:
-        _files(files, c)
+    take(snapshot, c)
     st.markdown("**The same on the command line**; it trains the student again where its weights are gone:")
     st.code(
         shipped.command(snapshot.study, c.trial, source.runs(), f"student-{c.trial}"), language="bash", wrap_lines=True
@@ -60,6 +55,24 @@ def section(snapshot: Snapshot, c: Candidate) -> None:
     with st.expander("Use it"):
         shape = ", ".join(map(str, c.recipe.student.input))
         st.code(SNIPPET.format(shape=shape), language="python")
+
+
+def button(snapshot: Snapshot, c: Candidate, label: str = "Download") -> None:
+    """The same files behind a button; none for a student that has no result."""
+    if c.state == "complete" and c.outcome is not None:
+        with st.popover(label, width="content", key=f"download {c.trial}"):
+            take(snapshot, c)
+
+
+def take(snapshot: Snapshot, c: Candidate) -> None:
+    """The files of a trained student, or the button that makes them."""
+    assert c.outcome is not None
+    made = _made(source.url(), snapshot.study)
+    files = made.get(c.outcome.weights_sha256)
+    if files is None:
+        _offer(snapshot, c, made)
+    else:
+        _files(files, c)
 
 
 def _offer(snapshot: Snapshot, c: Candidate, made: dict[str, tuple[File, ...]]) -> None:
@@ -75,7 +88,7 @@ def _offer(snapshot: Snapshot, c: Candidate, made: dict[str, tuple[File, ...]]) 
             f"The weights of this student are no longer in `{source.runs() / 'store'}`: making the files trains it "
             "again by its recipe, which takes as long as it did then."
         )
-    if st.button("Make the files", key="make"):
+    if st.button("Make the files", key=f"make {c.trial}"):
         try:
             with st.spinner("Exporting, checking and timing the student ..."):
                 made[c.outcome.weights_sha256] = shipped.exported(snapshot.study, c.trial, source.runs(), source.url())

@@ -6,6 +6,8 @@ import streamlit as st
 from app import live, source, state
 from app.source import Picture
 from fitnets.errors import InputError
+from search import tradeoffs
+from search.storage import shown
 
 
 def opened() -> Picture:
@@ -16,7 +18,7 @@ def opened() -> Picture:
     except InputError as error:
         _nothing(error)
     if not names:
-        _nothing(InputError(f"the storage {source.url()} has no study yet."))
+        _nothing(InputError(f"the storage {shown(source.url())} has no study yet."))
     name = live.study_name(names)
     st.title(name, anchor=False)
     try:
@@ -30,6 +32,7 @@ def opened() -> Picture:
     except InputError as error:
         _nothing(error)
     live.header(name, picture.version)
+    state.offer(tradeoffs.axes(picture.snapshot.candidates))
     state.publish()
     return picture
 
@@ -40,8 +43,7 @@ def _nothing(error: InputError) -> None:
     text = str(error)
     st.info(text[0].upper() + text[1:])
     st.markdown("A study starts with one command; this page shows it as soon as it exists:")
-    folder = source.runs()
-    st.code(f"python -m search.run digits --runs {folder}", language="bash")
+    st.code(source.first_command(), language="bash")
     _again()
     st.stop()
 

@@ -5,19 +5,26 @@ from typing import Any
 
 import streamlit as st
 
-from app import state
-from search.paper import Published
+from app import source, state, words
+from search import timings, tradeoffs
+from search.paper.published import Published
 from search.results import Candidate, Snapshot
 from search.tradeoffs import AXES, Axis, on_axis
 
-UNITS = {"max_params": 1e3, "max_macs": 1e6, "max_size_kb": 1.0, "min_accuracy": 0.01}
+UNITS = {"max_params": 1e3, "max_macs": 1e6, "max_size_kb": 1.0, "max_latency_ms": 1.0, "min_accuracy": 0.01}
 LABELS = {
     "max_params": "Parameters, thousands at most",
     "max_macs": "Multiply-adds, millions at most",
     "max_size_kb": "Size of the weights, kB at most",
+    "max_latency_ms": "Latency, milliseconds at most",
     "min_accuracy": "Validation accuracy, % at least",
 }
-OF_AXIS: dict[str, Axis] = {"max_params": "parameters", "max_macs": "multiply-adds", "max_size_kb": "size"}
+OF_AXIS: dict[str, Axis] = {
+    "max_params": "parameters",
+    "max_macs": "multiply-adds",
+    "max_size_kb": "size",
+    "max_latency_ms": "latency",
+}
 Preset = dict[str, float | None]
 
 
@@ -25,7 +32,8 @@ def draw(snapshot: Snapshot, rows: Sequence[Candidate], paper: Sequence[Publishe
     """The panel, in the sidebar."""
     with st.sidebar:
         st.header("Deployment budget", anchor=False)
-        _axis()
+        axes = tradeoffs.axes(rows)
+        _axis(axes)
         offers = presets(snapshot, paper)
         st.selectbox(
             "Preset",
@@ -37,12 +45,29 @@ def draw(snapshot: Snapshot, rows: Sequence[Candidate], paper: Sequence[Publishe
             args=(offers,),
         )
         for name in UNITS:
-            _field(name, rows)
+            if OF_AXIS.get(name, AXES[0]) in axes:
+                _field(name, rows)
         st.button("Clear the budget", on_click=_clear, width="stretch")
+        _latency(snapshot, rows)
+
+
+def _latency(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:
+    """Whose latencies these are, and how to get more."""
+    timed = tradeoffs.measured(rows, "latency")
+    if timed:
+        times = [c.timing for c in timed if c.timing is not None]
+        newest = max(times, key=lambda timing: timing.date)
+        busiest = max(timing.load for timing in times)
         st.markdown(
-            "Latency depends on the device, so it is measured when a student's files are made (page *Student*). "
-            "`python -m search.pick --max-latency-ms` chooses by it."
+            f"Latency: {len(timed):,} of {words.plural(len(rows), 'student')}, on {newest.device}, "
+            f"{newest.date[:10]}, load {busiest:.1f} at most. Time more, or on another machine:"
         )
+    else:
+        st.markdown(
+            "Latency belongs to a device, so no search stores it. To have it here, time the front when nothing trains:"
+        )
+    command = timings.command(snapshot.study, source.runs(), source.url())
+    st.code(command, language=None, wrap_lines=True)  # Streamlit's colours for bash are too pale on the panel
 
 
 def presets(snapshot: Snapshot, paper: Sequence[Published]) -> dict[str, Preset]:
@@ -62,9 +87,9 @@ def presets(snapshot: Snapshot, paper: Sequence[Published]) -> dict[str, Preset]
     return offers
 
 
-def _axis() -> None:
-    index = AXES.index(state.axis())
-    st.selectbox("Cost to draw", AXES, index=index, key="w_axis", on_change=_copy("axis", "w_axis"))
+def _axis(axes: list[Axis]) -> None:
+    index = axes.index(state.axis())
+    st.selectbox("Cost to draw", axes, index=index, key="w_axis", on_change=_copy("axis", "w_axis"))
 
 
 def _field(name: str, rows: Sequence[Candidate]) -> None:
@@ -97,7 +122,8 @@ def _range(name: str, rows: Sequence[Candidate]) -> str:
     if axis is None:
         found = [c.outcome.val_accuracy for c in rows if c.outcome]
     else:
-        found = [on_axis(c.cost, axis) / (1000 if name == "max_size_kb" else 1) for c in rows]
+        known = tradeoffs.measured(rows, axis)
+        found = [on_axis(c, axis) / (1000 if name == "max_size_kb" else 1) for c in known]
     low, high = (f"{value / UNITS[name]:.3g}" for value in (min(found), max(found)))
     return f"found {low} to {high}"
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shlex
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,12 +10,11 @@ from pathlib import Path
 import streamlit as st
 
 from fitnets.errors import InputError
-from search import progress
+from search import progress, timings
 from search.progress import Standing
 from search.results import Snapshot
 from search.snapshot import Reader
-from search.storage import Busy, counts, studies
-from search.study import storage_url
+from search.storage import Busy, counts, shown, storage_url, studies
 
 MANY = 200  # students, from which on their number is felt
 
@@ -27,6 +27,13 @@ def runs() -> Path:
 def url() -> str:
     """The storage, as `python -m app --storage` gives it."""
     return storage_url(runs(), os.environ.get("FITNET_STORAGE"))
+
+
+def first_command() -> str:
+    """The command that writes a study where these pages look for one; a password is not in it."""
+    given = os.environ.get("FITNET_STORAGE")
+    storage = ["--storage", shown(given)] if given else []
+    return shlex.join(["python", "-m", "search.run", "digits", "--runs", str(runs()), *storage])
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -45,10 +52,18 @@ class Picture:
     """When the picture was taken, where the storage is busy and a newer one cannot be had."""
 
 
+@dataclass(slots=True)
+class _Kept:
+    """The last picture, when it was looked at, and what it was made of."""
+
+    picture: Picture | None = None
+    looked: float = 0.0
+    made_of: tuple[int, int | None] | None = None
+
+
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _last(url: str, name: str) -> dict[str, tuple[Picture, float]]:
-    """The last picture and when it was taken, once there is one."""
-    return {}
+def _last(url: str, name: str) -> _Kept:
+    return _Kept()
 
 
 def picture(name: str) -> Picture:
@@ -57,18 +72,20 @@ def picture(name: str) -> Picture:
     Raises InputError when there is none.
     """
     reader, kept = _reader(url(), name), _last(url(), name)
-    old, taken = kept.get("last", (None, 0.0))
     try:
         snapshot = reader.refresh()
     except Busy:
-        if old is None:
+        if kept.picture is None:
             raise
-        return replace(old, late=taken)
-    if old is None or old.snapshot is not snapshot:
-        old = Picture(snapshot, reader.version, progress.standing(snapshot))
+        return replace(kept.picture, late=kept.looked)
+    made_of = (reader.version, timings.stamp(runs()))
+    if kept.picture is None or kept.made_of != made_of:
+        version = 1 if kept.picture is None else kept.picture.version + 1
+        timed = timings.attached(snapshot, timings.stored(runs(), name))
+        kept.picture, kept.made_of = Picture(timed, version, progress.standing(timed)), made_of
         _settle(len(snapshot.candidates))
-    kept["last"] = (old, time.time())
-    return old
+    kept.looked = time.time()
+    return kept.picture
 
 
 @st.cache_resource(show_spinner=False)
@@ -108,4 +125,4 @@ def quick_counts(name: str) -> dict[str, int]:
 
 def is_cold(name: str) -> bool:
     """Whether this server has not read the study yet."""
-    return "last" not in _last(url(), name)
+    return _last(url(), name).picture is None

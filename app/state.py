@@ -10,8 +10,8 @@ from search.tradeoffs import AXES, Axis
 
 COMPARED = 4
 WHOLE = ("max_params", "max_macs", "trial")
-NUMBERS = ("max_params", "max_macs", "max_size_kb", "min_accuracy", "trial")
-LIMITS = ("max_params", "max_macs", "max_size_kb", "min_accuracy")
+LIMITS = ("max_params", "max_macs", "max_size_kb", "max_latency_ms", "min_accuracy")
+NUMBERS = (*LIMITS, "trial")
 
 
 def start() -> None:
@@ -27,8 +27,8 @@ def start() -> None:
     asked = query.get("axis")
     st.session_state.at_axis = asked if asked in get_args(Axis) else AXES[0]
     st.session_state.at_study = query.get("study")
-    trials = [_number(part, whole=True) for part in query.get("compare", "").split(",")]
-    st.session_state.at_compare = [int(number) for number in trials if number is not None][:COMPARED]
+    named = [part.strip() for part in query.get("compare", "").split(",") if part.strip()]
+    st.session_state.at_compare = [int(part) if part.isdecimal() else part for part in named][:COMPARED]
 
 
 def publish() -> None:
@@ -60,19 +60,25 @@ def axis() -> Axis:
     return chosen
 
 
+def offer(axes: Sequence[Axis]) -> None:
+    """Leave an axis that this study has no values for."""
+    if axis() not in axes:
+        put("axis", axes[0])
+
+
 def budget() -> Budget:
     """The deployment budget."""
     return Budget(**{name: get(name) for name in LIMITS})
 
 
-def compared() -> list[int]:
-    """The trials that are laid side by side."""
+def compared() -> list[int | str]:
+    """What is laid side by side: students by their trial, the paper's nets by their name."""
     return list(st.session_state.get("at_compare", ()))
 
 
-def compare(trials: Sequence[int]) -> None:
+def compare(chosen: Sequence[int | str]) -> None:
     """Lay these side by side, four at most: the newest stay."""
-    st.session_state.at_compare = list(dict.fromkeys(trials))[-COMPARED:]
+    st.session_state.at_compare = list(dict.fromkeys(chosen))[-COMPARED:]
 
 
 def _number(text: str | None, whole: bool) -> float | int | None:

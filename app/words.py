@@ -20,6 +20,7 @@ TITLES: dict[Axis, str] = {
     "multiply-adds": "Multiply-adds for one image",
     "size": "Size of the float32 weights",
     "memory": "Peak activation memory for one image",
+    "latency": "Milliseconds for one image, one CPU thread",
 }
 
 
@@ -44,7 +45,14 @@ def size(value: float) -> str:
 
 def cost(value: float, axis: Axis) -> str:
     """A cost in its own unit."""
+    if axis == "latency":
+        return milliseconds(value)
     return size(value) if axis in ("size", "memory") else count(value)
+
+
+def milliseconds(value: float) -> str:
+    """0.31 ms, 12 ms."""
+    return f"{plain(value)} ms"
 
 
 def percent(share: float) -> str:
@@ -88,12 +96,21 @@ def plural(number: int, noun: str) -> str:
 
 
 def limit(broken: Broken) -> str:
-    """A broken limit: 277 M multiply-adds, 1.1× the limit of 250 M."""
-    name = LIMITS.get(broken.limit, broken.limit)
-    if broken.limit == "min_accuracy":
-        return f"{percent(broken.value)} accuracy, below {percent(broken.allowed)}"
-    shown = [size(1000 * v) if broken.limit == "max_size_kb" else count(v) for v in (broken.value, broken.allowed)]
-    return f"{shown[0]} {name}, over the limit of {shown[1]}"
+    """A broken limit: 277 M multiply-adds, over the limit of 250 M."""
+    if broken.value is None:
+        return f"{LIMITS[broken.limit]} not measured, the limit is {allowed(broken.limit, broken.allowed)}"
+    value, limit = allowed(broken.limit, broken.value), allowed(broken.limit, broken.allowed)
+    over = "below" if broken.limit == "min_accuracy" else "over the limit of"
+    return f"{value} {LIMITS[broken.limit]}, {over} {limit}"
+
+
+def allowed(limit: str, value: float) -> str:
+    """A limit's value in its own unit."""
+    if limit == "min_accuracy":
+        return percent(value)
+    if limit == "max_latency_ms":
+        return milliseconds(value)
+    return size(1000 * value) if limit == "max_size_kb" else count(value)
 
 
 def title(candidate: Candidate) -> str:
@@ -116,4 +133,8 @@ def how(c: Candidate) -> str:
     recipe = c.recipe
     if recipe.distill.lambda_start == recipe.distill.lambda_end == 0:
         return "labels alone" if recipe.hint is None else "hints, then labels"
-    return "distillation without hints" if recipe.hint is None else f"hints {recipe.hint.guided}<-{recipe.hint.hint}"
+    return (
+        "distillation without hints"
+        if recipe.hint is None
+        else f"hints, layer {recipe.hint.hint} to {recipe.hint.guided}"
+    )

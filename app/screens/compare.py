@@ -1,12 +1,13 @@
-"""Page 3, Compare: up to four students side by side."""
+"""Page 3, Compare: up to four students side by side, and the paper's nets among them."""
 
 from typing import Any
 
 import streamlit as st
 
-from app import chart_search, figures, page, palette, source, state, words
-from app.words import how
-from search import tradeoffs
+from app import chart_search, downloads, figures, page, palette, source, state, words
+from fitnets.config import Cost
+from search import shipped, tradeoffs
+from search.paper.published import Published, published
 from search.results import Candidate, Snapshot
 from search.tradeoffs import accuracy
 
@@ -17,6 +18,8 @@ COSTS = {
     "activations": "peak_activation_bytes",
 }
 
+Rival = Candidate | Published
+
 # Streamlit writes white on the dark theme's light blue: too little contrast.
 READABLE = "<style>.st-key-w_compare span[title] { color: #0B1117; }</style>"
 
@@ -25,79 +28,101 @@ def main() -> None:
     """The page."""
     picture = page.opened()
     snapshot = picture.snapshot
-    known = {c.trial: c for c in snapshot.candidates}
-    gone = [number for number in state.compared() if number not in known]
+    known: dict[int | str, Rival] = {c.trial: c for c in snapshot.candidates}
+    known |= {p.name: p for p in published(str(snapshot.definition.get("data", {}).get("name", "")))}
+    gone = [name for name in state.compared() if name not in known]
     if gone:
         st.warning(f"This study has no trial {words.listed([str(n) for n in gone])}: left out.")
-        state.compare([number for number in state.compared() if number in known])
+        state.compare([name for name in state.compared() if name in known])
     _choose(snapshot, known)
-    rows = [known[number] for number in state.compared() if number in known]
+    rows = [known[name] for name in state.compared() if name in known]
     state.publish()
     if len(rows) < 2:
         st.info(
-            "Choose two to four students above, by their numbers, or with the button *Compare* on the Trade-offs page."
+            "Choose two to four above, students by their numbers, or with the button *Compare* on the Trade-offs page."
         )
         if not rows:
             return
-    _table(rows)
-    _curves(snapshot, rows)
+    _table(snapshot, rows)
+    students = [row for row in rows if isinstance(row, Candidate)]
+    with st.container(horizontal=True):
+        for c in students:
+            downloads.button(snapshot, c, f"Download {words.title(c).lower()}")
+    _curves(snapshot, students)
     _costs(snapshot, rows)
 
 
-def _choose(snapshot: Snapshot, known: dict[int, Candidate]) -> None:
-    """Students by number; those on the front, and the ones chosen elsewhere, are offered."""
+def _choose(snapshot: Snapshot, known: dict[int | str, Rival]) -> None:
+    """The paper's nets, and students by number: those on the front, the best, and the ones chosen elsewhere."""
     front = [c.trial for c in snapshot.front()]
     most = [c.trial for c in tradeoffs.best(snapshot.candidates, state.budget(), 200)]
-    offered = sorted({*front, *most, *state.compared(), *([state.get("trial")] if state.get("trial") in known else [])})
-    st.session_state.w_compare = [number for number in state.compared() if number in offered]
+    elsewhere = [name for name in (*state.compared(), state.get("trial")) if isinstance(name, int) and name in known]
+    offered: list[int | str] = [*sorted({*front, *most, *elsewhere}), *(n for n in known if isinstance(n, str))]
+    st.session_state.w_compare = [name for name in state.compared() if name in offered]
     if palette.current() is palette.DARK:
         st.html(READABLE)
     st.multiselect(
-        "Students",
+        "Students, and the paper's nets",
         offered,
         max_selections=state.COMPARED,
-        format_func=lambda number: _named(known[number]),
+        format_func=lambda name: _offered(known[name]),
         key="w_compare",
         on_change=lambda: state.compare(st.session_state.w_compare),
         placeholder="choose up to four students" if offered else "no student has been trained yet",
     )
 
 
-def _named(c: Candidate) -> str:
-    return f"{words.title(c)}: {words.percent(accuracy(c))}" if c.outcome else words.title(c)
+def _offered(rival: Rival) -> str:
+    if isinstance(rival, Published):
+        return f"{_title(rival)}: {words.percent(rival.test_accuracy)} (test)"
+    return f"{words.title(rival)}: {words.percent(accuracy(rival))}" if rival.outcome else words.title(rival)
 
 
-def _table(rows: list[Candidate]) -> None:
+def _title(rival: Rival) -> str:
+    return f"the paper's {rival.name}" if isinstance(rival, Published) else words.title(rival)
+
+
+def _table(snapshot: Snapshot, rows: list[Rival]) -> None:
     st.header("What differs", anchor=False)
-    st.markdown("A column for each student; what is the same in all of them is left out unless you ask for it.")
+    told = "A column for each; what is the same in all of them is left out unless you ask for it."
+    if any(isinstance(row, Published) for row in rows):
+        told += " The paper's numbers are as it reports them, its parameters without biases; its bytes are our count."
+    st.markdown(told)
+    tested = shipped.readings(source.runs(), snapshot.study)
     everything = st.toggle("Show what is the same, too", key="w_same")
-    columns = [_facts(c) for c in rows]
+    columns = [_published(row) if isinstance(row, Published) else _facts(row, tested) for row in rows]
     shown = [
-        name for name in columns[0] if everything or len({column[name] for column in columns}) > 1 or len(rows) == 1
+        name
+        for name in max(columns, key=len)
+        if everything or len({column.get(name) for column in columns}) > 1 or len(rows) == 1
     ]
     table = [
-        {"": name} | {words.title(c): column[name] for c, column in zip(rows, columns, strict=True)} for name in shown
+        {"": name} | {_title(row): column.get(name, "") for row, column in zip(rows, columns, strict=True)}
+        for name in shown
     ]
     if table:
-        st.dataframe(table, hide_index=True, height="content", alt="The students side by side.")
+        st.dataframe(table, hide_index=True, height="content", alt="Side by side.")
     else:
         st.info("These students do not differ in anything but chance.")
 
 
-def _facts(c: Candidate) -> dict[str, str]:
+def _facts(c: Candidate, tested: dict[str, dict[str, Any]]) -> dict[str, str]:
     recipe = c.recipe
     outcome = c.outcome
+    reading = tested.get(outcome.weights_sha256, {}).get("accuracy") if outcome else None
     return {
         "state": c.state,
         "validation accuracy": words.percent(accuracy(c)) if outcome else "none",
+        "test accuracy": words.percent(reading) if isinstance(reading, float) else "not read",
         "parameters": words.count(c.cost.params),
         "multiply-adds": words.count(c.cost.macs),
         "weights, float32": words.size(c.cost.weight_bytes),
         "activations, peak": words.size(c.cost.peak_activation_bytes),
+        "latency": words.milliseconds(c.timing.p50_ms) if c.timing else "not timed",
         "on the front": "yes" if c.on_front else "no",
         "widths": words.stages(recipe.student.stages),
         "layers": str(recipe.student.depth),
-        "trained by": how(c),
+        "trained by": words.how(c),
         "regressor": recipe.hint.regressor if recipe.hint else "none",
         "hint R2": f"{outcome.hint_r2:.3f}" if outcome and outcome.hint_r2 is not None else "none",
         "tau": f"{recipe.distill.tau:.3g}",
@@ -107,6 +132,23 @@ def _facts(c: Candidate) -> dict[str, str]:
         "epochs": f"{recipe.stage1.epochs if recipe.stage1 else 0} + {recipe.stage2.epochs}",
         "seed": str(recipe.seed),
         "training time": words.span(outcome.seconds) if outcome else "none",
+    }
+
+
+def _published(p: Published) -> dict[str, str]:
+    """What the paper tells of the same things."""
+    how = f"hints, layer {p.hint.hint} to {p.hint.guided}" if p.role == "fitnet" and p.hint else p.note
+    return {
+        "state": "published",
+        "validation accuracy": "not stated",
+        "test accuracy": words.percent(p.test_accuracy),
+        "parameters": words.count(p.params),
+        "multiply-adds": words.count(p.macs) if p.macs else "not stated",
+        "weights, float32": words.size(p.counted.weight_bytes),
+        "activations, peak": words.size(p.counted.peak_activation_bytes),
+        "widths": words.stages(p.net.stages),
+        "layers": str(p.net.depth),
+        "trained by": how,
     }
 
 
@@ -142,7 +184,7 @@ def _last(reports: Any) -> float:
     return float([r.val_accuracy for r in reports if r.val_accuracy is not None][-1])
 
 
-def _costs(snapshot: Snapshot, rows: list[Candidate]) -> None:
+def _costs(snapshot: Snapshot, rows: list[Rival]) -> None:
     teacher = snapshot.teacher
     names = {label: name for label, name in COSTS.items() if teacher.get(name)}
     st.header("Cost beside the teacher's", anchor=False)
@@ -150,9 +192,10 @@ def _costs(snapshot: Snapshot, rows: list[Candidate]) -> None:
         st.info("The teacher's cost is not known, so there is nothing to hold these against.")
         return
     shares = [
-        (words.title(c), {label: getattr(c.cost, name) / teacher[name] for label, name in names.items()}) for c in rows
+        (_title(row), {label: getattr(_cost(row), name) / teacher[name] for label, name in names.items()})
+        for row in rows
     ]
-    st.markdown("Further left is smaller; the scale is logarithmic.")
+    st.markdown("Further left is smaller; the scale is logarithmic, and one counter has counted them all.")
     told = [f"{name}: {', '.join(f'{v:.2g} of its {k}' for k, v in found.items())}" for name, found in shares]
     st.plotly_chart(
         chart_search.costs(shares, palette.current()),
@@ -161,6 +204,11 @@ def _costs(snapshot: Snapshot, rows: list[Candidate]) -> None:
         config=figures.STILL,
         alt="Against the teacher. " + "; ".join(told) + ".",
     )
+
+
+def _cost(rival: Rival) -> Cost:
+    """By the same counter for all of them."""
+    return rival.counted if isinstance(rival, Published) else rival.cost
 
 
 if __name__ == "__main__":

@@ -15,6 +15,12 @@ from search.tradeoffs import accuracy
 GROUPS = ("all", "top 10 %", "near the front")
 MOST_AXES = 9
 
+# So many axes need room for their names: on a phone the chart is wider than the screen, and moves under the finger.
+WIDE = """<style>@media (max-width: 640px) {
+  .st-key-wide { overflow-x: auto; display: block; }
+  .st-key-wide > * { min-width: 960px; }
+}</style>"""
+
 
 def main() -> None:
     """The page."""
@@ -44,6 +50,7 @@ def main() -> None:
 
 
 def _group(rows: list[Candidate], group: str) -> list[Candidate]:
+    rows = tradeoffs.measured(rows, state.axis())
     if group == "top 10 %":
         return rows[: max(2, math.ceil(len(rows) / 10))]
     return tradeoffs.near_front(rows, state.axis()) if group == "near the front" else rows
@@ -85,13 +92,15 @@ def _parallel(rows: list[Candidate], found: influence.Importances | None) -> Non
         if best
         else ": widen one."
     )
-    st.plotly_chart(
-        chart_search.parallel(axes, drawn, ranges, palette.current()),
-        key="parallel",
-        theme=None,
-        config=figures.STILL,
-        alt=told.replace("*", ""),
-    )
+    st.html(WIDE)
+    with st.container(key="wide"):
+        st.plotly_chart(
+            chart_search.parallel(axes, drawn, ranges, palette.current()),
+            key="parallel",
+            theme=None,
+            config=figures.STILL,
+            alt=told.replace("*", ""),
+        )
     st.markdown(told)
     with st.expander("These students as a table"):
         st.dataframe(_table(left), hide_index=True, height=300, alt=f"{len(left)} students within the sliders.")

@@ -10,8 +10,9 @@ from search import progress
 from search.progress import Growth, Stall
 from search.results import Snapshot
 from search.storage import sqlite_path
+from search.tradeoffs import accuracy, on_axis
 
-NEIGHBOURS = (("optuna-dashboard", 8080), ("the Ray dashboard", 8265))
+NEIGHBOURS = (("optuna-dashboard", 8080), ("Ray's dashboard", 8265))
 TIMELINE = 400  # the newest trials that the timeline shows
 
 
@@ -23,6 +24,7 @@ def main() -> None:
     history = progress.growth(snapshot, state.axis(), state.budget() if limited else None)
     st.markdown(f"**{verdict(snapshot, progress.stall(history))}**")
     _growth(history, limited)
+    _front(snapshot, len(history))
     _timeline(snapshot)
     _failures(snapshot)
     _neighbours()
@@ -84,6 +86,43 @@ def _growth(history: list[Growth], limited: bool) -> None:
         st.dataframe(rows, hide_index=True, alt="When the front grew.")
 
 
+def _front(snapshot: Snapshot, students: int) -> None:
+    """The front as it was, beside today's."""
+    if students < 2:
+        return
+    st.header("The front, then and now", anchor=False)
+    after = st.slider("The front after so many students", 1, students, max(1, students // 2), key="w_after")
+    axis = state.axis()
+    then, now = progress.front_after(snapshot, axis, after), progress.front_after(snapshot, axis, students)
+    stayed = {c.trial for c in then} & {c.trial for c in now}
+    told = (
+        f"After {words.plural(after, 'student')} the front had {len(then)}, the best with "
+        f"{words.percent(accuracy(then[-1]))}; {len(stayed)} of them are still on it. Now it has {len(now)}, the best "
+        f"with {words.percent(accuracy(now[-1]))}."
+    )
+    st.markdown(told)
+    st.plotly_chart(
+        chart_search.fronts(then, now, axis, palette.current()),
+        key="fronts",
+        theme=None,
+        config=figures.STILL,
+        alt=told,
+    )
+    with st.expander("Both as a table"):
+        names = {c.trial: c for c in (*then, *now)}
+        rows = [
+            {
+                "student": trial,
+                "accuracy": words.percent(accuracy(c)),
+                axis: words.cost(on_axis(c, axis), axis),
+                "then": "yes" if c in then else "",
+                "now": "yes" if c in now else "",
+            }
+            for trial, c in sorted(names.items())
+        ]
+        st.dataframe(rows, hide_index=True, alt="Students on either front.")
+
+
 def _timeline(snapshot: Snapshot) -> None:
     st.header("Who worked when", anchor=False)
     shifts = progress.shifts(snapshot, time.time())
@@ -141,7 +180,7 @@ def _neighbours() -> None:
     path = sqlite_path(source.url())
     commands = {
         "optuna-dashboard": f"optuna-dashboard --host 127.0.0.1 sqlite:///{path}" if path else "optuna-dashboard URL",
-        "the Ray dashboard": "",
+        "Ray's dashboard": "",
     }
     for name, port in NEIGHBOURS:
         if _answers(port):

@@ -7,7 +7,8 @@ import streamlit as st
 
 from app import cards, chart_front, chart_student, downloads, figures, page, palette, source, state, words
 from fitnets.config import Report, Training
-from search import anatomy, paper, shipped, tradeoffs
+from search import anatomy, shipped, tradeoffs
+from search.paper import published as paper
 from search.results import Candidate, Snapshot
 from search.tradeoffs import accuracy
 
@@ -103,10 +104,10 @@ def _numbers(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]
         cells.append((label, value, f"{words.times(theirs / mine)} less than the teacher" if theirs else ""))
     cells.append(("Weights, if int8", words.size(c.cost.params), "an estimate: one byte each"))
     made = downloads.card(snapshot.study, c)
-    if made:
-        latency = made["latency"]
-        text = f"p90 {latency['p90_ms']:.3g} ms; batch 1, {latency['threads']} thread, {latency['device']}"
-        cells.append(("Latency, p50", f"{latency['p50_ms']:.3g} ms", text))
+    timed = made["latency"] if made else c.timing.model_dump() if c.timing else None
+    if timed:
+        text = f"p90 {timed['p90_ms']:.3g} ms; batch 1, {timed['threads']} thread, {timed['device']}"
+        cells.append(("Latency, p50", words.milliseconds(timed["p50_ms"]), text))
     with st.container(horizontal=True, key="numbers"):
         for label, value, below in cells:
             with st.container(width=190, gap=None):

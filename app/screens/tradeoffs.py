@@ -7,8 +7,9 @@ import streamlit as st
 from app import cards, chart_front, figures, page, palette, panel, state, words, zoom
 from app.chart_front import Scene
 from app.source import Picture
-from search import paper, tradeoffs
+from search import tradeoffs
 from search.budget import Broken, finished
+from search.paper import published as paper
 from search.results import Candidate, as_csv
 from search.tradeoffs import Axis
 
@@ -25,9 +26,10 @@ def main() -> None:
     """The page."""
     picture = page.opened()
     snapshot = picture.snapshot
-    rows = finished(snapshot.candidates)
+    trained = finished(snapshot.candidates)
     published = paper.published(str(snapshot.definition.get("data", {}).get("name", "")))
-    panel.draw(snapshot, rows, published)
+    panel.draw(snapshot, trained, published)
+    rows = tradeoffs.measured(trained, state.axis())
     if not rows:
         _nothing_yet(picture)
         return
@@ -60,17 +62,17 @@ def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Pu
         others = [c for c in drawn if c.trial not in names]
     broken: dict[int, list[Broken]] = {c.trial: tradeoffs.verdict(c, budget) for c in [*front, *others]}
     teacher = snapshot.teacher
-    cost = {"parameters": "params", "multiply-adds": "macs", "size": "weight_bytes", "memory": "peak_activation_bytes"}
+    its_cost = teacher.get(cards.TEACHERS.get(axis, ""))
     return Scene(
         axis=axis,
         front=front if len(rows) >= FEW else (),
         cloud=others if len(rows) >= FEW else rows,
-        running=[c for c in snapshot.candidates if c.state == "running"],
+        running=tradeoffs.measured([c for c in snapshot.candidates if c.state == "running"], axis),
         broken=broken,
         limit=_limit(axis),
         chosen=chosen,
         knee=tradeoffs.knee_of(front, axis) if len(rows) >= FEW else None,
-        teacher=(teacher["val_accuracy"], teacher.get(cost[axis])) if "val_accuracy" in teacher else None,
+        teacher=(teacher["val_accuracy"], its_cost) if "val_accuracy" in teacher else None,
         paper=published,
     )
 
@@ -78,7 +80,12 @@ def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Pu
 def _limit(axis: Axis) -> float | None:
     budget = state.budget()
     size = None if budget.max_size_kb is None else 1000 * budget.max_size_kb
-    limits = {"parameters": budget.max_params, "multiply-adds": budget.max_macs, "size": size}
+    limits = {
+        "parameters": budget.max_params,
+        "multiply-adds": budget.max_macs,
+        "size": size,
+        "latency": budget.max_latency_ms,
+    }
     return limits.get(axis)
 
 
@@ -146,7 +153,7 @@ def finding(scene: Scene, rows: Sequence[Candidate]) -> str:
         f"{words.plural(len(scene.front), 'student')} of {len(rows):,} on the front of accuracy against {scene.axis}. "
     )
     told += f"Best of all: {words.title(top)} with {words.percent(tradeoffs.accuracy(top))}"
-    told += f" at {words.cost(tradeoffs.on_axis(top.cost, scene.axis), scene.axis)}. "
+    told += f" at {words.cost(tradeoffs.on_axis(top, scene.axis), scene.axis)}. "
     if state.budget().model_dump(exclude_none=True):
         best = max(fits, key=tradeoffs.accuracy, default=None)
         told += (
@@ -178,6 +185,7 @@ def _table(rows: Sequence[Candidate], scene: Scene) -> None:
             "multiply-adds": c.cost.macs,
             "weights kB": round(c.cost.weight_bytes / 1000, 1),
             "memory kB": round(c.cost.peak_activation_bytes / 1000, 1),
+            **({"latency ms": round(c.timing.p50_ms, 4)} if c.timing else {}),
             "layers": c.recipe.student.depth,
             "widths": words.stages(c.recipe.student.stages),
             "on the front": c.on_front,
