@@ -18,7 +18,8 @@ from fitnets.config import Recipe
 from search.budget import Budget, fitting
 from search.results import read
 from search.results_cli import short, stages_text
-from search.study import Study, storage_url
+from search.storage import storage_url
+from search.study import Study
 from search.trainer import Trainer
 
 FIRST_SEED = 1000  # far from any seed that the search used

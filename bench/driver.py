@@ -21,9 +21,10 @@ from bench.hardware import table, versions
 from bench.synthetic import FRAME, STUDY, Instant, quick_history, result_of, values_of
 from fitnets.cost import cost
 from fitnets.store import Store
-from search.loop import DIRECTIONS, Done, Search
+from search.events import Done
+from search.loop import DIRECTIONS, Search
 from search.space import recipe_of, suggest
-from search.study import open_storage
+from search.storage import open_storage
 
 SLOTS = 8
 

@@ -10,7 +10,7 @@ few steps of each stage and a part of the validation: neither's memory grows wit
 import argparse
 import resource
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -22,10 +22,11 @@ from torch import Tensor
 from bench.hardware import table, versions
 from bench.nets import FITNET_4
 from bench.step import RECIPE, paper_teacher
-from fitnets import fit, hints, tables, teacher
+from fitnets import fit, hint_tables, tables, teacher
 from fitnets.config import Data, Hint
 from fitnets.data import Split
 from fitnets.precision import native
+from fitnets.tables import Rows, Table
 from fitnets.views import shuffled
 from search.trainer import Trainer
 
@@ -37,10 +38,15 @@ def peak() -> str:
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB"
 
 
-def _zeros(kind: str, digest: str, num_images: int, rows: Any, store: Any, device: torch.device) -> Tensor:
-    """A table of the right size through the real code: one real batch, then zeros."""
-    shape = rows(torch.arange(min(tables.CHUNK, num_images))).shape[1:]
-    return tables.tabled(kind, digest, num_images, lambda index_B: torch.zeros(len(index_B), *shape), store, device)
+def _zeros(wanted: Sequence[Table], num_images: int, rows: Rows, *arguments: Any) -> Tensor:
+    """Tables of the right size through the real code: one real batch, then zeros."""
+    some = rows(torch.arange(min(tables.CHUNK, num_images)), wanted)
+    shapes = {table: part.shape[1:] for table, part in zip(wanted, some, strict=True)}
+
+    def zeros(index_B: Tensor, asked: Sequence[Table]) -> list[Tensor]:
+        return [torch.zeros(len(index_B), *shapes[table]) for table in asked]
+
+    return tables.tabled(wanted, num_images, zeros, *arguments)
 
 
 def _few(*arguments: Any) -> Iterator[Tensor]:
@@ -60,7 +66,7 @@ def main() -> None:
         val = trainer.images.val
         trainer.images = replace(trainer.images, val=Split(val.pixels_NHWC[:1024], val.label_N[:1024]))
         trainer.teacher = paper_teacher()
-        hints.tabled = teacher.tabled = _zeros  # type: ignore[attr-defined]
+        hint_tables.tabled = teacher.tabled = _zeros  # type: ignore[attr-defined, assignment]
         fit.shuffled = _few  # type: ignore[attr-defined, assignment]
         recipe = RECIPE.changed(student=FITNET_4, hint=Hint(hint=2, guided=11), precision=native(torch.device("cpu")))
         for report in trainer.train(recipe):

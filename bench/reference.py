@@ -21,7 +21,7 @@ from fitnets.hints import Regressor
 from fitnets.losses import lambda_at
 from fitnets.models import Layer, Network
 from fitnets.net import Net
-from fitnets.optim import lr_at, optimiser
+from fitnets.optim import optimiser, steer
 from fitnets.teacher import Teacher
 
 
@@ -110,7 +110,7 @@ def kd_epoch(
     batches = loader(images, images.train, training.batch, train=True)
     student.train()
     for step, (x_BCHW, label_B) in enumerate(batches):
-        _set_lr(optimizer, (epoch - 1 + step / len(batches)) / training.epochs, training)
+        steer(optimizer, training, epoch, step, len(batches))
         logits_BK, _ = student(x_BCHW)
         with torch.no_grad():
             taught_BK, _ = teacher(x_BCHW)
@@ -144,7 +144,7 @@ def hint_epoch(
     batches = loader(images, images.train, training.batch, train=True)
     student.train()
     for step, (x_BCHW, _) in enumerate(batches):
-        _set_lr(optimizer, (epoch - 1 + step / len(batches)) / training.epochs, training)
+        steer(optimizer, training, epoch, step, len(batches))
         _, features = student(x_BCHW)
         with torch.no_grad():
             _, taught = teacher(x_BCHW)
@@ -176,18 +176,13 @@ def plain_teacher(teacher: Teacher) -> PlainNetwork:
 
 def optimizer_of(training: Training, *modules: nn.Module) -> Any:
     """The recipe's optimiser over the modules."""
-    return optimiser(training, [parameter for module in modules for parameter in module.parameters()])
+    return optimiser(training, nn.ModuleList(modules))
 
 
 def regressor_of(hint: Hint, student: Net, teacher: Teacher) -> Regressor:
     """The recipe's regressor."""
     shape, pieces = teacher.hint_shapes[hint.hint - 1], teacher.hint_pieces[hint.hint - 1]
     return Regressor(student.maps()[hint.guided - 1][1], shape, hint.regressor, pieces)
-
-
-def _set_lr(optimizer: Any, done: float, training: Training) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = lr_at(done, training)
 
 
 def _measure(losses: Meter, top1: Meter, top5: Meter, loss: Tensor, logits_BK: Tensor, label_B: Tensor) -> None:

@@ -28,7 +28,8 @@ from fitnets import teacher as teachers
 from fitnets.config import Data, Outcome, Recipe, Report, Trained, Training
 from fitnets.data import Images, load
 from fitnets.distill import distill, result_of
-from fitnets.hints import Hints, Target
+from fitnets.hint_tables import Hints
+from fitnets.hints import Target
 from fitnets.models import Network, initialise
 from fitnets.store import Store
 from fitnets.teacher import Teacher
@@ -71,8 +72,9 @@ def searched(study: Study, data_dir: Path, runs: Path) -> tuple[float, list[tupl
     """Wall-clock seconds of the search, and what it trained."""
     import optuna
 
-    from search.loop import DIRECTIONS, News, Search
-    from search.study import open_storage
+    from search.events import News
+    from search.loop import DIRECTIONS, Search
+    from search.storage import open_storage
     from search.workers import RayWorkers
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -117,10 +119,9 @@ def _usual(recipe: Recipe) -> float:
     student, plain = reference.PlainNetwork(network), reference.plain_teacher(teacher)
     regressor = reference.regressor_of(hint, recipe.student, teacher)
     initialise(regressor, recipe.init, 0.05, seed_of("regressor", recipe.seed))
-    target = Target(teacher.prefix(hint.hint), regressor.out)
-    target.measure(
-        Hints(teacher, hint.hint, target, images, "float32", None).still(images.train, "calibration"), centre=True
-    )
+    target = Target()
+    hints = Hints(teacher, hint.hint, regressor.out, images, "float32", None)
+    target.measure(hints.still(images.train, "calibration"), centre=True)
     scale = target.mean_C11, target.deviation_C11
     optimizer = reference.optimizer_of(stage1, student.layers[: hint.guided], regressor)
     for epoch in range(1, stage1.epochs + 1):

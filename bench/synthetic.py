@@ -8,6 +8,8 @@ Numbers from it rank samplers; they say nothing of students.
 import math
 import random
 from collections import deque
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -16,8 +18,8 @@ from optuna.trial import TrialState, create_trial
 
 from fitnets.config import Outcome, Recipe, Report, Result
 from fitnets.cost import cost
+from search.events import Done, Event, News
 from search.forecast import Drawn
-from search.loop import Done, Failed, Lost, News
 from search.sampling import History
 from search.space import Frame, recipe_of, suggest
 from search.study import Study, find_study
@@ -71,7 +73,7 @@ def result_of(recipe: Recipe) -> Result:
 
 
 class Instant:
-    """Workers (see `search.loop.Workers`) that answer at once: every epoch's report, then the result."""
+    """Workers (see `search.events.Workers`) that answer at once: every epoch's report, then the result."""
 
     def __init__(self, slots: int):
         self.slots = slots
@@ -85,10 +87,13 @@ class Instant:
         """Start trial `number`."""
         self._running.append((number, recipe))
 
-    def wait(self, seconds: float) -> list[News | Done | Failed | Lost]:
+    def wait(self, seconds: float) -> list[Event]:
         """The oldest trial, from its first epoch to its end."""
         number, recipe = self._running.popleft()
         return [*(News(number, report) for report in REPORTS), Done(number, result_of(recipe))]
+
+    def forget(self, number: int, recipe: Recipe) -> None:
+        """There are no checkpoints."""
 
 
 class _Recorded(Drawn):
@@ -119,8 +124,13 @@ class _Recorded(Drawn):
         return value
 
 
-def quick_history(study: optuna.Study, storage: optuna.storages.BaseStorage, finished: int) -> None:
-    """Fill a study with finished trials: random ones, then children of its front."""
+def quick_history(
+    study: optuna.Study,
+    storage: optuna.storages.BaseStorage,
+    finished: int,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Fill a study with finished trials: random ones, then children of its front; each with `more` attributes."""
     history, chance = History(study.directions), random.Random(0)
     for number in range(finished):
         front = history.front
@@ -132,6 +142,7 @@ def quick_history(study: optuna.Study, storage: optuna.storages.BaseStorage, fin
             "cost": cost(recipe.student).model_dump(mode="json"),
             "digest": recipe.digest(),
             "outcome": result_of(recipe).outcome.model_dump(mode="json"),
+            **more,
         }
         trial = create_trial(
             state=TrialState.COMPLETE,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.hardware import table, versions
 from fitnets.config import Recipe
-from search.loop import Done, Failed, Lost
+from search.events import Done, Failed, Lost
 from search.space import extreme
 from search.study import Study, find_study
 from search.workers import RayWorkers
@@ -47,8 +47,9 @@ def trial(crew: RayWorkers, number: int, recipe: Recipe) -> tuple[float, float]:
     while True:
         for event in crew.wait(1.0):
             if isinstance(event, Done):
-                training = event.result.outcome.seconds
-                return time.perf_counter() - began - training, training
+                training, lasted = event.result.outcome.seconds, time.perf_counter() - began
+                crew.forget(number, recipe)  # as the driver does; else the second study has nothing to train
+                return lasted - training, training
             assert not isinstance(event, Failed | Lost), event
 
 

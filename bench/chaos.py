@@ -1,0 +1,256 @@
+"""A real study, killed at random moments and resumed by the same command, against one that nobody disturbed.
+
+    python -m bench.chaos [--kills 40] [--workers 1] [--seed 0] [--set digits|mnist] [--data DIR]
+
+Driver, worker process and Ray node (its raylet) are killed in turn, by SIGKILL: most of them while a student trains,
+some at any moment. After each kill the store and the logs are read: of the epochs that a checkpoint holds by then, none
+may be trained again. With one worker the history that every draw looks back on is the same in both studies, so the
+studies must be equal, trial by trial. With more, which trial ends first is chance, and so is what is drawn next: there,
+every recipe is trained again by itself, undisturbed, and must come to the same weights. Exit code 1 if anything is
+wrong.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from itertools import zip_longest
+from pathlib import Path
+
+from bench.hardware import table, versions
+from bench.victim import Command
+from fitnets.checkpoint import KIND
+from fitnets.store import Store
+from search.logs import trained_epochs
+from search.results import Candidate, marked
+from search.study import Study, find_study
+from search.trainer import Trainer
+
+KINDS = ("driver", "worker", "node")
+TRAINING_SECONDS = 3.0  # a kill comes at most so long after the first epoch since the one before
+ANY_MOMENT = 0.2  # of the kills come at any moment instead, also while everything starts
+ANY_SECONDS = 12.0
+STALLED_SECONDS = 400.0  # without an epoch for so long, the search stalls
+STAGE1_EPOCHS, STAGE2_EPOCHS = 15, 45  # of 0.05 s each, while checkpoints come once a second
+Place = tuple[str, int]  # stage and epoch
+
+
+class Wrong(RuntimeError):
+    """The study does not go on, or ended in a way that no kill explains."""
+
+
+class Witness:
+    """What was seen after each kill, and what must hold from then on."""
+
+    def __init__(self, command: Command):
+        self.command, self.store = command, Store(command.runs / "store")
+        self.floors: dict[int, list[tuple[int, Place]]] = {}
+        """For each trial: so many epochs were logged then, and a checkpoint held those up to this one."""
+        self.ends: dict[int, tuple[float | None, int]] = {}
+        """For each finished trial: when it was told, and how many epochs its log had."""
+        self.told_twice: set[int] = set()
+
+    def look(self) -> None:
+        """Read storage, store and logs as they are."""
+        for candidate in self.command.candidates():
+            number, lines = candidate.trial, self.epochs(candidate.trial)
+            if candidate.state == "running":
+                place = self._checkpoint(candidate)
+                if place is not None and lines:
+                    self.floors.setdefault(number, []).append((len(lines), min(place, max(lines))))
+            elif self.ends.setdefault(number, (candidate.ended, len(lines))) != (candidate.ended, len(lines)):
+                self.told_twice.add(number)
+
+    def epochs(self, number: int) -> list[Place]:
+        """The epochs that trial `number` trained, in order."""
+        path = self.command.logs / f"{number}.log"
+        return trained_epochs(path) if path.exists() else []
+
+    def repeated(self) -> int:
+        """How many epochs were trained again although a checkpoint held them."""
+        return sum(
+            any(at >= count and place <= floor for count, floor in floors)
+            for number, floors in self.floors.items()
+            for at, place in enumerate(self.epochs(number))
+        )
+
+    def trained(self) -> tuple[int, int]:
+        """How many epochs were trained, and how many of them again."""
+        logs = [self.epochs(candidate.trial) for candidate in self.command.candidates()]
+        return sum(map(len, logs)), sum(len(lines) - len(set(lines)) for lines in logs)
+
+    def _checkpoint(self, candidate: Candidate) -> Place | None:
+        for name in reversed(self.store.names(KIND, candidate.recipe.digest())):
+            found = self.store.get(KIND, name)
+            if found is not None:
+                last = json.loads(found["reports.json"])[-1]
+                return last["stage"], last["epoch"]
+        return None
+
+
+def disturbed(command: Command, witness: Witness, kills: int, seed: int) -> Counter[str]:
+    """Run the study to its end through so many kills; how many there were of each kind. Raises Wrong."""
+    rng, struck, excused = random.Random(seed), Counter[str](), False
+    command.start()
+    for number in range(kills):
+        kind = KINDS[number % len(KINDS)]
+        while True:
+            if not goes_on(command, excused):
+                return struck
+            moment(command, rng)
+            if command.strike(kind, rng):
+                break
+        struck[kind] += 1
+        witness.look()
+        excused = kind != "worker"
+        print(f"kill {number + 1}, {kind}: {told(command.candidates())}", flush=True)
+    while goes_on(command, excused):
+        progress(command)
+    return struck
+
+
+def goes_on(command: Command, excused: bool) -> bool:
+    """Start the command again where a kill ended it. False when it is finished. Raises Wrong where it ended itself."""
+    if not command.ended():
+        return True
+    assert command.process is not None
+    if command.process.returncode == 0:
+        return False
+    if not excused:
+        raise Wrong(f"it ended with {command.process.returncode}:\n{command.said()}")
+    command.start()
+    return True
+
+
+def moment(command: Command, rng: random.Random) -> None:
+    """Wait for a random moment, or for the end: mostly a while after the next epoch."""
+    if rng.random() < ANY_MOMENT:
+        until = time.monotonic() + rng.uniform(0, ANY_SECONDS)
+    else:
+        progress(command)
+        until = time.monotonic() + rng.uniform(0, TRAINING_SECONDS)
+    while not command.ended() and time.monotonic() < until:
+        time.sleep(0.02)
+
+
+def progress(command: Command) -> None:
+    """Wait for the next epoch, or for the end. Raises Wrong when neither comes."""
+    before, since = command.written(), time.monotonic()
+    while not command.ended() and command.written() == before:
+        if time.monotonic() - since > STALLED_SECONDS:
+            raise Wrong(f"no epoch for {STALLED_SECONDS:.0f} s:\n{command.said()}")
+        time.sleep(0.05)
+
+
+def told(candidates: list[Candidate]) -> str:
+    """Trials by state."""
+    states = Counter(candidate.state for candidate in candidates)
+    return ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "no trial yet"
+
+
+def retrained(study: Study, trials: list[Candidate], folder: Path, data: Path) -> list[Candidate]:
+    """The same recipes, one after the other in this process, undisturbed, with a store of their own."""
+    trainer = Trainer(study.data, str(data), str(folder / "store"), "cpu", 1)
+    facts = trainer.facts()
+    teacher = study.resolved_teacher(facts.shape, len(facts.classes))
+    for _ in trainer.train_teacher(teacher):
+        pass
+    trainer.open_teacher(teacher, None)
+    return list(marked([c.changed(state="complete", outcome=trainer.trained(c.recipe).outcome) for c in trials]))
+
+
+def undisturbed(command: Command) -> list[Candidate]:
+    """The study that was started, when it has ended, let alone."""
+    while goes_on(command, excused=False):
+        progress(command)
+    return command.candidates()
+
+
+def essence(candidate: Candidate | None) -> object:
+    """A trial without what chance may change: times, and which of two trials with equal prefixes came first."""
+    if candidate is None:
+        return None
+    outcome = candidate.outcome and candidate.outcome.changed(seconds=0.0, prefix_reused=False)
+    return candidate.state, candidate.recipe, candidate.cost, outcome
+
+
+def verdict(command: Command, witness: Witness, expected: list[Candidate]) -> dict[str, int]:
+    """What must be 0, after all is over."""
+    witness.look()
+    trials, store = command.candidates(), Store(command.runs / "store")
+    weights = [store.get("student", c.outcome.weights_sha256) for c in trials if c.outcome is not None]
+    digests = Counter(c.recipe.digest() for c in trials)
+    return {
+        "trials lost": command.study.trials - sum(c.state == "complete" for c in trials),
+        "trials told twice": len(witness.told_twice) + len(trials) - len(digests),
+        "trials left RUNNING": sum(c.state == "running" for c in trials),
+        "epochs trained again that a checkpoint held": witness.repeated(),
+        "trials of another recipe, value or weights": sum(
+            essence(ours) != essence(theirs) for ours, theirs in zip_longest(trials, expected)
+        ),
+        "students on one front only": len(front(trials) ^ front(expected)),
+        "students whose weights are not in the store": weights.count(None),
+        "checkpoints left behind": len(store.names(KIND)),
+        "processes left behind": command.left(),
+    }
+
+
+def front(trials: list[Candidate]) -> set[tuple[str, float, int, int]]:
+    """The front: recipe, accuracy, parameters, multiply-adds."""
+    return {
+        (c.recipe.digest(), c.outcome.val_accuracy, c.cost.params, c.cost.macs)
+        for c in trials
+        if c.on_front and c.outcome is not None
+    }
+
+
+def study_of(name: str, trials: int, seed: int) -> Study:
+    """Small students that train for seconds, so that kills hit within."""
+    study = find_study(name).smoke()
+    stage1, stage2 = study.stage1.changed(epochs=STAGE1_EPOCHS), study.stage2.changed(epochs=STAGE2_EPOCHS)
+    return study.changed(name="chaos", trials=trials, seed=seed, stage1=stage1, stage2=stage2)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=40)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and of the study")
+    parser.add_argument("--set", default="digits", choices=["digits", "mnist"])
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--trials", type=int, help="default: enough for so many kills")
+    options = parser.parse_args()
+    study = study_of(options.set, options.trials or 2 + 3 * options.kills // 4, options.seed)
+    place = Path(tempfile.mkdtemp(prefix="chaos-")).resolve()
+    command, quiet = (Command(place / name, study, options.workers, options.data) for name in ("disturbed", "quiet"))
+    witness, began = Witness(command), time.monotonic()
+    try:
+        if options.workers == 1:
+            quiet.start()
+        struck = disturbed(command, witness, options.kills, options.seed)
+        trials = command.candidates()
+        expected = undisturbed(quiet) if options.workers == 1 else retrained(study, trials, place, options.data)
+        wrong = {"kills too few": options.kills - struck.total()} | verdict(command, witness, expected)
+    except Wrong as error:
+        sys.exit(f"{error}\nEverything is in {place}")
+    finally:
+        command.end()
+        quiet.end()
+    epochs, again = witness.trained()
+    rows = [[f"kills ({kind})", str(struck[kind])] for kind in KINDS]
+    rows += [["trials", str(len(trials))], ["epochs trained", str(epochs)], ["of them a second time", str(again)]]
+    rows += [[f"**{what}**", str(number)] for what, number in wrong.items()]
+    print(versions("torch", "ray", "optuna"), f"{time.monotonic() - began:.0f} s")
+    print(table(["", "number"], rows))
+    if any(wrong.values()):
+        sys.exit(f"Everything is in {place}")
+    shutil.rmtree(place)
+
+
+if __name__ == "__main__":
+    main()

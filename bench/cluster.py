@@ -1,0 +1,161 @@
+"""Many one-epoch trials across a cluster of three nodes of which one is killed, and another joins, again and again.
+
+    python -m bench.cluster [--trials 2000] [--every 20]
+
+The nodes are processes of this machine, started and killed (SIGKILL, all of a node's processes) by a process of their
+own. The trials are stubs (`bench.stub`): what is measured is the search, its workers and its memory. Every hundred
+trials: the driver's resident memory, and what it has grown by for each trial since the first hundred. At the end, the
+same for a fresh process that only opens the finished study, as a driver that continues it does: what the study itself
+takes. Exits with 1 unless every trial was finished exactly once.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from bench.hardware import table, versions
+from bench.stub import stub
+from fitnets.store import Store
+from search.events import Done, Event, Lost
+from search.ledger import Ledger
+from search.loop import DIRECTIONS, Search
+from search.storage import open_storage, storage_url
+from search.study import Study, find_study
+
+NODES, SLOTS = 3, 2
+EPOCH_SECONDS = 1.0
+STEP = 100  # trials between two readings of the memory
+STUDY: Study = find_study("digits").changed(name="cluster", first=(), max_params=None, max_macs=None)
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def nodes_of(every: float, tell: Any) -> None:
+    """A process that holds the cluster: every so many seconds it kills a node and adds another."""
+    from search.cluster import ray
+
+    ray()
+    from ray.cluster_utils import Cluster
+
+    node: dict[str, Any] = {"num_cpus": SLOTS, "object_store_memory": 100 * 2**20}
+    held = Cluster(initialize_head=True, head_node_args={**node, "num_cpus": 0})
+    for _ in range(NODES):
+        held.add_node(**node)
+    tell.send(held.address)
+    draw, killed = random.Random(0), 0
+    while not tell.poll(every):
+        held.remove_node(draw.choice(sorted(held.worker_nodes, key=lambda n: n.node_id)), allow_graceful=False)
+        killed += 1
+        held.add_node(**node)
+    tell.send(killed)
+    held.shutdown()
+
+
+def searched(folder: Path, address: str, trials: int, told: Callable[[int, int], None]) -> tuple[Counter[int], int]:
+    """Run the search; how often each trial was finished, and how many were lost on the way."""
+    from search.workers import RayWorkers
+
+    crew = RayWorkers(address, None, STUDY.gpu_fraction, stub(EPOCH_SECONDS))
+    facts = crew.open(STUDY.data, folder, folder / "store", folder / "logs")
+    taught = crew.teach(STUDY.resolved_teacher(facts.shape, len(facts.classes)), lambda report: None)
+    study = STUDY.changed(stage2=STUDY.stage2.changed(epochs=1))
+    frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes))
+    storage = open_storage(storage_url(folder, None))
+    optuna.create_study(study_name=study.name, storage=storage, directions=DIRECTIONS)
+    done: Counter[int] = Counter()
+    lost = 0
+
+    def hear(search: Search, event: Event | None) -> None:
+        nonlocal lost
+        lost += isinstance(event, Lost)
+        if isinstance(event, Done):
+            done[event.number] += 1
+            if done.total() % STEP == 0:
+                told(done.total(), resident())
+
+    Search(study, frame, storage, crew, Store(folder / "store")).run(trials, hear)
+    crew.close()
+    return done, lost
+
+
+def opened(folder: Path) -> int:
+    """Bytes that a process takes when it opens the finished study for a search, beyond what it took before."""
+    storage = open_storage(storage_url(folder, None))
+    study = optuna.load_study(study_name=STUDY.name, storage=storage)
+    before = resident()
+    ledger = Ledger(study, storage, 0)
+    assert ledger.trials
+    return resident() - before
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--every", type=float, default=20.0, help="seconds between two kills")
+    parser.add_argument("--opened", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if arguments.opened:
+        print(json.dumps(opened(arguments.opened)))
+        return
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    holder = multiprocessing.get_context("spawn").Process(target=nodes_of, args=(arguments.every, theirs))
+    holder.start()
+    rows: list[list[str]] = []
+    readings: list[tuple[int, int]] = []
+
+    def told(number: int, memory: int) -> None:
+        readings.append((number, memory))
+        first = readings[0]
+        growth = (memory - first[1]) / (number - first[0]) / 1e3 if number > first[0] else 0.0
+        rows.append([str(number), f"{memory / 1e6:.0f}", f"{growth:.1f}"])
+        print(f"{number} trials, driver {memory / 1e6:.0f} MB, {growth:.1f} kB a trial", flush=True)
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        address = ours.recv()
+        began = time.monotonic()
+        done, lost = searched(folder, address, arguments.trials, told)
+        seconds = time.monotonic() - began
+        ours.send("end")
+        killed = ours.recv()
+        holder.join(60)
+        command = [sys.executable, "-m", "bench.cluster", "--opened", str(folder)]
+        itself = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        stored = optuna.load_study(study_name=STUDY.name, storage=storage_url(folder, None)).get_trials(deepcopy=False)
+        states = Counter(trial.state.name for trial in stored)
+        database = sum(file.stat().st_size for file in folder.glob("studies.db*"))
+    once = sum(times == 1 for times in done.values())
+    print(versions("ray", "optuna"))
+    print(table(["trials", "driver, MB", "kB a trial since the first hundred"], rows))
+    print(
+        f"{arguments.trials} trials in {seconds:.0f} s; {killed} nodes killed, {lost} trials lost their worker; "
+        f"finished once: {once}, more than once: {len(done) - once}; states: {dict(states)}"
+    )
+    print(
+        f"the study itself: {itself / arguments.trials / 1e3:.1f} kB a trial in a process that opens it, "
+        f"{database / arguments.trials / 1e3:.1f} kB in its storage"
+    )
+    if not once == len(done) == states["COMPLETE"] == len(stored) == arguments.trials:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
