@@ -5,13 +5,20 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from search import pick, results_cli, run
+from search import latency, pick, results_cli, run
 from search.facts import Speed
 from search.inline import InlineWorkers
+from search.paper import __main__ as paper
 from search.study import Study
 from tests.helpers import STUDY
 
-COMMANDS: dict[str, Any] = {"run": run.main, "results": results_cli.main, "pick": pick.main}
+COMMANDS: dict[str, Any] = {  # a study's
+    "run": run.main,
+    "results": results_cli.main,
+    "pick": pick.main,
+    "latency": latency.main,
+}
+OTHERS: dict[str, Any] = {"paper": paper.main}
 
 
 class Crew(InlineWorkers):
@@ -22,11 +29,9 @@ class Crew(InlineWorkers):
         self.closed = False
 
     def has(self, teacher: Any) -> bool:
-        assert self.trainer is not None
         return self.trainer.has(teacher)
 
     def measure(self, net: Any, batch: int, precision: Any) -> Speed:
-        assert self.trainer is not None
         return self.trainer.measure(net, batch, precision)
 
     def close(self) -> None:
@@ -35,7 +40,7 @@ class Crew(InlineWorkers):
 
 def invoke(command: str, *words: object) -> Result:
     """A command as typed; an exception that it lets through fails the test."""
-    told = CliRunner().invoke(COMMANDS[command], [str(word) for word in words], catch_exceptions=False)
+    told = CliRunner().invoke((COMMANDS | OTHERS)[command], [str(word) for word in words], catch_exceptions=False)
     assert "Traceback" not in told.output
     return told
 

@@ -1,6 +1,9 @@
 """What many tests use: real digits, and a small teacher trained on them once for each run of the tests."""
 
+import os
+import shutil
 import sys
+import tempfile
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +16,13 @@ from fitnets import teacher as teachers
 from fitnets.data import Images, load
 from fitnets.store import Store
 from fitnets.teacher import Teacher
+from search.storage import storage_url
 from tests.commands import Crew, invoke, study_file
 from tests.helpers import DIGITS, TEACHER
+from tests.postgres import Server
 
 torch.set_num_threads(1)
+os.environ.pop("FITNET_STORAGE", None)  # the developer's own is not for tests
 settings.register_profile("here", deadline=None, database=None, derandomize=True, print_blob=False)
 settings.load_profile("here")
 
@@ -52,6 +58,27 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     assert told.exit_code == 0, told.output
     assert "next: python -m search.pick" in told.output
     return file, root / "runs"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server; its tests are skipped where it is not installed."""
+    folder = Path(tempfile.mkdtemp(prefix="fitnet-postgresql-"))  # its user may not look into pytest's own
+    try:
+        made = Server(folder)
+        yield made
+        made.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty storage, of either kind."""
+    if request.param == "sqlite":
+        return storage_url(tmp_path / "runs", None)
+    server: Server = request.getfixturevalue("server")
+    return server.url()
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """Small values and shared strategies of the tests. No tests here."""
 
 import math
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import yaml
 from hypothesis import strategies as st
 from torch import nn
 
-from fitnets.config import Data, Hint, Recipe, Trained, Training
+from fitnets.config import Data, Hint, Recipe, Report, Result, Trained, Training
 from fitnets.net import Conv, Dense, Net
 from fitnets.value import sha256
 from search.space import Space
@@ -48,6 +49,26 @@ def paper_net(
     return Net(input=(shape[0], shape[1], shape[2]), convs=tuple(rows), dense=fc, classes=classes)
 
 
+def ended(stream: Generator[Report, None, Result]) -> tuple[list[Report], Result]:
+    """A run's Reports and Result."""
+    reports: list[Report] = []
+    while True:
+        try:
+            reports.append(next(stream))
+        except StopIteration as stop:
+            return reports, stop.value
+
+
+def untimed(reports: list[Report]) -> list[Report]:
+    """Reports without their times."""
+    return [report.changed(seconds=0.0) for report in reports]
+
+
+def numbers(reports: list[Report]) -> list[Report]:
+    """Reports without their times, and without whether they were told before."""
+    return [report.changed(replayed=False) for report in untimed(reports)]
+
+
 def state_hash(module: nn.Module) -> str:
     """A digest of everything in a module's state."""
     parts = [f"{name}{tensor.detach().cpu().numpy().tobytes()!r}" for name, tensor in module.state_dict().items()]
@@ -82,7 +103,10 @@ def nets(draw: st.DrawFn) -> Net:
     widths = draw(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 4)), max_size=2))
     dense = tuple(Dense(width=width, pieces=pieces) for width, pieces in widths)
     norm = draw(st.sampled_from(["none", "batch"]))
-    return Net(input=shape, convs=tuple(convs), dense=dense, classes=draw(st.integers(2, 7)), norm=norm)
+    biases = draw(st.sampled_from(["tied", "untied"]))
+    classes = draw(st.integers(2, 7))
+    output = draw(st.sampled_from(["softmax", "sigmoid"])) if classes == 2 else "softmax"
+    return Net(input=shape, convs=tuple(convs), dense=dense, classes=classes, norm=norm, biases=biases, output=output)
 
 
 def random_images(shape: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:

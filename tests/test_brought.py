@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fitnets import teacher as teachers
-from fitnets.brought import Tap
 from fitnets.config import Brought, Data
 from fitnets.data import Images, load
 from fitnets.errors import InputError
 from fitnets.store import Store
+from fitnets.taps import Tap
 from fitnets.teacher import Teacher
 from tests.helpers import random_images, state_hash
 

@@ -20,9 +20,9 @@ from typer.testing import Result
 from fitnets.config import Recipe, Report
 from fitnets.errors import InputError
 from search import cli, run
+from search.events import Event, Failed
 from search.facts import TeacherFacts
-from search.loop import Done, Failed, News
-from search.study import open_storage, storage_url
+from search.storage import open_storage, storage_url
 from tests.commands import COMMANDS, Crew, invoke, study_file
 from tests.helpers import STUDY
 
@@ -62,7 +62,8 @@ def refused(told: Result, *parts: str) -> None:
 def test_flags_are_frozen() -> None:
     """Section 4 of the design: scripts depend on them."""
     flags = {
-        "run": "--trials --workers --data --runs --storage --address --name --seed --smoke --dry-run",
+        "run": "--trials --workers --data --runs --storage --address --name --seed --trial-seconds --max-disk --smoke "
+        "--dry-run",
         "results": "--format --runs --storage --name",
         "pick": "--max-params --max-macs --max-latency-ms --max-size-kb --min-accuracy --out --runs --storage --name",
     }
@@ -337,7 +338,7 @@ def test_interrupted_says_how_to_continue(own: tuple[Path, Path], monkeypatch: p
 def test_a_search_that_cannot_go_on_fails_with_its_reason(
     own: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(self: Crew, seconds: float) -> list[Failed | News | Done]:
+    def failing(self: Crew, seconds: float) -> list[Event]:
         assert self._running is not None
         number, self._running = self._running[0], None
         return [Failed(number, "OutOfMemoryError", "too large")]

@@ -5,8 +5,22 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from fitnets.config import Brought, Cost, Data, Distill, Hint, Outcome, Recipe, Report, Teacher, Trained, Training
+from fitnets.config import (
+    Brought,
+    Cost,
+    Data,
+    Distill,
+    Ensemble,
+    Hint,
+    Outcome,
+    Recipe,
+    Report,
+    Teacher,
+    Trained,
+    Training,
+)
 from fitnets.net import Net
+from fitnets.updates import ExponentialDecay, LinearDecay, LrScale, MaxNorm, Ramp
 from fitnets.value import explain
 from tests.helpers import RECIPE, SHORT, STUDENT, TEACHER
 
@@ -21,6 +35,12 @@ OUTCOME = Outcome(
     data="d",
     versions={"torch": "2"},
 )
+
+
+PAPERS = Training(
+    epochs=500, lr=0.17, optimizer="sgd", momentum=0.5, nesterov=False, momentum_ramp=Ramp(to=0.65),
+    schedule=LinearDecay(), lr_scale=LrScale(), max_norm=MaxNorm(convs=(0.9, 1.9365)),
+)  # fmt: skip
 
 
 def refusal(build: Any, /, **fields: Any) -> str:
@@ -39,6 +59,7 @@ def refusal(build: Any, /, **fields: Any) -> str:
         BROUGHT,
         OUTCOME,
         Data(name="digits", limit=10, flip=True),
+        PAPERS,
         Report(stage="stage 1", epoch=1, epochs=2, loss=0.5, hint_r2=0.1, seconds=0.1),
         Cost(params=1, weights=1, macs=1, weight_bytes=4, peak_activation_bytes=4),
     ],
@@ -64,17 +85,24 @@ def test_digest_sees_every_field_of_a_recipe() -> None:
         RECIPE.changed(init_range=0.01),
         RECIPE.changed(stage1=SHORT.changed(epochs=3)),
         RECIPE.changed(stage2=SHORT.changed(lr=1e-3)),
+        RECIPE.changed(stage2=SHORT.changed(nesterov=False)),
+        RECIPE.changed(stage2=SHORT.changed(momentum_ramp=Ramp(to=0.7))),
+        RECIPE.changed(stage2=SHORT.changed(schedule=LinearDecay())),
+        RECIPE.changed(stage2=SHORT.changed(schedule=ExponentialDecay())),
+        RECIPE.changed(stage2=SHORT.changed(lr_scale=LrScale())),
+        RECIPE.changed(stage2=SHORT.changed(max_norm=MaxNorm())),
+        RECIPE.changed(student=STUDENT.changed(biases="untied")),
         RECIPE.changed(distill=Distill(tau=2.0)),
         RECIPE.changed(hint=hint.changed(hint=1)),
         RECIPE.changed(hint=hint.changed(regressor="paper")),
         RECIPE.changed(student=STUDENT.changed(classes=11)),
         RECIPE.without_hints(),
     ]
-    assert len({recipe.digest() for recipe in [RECIPE, *others]}) == 11
+    assert len({recipe.digest() for recipe in [RECIPE, *others]}) == 1 + len(others)
 
 
 def test_teachers_are_told_apart_by_kind() -> None:
-    adapter: TypeAdapter[Trained | Brought] = TypeAdapter(Teacher)
+    adapter: TypeAdapter[Trained | Brought | Ensemble] = TypeAdapter(Teacher)
     assert adapter.validate_json(TEACHER.model_dump_json()) == TEACHER
     assert adapter.validate_json(BROUGHT.model_dump_json()) == BROUGHT
     assert (TEACHER.hints, BROUGHT.hints) == (3, 2)
@@ -109,6 +137,11 @@ def test_a_guided_layer_must_come_before_the_last() -> None:
 def test_a_schedule_that_saturates_before_it_holds_is_refused() -> None:
     told = refusal(Distill, schedule="paper", hold=10, saturate=10)
     assert told == "`saturate` is 10, but must come after `hold` (=10): choose 11 or more."
+
+
+def test_one_normalisation_at_most() -> None:
+    told = refusal(Data, name="digits", whiten=True, local_contrast=True)
+    assert told == "`whiten` and `local_contrast` are two ways to normalise images: choose one."
 
 
 def test_mean_goes_with_std() -> None:

@@ -1,5 +1,6 @@
 """Splits that never mix, preprocessing against numpy, and images kept in the store."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from fitnets import data as data_module
 from fitnets.config import Data
 from fitnets.data import Images, Preprocess, Split, accuracy, load, load_test
-from fitnets.sources import Raw
+from fitnets.raw import Raw
 from fitnets.store import Store
 from fitnets.views import Plan
 from tests.helpers import DIGITS
@@ -85,7 +86,7 @@ def test_a_limit_above_the_number_of_images_changes_nothing(digits: Images) -> N
 def test_standardisation_is_per_channel_and_of_training_images_alone() -> None:
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (50, 6, 5, 3), dtype=np.uint8)
-    preprocess = Preprocess.fitted(torch.from_numpy(pixels), whiten=False)
+    preprocess = Preprocess.fitted(torch.from_numpy(pixels), DIGITS)
     mean, deviation = pixels.mean((0, 1, 2)), pixels.std((0, 1, 2))
     other = generator.integers(0, 256, (4, 3, 6, 5), dtype=np.uint8)
     wanted = (other - mean[:, None, None]) / deviation[:, None, None]
@@ -95,7 +96,7 @@ def test_standardisation_is_per_channel_and_of_training_images_alone() -> None:
 
 
 def test_a_channel_of_one_colour_is_not_divided_by_zero() -> None:
-    preprocess = Preprocess.fitted(torch.full((5, 4, 4, 1), 7, dtype=torch.uint8), whiten=False)
+    preprocess = Preprocess.fitted(torch.full((5, 4, 4, 1), 7, dtype=torch.uint8), DIGITS)
     assert torch.equal(preprocess(torch.full((2, 1, 4, 4), 7)), torch.zeros(2, 1, 4, 4))
 
 
@@ -134,21 +135,39 @@ def test_whitening_against_numpy_and_towards_identity() -> None:
     assert float((covariance - torch.diag(diagonal)).abs().max()) < 0.5
 
 
-def test_contrast_normalisation_gives_every_image_a_norm_of_55() -> None:
-    pixels = torch.randint(0, 256, (20, 6, 6, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    flat = data_module._contrast_normalised(pixels.flatten(1).float())
-    assert torch.allclose(flat.norm(dim=1), torch.full((20,), 55.0), rtol=1e-5)
-    assert torch.allclose(flat.mean(1), torch.zeros(20), atol=1e-5)
-    assert torch.isfinite(data_module._contrast_normalised(torch.zeros(1, 9))).all()
-
-
-def test_whitened_pixels_are_what_the_preprocess_makes_of_raw_ones() -> None:
+@pytest.mark.parametrize("normalisation", ["whiten", "local_contrast"])
+def test_stored_images_are_what_the_preprocess_makes_of_raw_ones(normalisation: str) -> None:
     """A student is exported with its preprocess: it must do at run time what was done to the stored images."""
-    data = Data(name="digits", whiten=True)
-    images, raw = load(data, NOWHERE), load(data.changed(whiten=False), NOWHERE)
+    data = Data(name="digits").changed(**{normalisation: True})
+    images, raw = load(data, NOWHERE), load(Data(name="digits"), NOWHERE)
+    assert raw.digest != images.digest
     live = images.preprocess(raw.val.pixels_NHWC.permute(0, 3, 1, 2))
     stored = torch.cat([x for x, _ in images.batches(images.val)])
     assert torch.allclose(live, stored, atol=1e-5)
+
+
+@pytest.mark.parametrize("normalisation", [{}, {"whiten": True}])
+def test_a_zero_border_is_padding_the_network_input_and_cropping(normalisation: dict[str, bool]) -> None:
+    """As the released code does: images are normalised first, then padded with zeros, cropped, and mirrored."""
+    data = Data.model_validate({"name": "digits", "shift": 3, "flip": True, "border": "zero"} | normalisation)
+    images = load(data, NOWHERE)
+    plan, index = Plan.draw(len(images.train), 2, data, images.device), torch.tensor([5, 0, 77, 5, 300])
+    whole = images.input(images.train, Plan.still(len(images.train), images.device), index).numpy()
+    views = images.views(plan, index).numpy()
+    for image, number, shown in zip(whole, index.tolist(), views, strict=True):
+        padded = np.pad(image, ((0, 0), (3, 3), (3, 3)))
+        top, left = 3 + int(plan.dy_N[number]), 3 + int(plan.dx_N[number])
+        wanted = padded[:, top : top + 8, left : left + 8]
+        assert np.array_equal(shown, wanted[:, :, ::-1] if plan.flip_N[number] else wanted)
+    reflected = dataclasses.replace(images, data=data.changed(border="reflect"))
+    assert not np.array_equal(reflected.views(plan, index).numpy(), views)
+
+
+def test_what_views_depend_on() -> None:
+    data = Data(name="digits", shift=2)
+    assert data.views == (2, False, 0)
+    others = [data, data.changed(shift=1), data.changed(flip=True), data.changed(seed=1), data.changed(border="zero")]
+    assert len({other.views for other in others}) == len(others)
 
 
 def test_batches_are_all_images_in_order_and_views_are_planned(digits: Images) -> None:

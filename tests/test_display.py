@@ -9,10 +9,11 @@ from rich.console import Console
 from fitnets.config import Report
 from fitnets.store import Store
 from search.display import Display
-from search.loop import DIRECTIONS, Failed, Lost, Search
-from search.study import open_storage, storage_url
+from search.events import Event, Failed, Lost
+from search.loop import DIRECTIONS, Search
+from search.storage import open_storage, storage_url
 from tests.helpers import STUDY
-from tests.test_loop import FRAME, Event, Scripted, well
+from tests.test_loop import FRAME, Scripted, well
 
 
 def shown(tmp_path: Path, terminal: bool, behave: object = well) -> str:
@@ -50,7 +51,7 @@ def test_failures_and_lost_workers_are_told_as_they_are(tmp_path: Path) -> None:
 
     text = shown(tmp_path, terminal=False, behave=behave)
     assert "trial 0 failed: Diverged: the loss [became] nan" in text
-    assert "trial 1 lost its worker and starts again: the node died" in text
+    assert "trial 1 lost its worker and goes on elsewhere: the node died" in text
 
 
 def test_a_terminal_shows_a_panel(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from search.results import read
-from search.study import storage_url
+from search.storage import storage_url
 
 ROOT = Path(__file__).parent.parent
 SLOW = pytest.mark.slow

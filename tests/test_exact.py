@@ -20,6 +20,7 @@ NETS = {
     "dense": Net.staged((1, 8, 8), 10, ((6,), (7,)), dense=(Dense(width=9), Dense(width=5, pieces=4))),
     "three pieces": Net.staged((1, 8, 8), 10, ((6,), (7,)), pieces=3),
     "normalised": Net.staged((1, 8, 8), 10, ((6,), (7,)), norm="batch"),
+    "untied biases": Net.staged((1, 8, 8), 10, ((6,), (7,)), dense=(Dense(width=5),)).changed(biases="untied"),
     "overlapping pools": Net(
         input=(1, 8, 8), convs=(Conv(width=6, pool=3, pool_stride=2), Conv(width=7, kernel=4, pad=2)), classes=10
     ),
@@ -57,7 +58,7 @@ def test_ten_steps_of_training_end_in_the_same_weights(name: str, optimizer: str
     fast = fast.double()
     slow = Plain(copy.deepcopy(fast))
     training = Training.model_validate({"epochs": 1, "lr": 1e-2, "optimizer": optimizer})
-    steppers = [(module, optimiser(training, module.parameters())) for module in (fast, slow)]
+    steppers = [(module, optimiser(training, module)) for module in (fast, slow)]
     losses: list[list[float]] = [[], []]
     for step in range(10):
         x_BCHW = random_images((16, 1, 8, 8), step, torch.float64)

@@ -69,9 +69,20 @@ def test_every_kind_of_student(pieces: int, norm: Literal["none", "batch"]) -> N
         assert np.abs(OnnxModel(file)(pixels.numpy()) - deployed(pixels).numpy()).max() <= TOLERANCE
 
 
-def test_a_whitening_student_holds_its_whitening() -> None:
-    data = Data(name="digits", whiten=True)
-    images, raw = load(data, Path("nowhere")), load(data.changed(whiten=False), Path("nowhere"))
+def test_untied_biases_and_a_sigmoid_output() -> None:
+    net = Net.staged((1, 8, 8), 2, ((4,), (6,))).changed(biases="untied", output="sigmoid")
+    deployed = Deployed(network_of(net), Preprocess(torch.zeros(1), torch.full((1,), 255.0))).eval()
+    pixels = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    logits = OnnxModel(onnx_file(deployed, net.input))(pixels.numpy())
+    assert logits.shape == (5, 2) and not logits[:, 0].any()
+    with torch.no_grad():
+        assert np.abs(logits - deployed(pixels).numpy()).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("normalisation", ["whiten", "local_contrast"])
+def test_a_normalising_student_holds_its_normalisation(normalisation: str) -> None:
+    plain = Data(name="digits")
+    images, raw = load(plain.changed(**{normalisation: True}), Path("nowhere")), load(plain, Path("nowhere"))
     network = network_of(STUDENT)
     deployed = Deployed(network, images.preprocess).eval()
     checked = check(OnnxModel(onnx_file(deployed, images.shape)), deployed, raw.val)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fitnets.config import Training
 from fitnets.errors import Diverged
-from fitnets.fit import Epoch, fit
+from fitnets.fit import Epoch, Run, fit
 from fitnets.optim import lr_at
 
 CPU = torch.device("cpu")
@@ -34,7 +34,7 @@ def run(module: Point, training: Training, images: int = 12, seed: int = 0) -> t
 
         return loss
 
-    return list(fit(module, epoch_loss, training, num_images=images, seed=seed, device=CPU)), batches
+    return list(fit(Run(module, training), epoch_loss, num_images=images, seed=seed, device=CPU)), batches
 
 
 def test_steps_are_gradient_descent_with_the_schedules_rate() -> None:
@@ -43,7 +43,7 @@ def test_steps_are_gradient_descent_with_the_schedules_rate() -> None:
     x, losses = 0.0, []
     for step in range(9):
         losses.append((x - 1) ** 2)
-        x -= lr_at(step / 9, TRAINING) * 2 * (x - 1)
+        x -= lr_at(TRAINING, step // 3 + 1, step % 3, 3) * 2 * (x - 1)
     assert float(module.x.detach()) == pytest.approx(x, rel=1e-5)
     means = [sum(losses[i : i + 3]) / 3 for i in (0, 3, 6)]
     assert [epoch.loss for epoch in epochs] == pytest.approx(means, rel=1e-5)
@@ -83,7 +83,7 @@ def test_nothing_is_trained_beyond_the_epoch_that_was_asked_for() -> None:
 
         return loss
 
-    stream = fit(module, epoch_loss, TRAINING, num_images=12, seed=0, device=CPU)
+    stream = fit(Run(module, TRAINING), epoch_loss, num_images=12, seed=0, device=CPU)
     assert steps == []
     next(stream)
     assert steps == [1, 1, 1]
@@ -96,7 +96,7 @@ def test_a_loss_that_is_no_number_is_told_with_its_epoch_and_the_remedy(value: f
     def epoch_loss(epoch: int):  # type: ignore[no-untyped-def]
         return lambda index_B: module.x.square().sum() + (value if epoch == 2 else 0.0)
 
-    stream = fit(module, epoch_loss, TRAINING, num_images=12, seed=0, device=CPU)
+    stream = fit(Run(module, TRAINING), epoch_loss, num_images=12, seed=0, device=CPU)
     assert next(stream).number == 1
     with pytest.raises(Diverged, match=rf"became {value} in epoch 2: lower the learning rate \(now 0.1\)"):
         next(stream)
@@ -117,6 +117,6 @@ def test_the_module_trains_even_if_the_caller_evaluated_it() -> None:
         return loss
 
     module.eval()
-    for _ in fit(module, epoch_loss, TRAINING, num_images=12, seed=0, device=CPU):
+    for _ in fit(Run(module, TRAINING), epoch_loss, num_images=12, seed=0, device=CPU):
         pass
     assert all(modes) and len(modes) == 9

@@ -2,11 +2,14 @@
 
 import pytest
 
+from fitnets import sizes
+from fitnets.config import Hint
 from fitnets.cost import cost
+from fitnets.net import Net
 from search.facts import Facts, Speed
-from search.forecast import Drawn, duration, forecast, typical
+from search.forecast import Drawn, duration, forecast, hint_work, typical
 from search.space import recipe_of, suggest
-from tests.helpers import STUDY, TEACHER
+from tests.helpers import RECIPE, SHORT, STUDY, TEACHER
 
 FRAME = STUDY.frame((1, 8, 8), 10, 3)
 FACTS = Facts(
@@ -45,8 +48,8 @@ def test_tables_are_paid_once_and_trials_by_every_slot() -> None:
     more = STUDY.changed(trials=6)
     twice = forecast(more, FACTS, FRAME, STUDENT, TAUGHT, TEACHER.net, teacher_epochs=0, slots=1)
     assert one.tables_seconds == two.tables_seconds == twice.tables_seconds
+    assert two.total_seconds == pytest.approx(one.total_seconds / 2)
     trials = one.total_seconds - one.tables_seconds
-    assert two.total_seconds - two.tables_seconds == pytest.approx(trials / 2)
     assert twice.total_seconds - twice.tables_seconds == pytest.approx(trials * 2)
     assert one.epochs == 3 * 2
 
@@ -77,4 +80,26 @@ def test_every_line_is_for_people() -> None:
     told = forecast(STUDY, FACTS, FRAME, STUDENT, TAUGHT, None, teacher_epochs=0, slots=2)
     text = "\n".join(told.lines())
     assert "3 trials on 2 slot(s), 6 epochs in all; 100% of random students" in text
-    assert "MB of disk" in text
+    assert told.table_bytes == 2 * 1000 * 10, "a brought teacher's logits"
+    assert told.disk_bytes > told.table_bytes + 1200 * 64
+    assert "kB of disk; 20 kB of it are the teacher's tables" in text
+
+
+def test_a_pass_that_tells_the_hints_tells_the_logits_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    macs = 64 * 9 * 16 * 2, 16 * 9 * 16 * 24 * 2, 4 * 9 * 24 * 32 * 2, 32 * 10  # 8x8 digits, 3x3 kernels, 2 pieces
+    shares = [sum(macs[:layer]) / sum(macs) for layer in (1, 2, 3)]
+    recipe = RECIPE.changed(student=Net.staged((1, 8, 8), 10, ((8,), (8,), (8,))))  # its second map is 2x2
+    low, high = recipe.changed(hint=Hint(hint=1, guided=2)), recipe.changed(hint=Hint(hint=3, guided=2))
+    bytes_of = {1: 2 * 1000 * 16 * 4 * 4, 2: 2 * 1000 * 24 * 2 * 2, 3: 2 * 1000 * 32}
+    epochs = SHORT.epochs
+    assert hint_work([low, high], 1000, TEACHER.net) == (epochs * sum(bytes_of.values()), 0.0, 0.0)
+    longer = low.changed(stage1=SHORT.changed(epochs=epochs + 3))
+    assert hint_work([longer], 1000, TEACHER.net).passes == pytest.approx(3 * shares[2])
+    monkeypatch.setattr(sizes, "TABLE_BYTES", 2 * 1000 * 16 * 2 * 2)  # layer 1 as 2x2, and layer 3, which is less
+    pooled = hint_work([high, low, low], 1000, TEACHER.net)
+    assert pooled.table_bytes == epochs * (bytes_of[3] + bytes_of[1] // 4)
+    assert pooled.passes == pytest.approx(epochs * shares[0]) and pooled.live == 0
+    monkeypatch.setattr(sizes, "TABLE_BYTES", 0)
+    live = hint_work([high, low, RECIPE.without_hints()], 1000, TEACHER.net)
+    assert live.table_bytes == live.passes == 0
+    assert live.live == pytest.approx(epochs * (shares[0] + shares[2]) / 3)

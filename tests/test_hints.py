@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from fitnets.config import Hint
-from fitnets.hints import Regressor, Target, meeting_map, standardises
+from fitnets.hints import Regressor, Target, pooled, standardises
 from fitnets.losses import hint_loss
+from fitnets.sizes import meeting_map
 from tests.helpers import REFERENCE, random_images
 
 KINDS = ["paper", "linear", "normalised"]
@@ -29,8 +29,7 @@ def test_prediction_and_target_meet_for_every_pair(
     guided: tuple[int, int, int], hint: tuple[int, int, int], kind: str, pieces: int
 ) -> None:
     regressor = Regressor(guided, hint, kind, pieces)
-    target = Target(nn.Identity(), regressor.out)
-    predicted, wanted = regressor(torch.ones(3, *guided)), target(torch.ones(3, *hint))
+    predicted, wanted = regressor(torch.ones(3, *guided)), Target()(pooled(torch.ones(3, *hint), regressor.out))
     assert predicted.shape == wanted.shape == (3, hint[0], min(guided[1], hint[1]), min(guided[2], hint[2]))
     hint_loss(predicted, wanted, scale="r2").backward()
     assert all(p.grad is not None for p in regressor.parameters())
@@ -81,8 +80,8 @@ def test_meeting_map_is_the_smaller_along_each_axis() -> None:
 def test_calibrated_targets_are_standardised_per_channel(hint: tuple[int, int, int], out: tuple[int, int]) -> None:
     scale = torch.tensor([0.1, 1.0, 10.0, 100.0])[:, None, None]
     x = random_images((200, *hint)) * scale + 3 * scale
-    target = Target(nn.Identity(), out)
-    target.calibrate(x, centre=True)
+    x, target = pooled(x, out), Target()
+    target.measure(x, centre=True)
     standard = target(x)
     assert torch.allclose(standard.mean((0, 2, 3)), torch.zeros(4), atol=1e-4)
     assert torch.allclose(standard.std((0, 2, 3)), torch.ones(4), atol=1e-3)
@@ -92,22 +91,22 @@ def test_calibrated_targets_are_standardised_per_channel(hint: tuple[int, int, i
 
 def test_a_target_for_a_relu_regressor_stays_positive() -> None:
     x = random_images((50, 3, 4, 4)).clamp_min(0)
-    target = Target(nn.Identity(), (4, 4))
-    target.calibrate(x, centre=False)
+    target = Target()
+    target.measure(x, centre=False)
     assert float(target(x).min()) == 0.0
     assert torch.allclose(target(x).std((0, 2, 3)), torch.ones(3), atol=1e-3)
 
 
 def test_a_dead_channel_does_not_divide_by_zero() -> None:
     x = torch.zeros(10, 2, 3, 3)
-    target = Target(nn.Identity(), (3, 3))
-    target.calibrate(x, centre=True)
+    target = Target()
+    target.measure(x, centre=True)
     assert torch.equal(target(x), x)
 
 
 def test_an_uncalibrated_target_is_the_hint_itself() -> None:
     x = random_images((4, 3, 5, 5))
-    assert torch.equal(Target(nn.Identity(), (5, 5))(x), x)
+    assert torch.equal(Target()(x), x)
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,15 @@ from fitnets.cost import cost
 from fitnets.errors import InputError
 from fitnets.store import Store
 from fitnets.value import sha256
+from search.events import Done, Event, Failed, Lost, News, Stopped, Workers
 from search.inline import InlineWorkers
 from search.ledger import Ledger
-from search.loop import ATTEMPTS, DIRECTIONS, SAME_FAILURES, Done, Failed, Lost, News, Search, Stopped, Workers
+from search.loop import ATTEMPTS, DIRECTIONS, SAME_FAILURES, Search
 from search.space import Frame, Space, recipe_of
-from search.study import Named, Study, open_storage, storage_url
+from search.storage import open_storage, storage_url
+from search.study import Named, Study
 from tests.helpers import STUDY
 
-Event = News | Done | Failed | Lost
 FRAME = STUDY.frame((1, 8, 8), 10, 2)
 ONE = Space(
     stages=2,
@@ -74,6 +75,7 @@ class Scripted:
     def __init__(self, behave: Callable[[int, Recipe, int], list[Event]] = well, slots: int = 1):
         self.behave, self.slots = behave, slots
         self.submitted: list[tuple[int, Recipe]] = []
+        self.forgotten: list[int] = []
         self.most = 0
         self._queues: dict[int, list[Event]] = {}
 
@@ -94,6 +96,11 @@ class Scripted:
         if not isinstance(event, News):
             del self._queues[number]
         return [event]
+
+    def forget(self, number: int, recipe: Recipe) -> None:
+        assert (number, recipe) in self.submitted
+        assert number not in self._queues, "it is still running"
+        self.forgotten.append(number)
 
 
 def search(
@@ -147,6 +154,23 @@ def test_every_event_is_heard(tmp_path: Path) -> None:
     running = Search(STUDY, FRAME, storage, Scripted(), Store(tmp_path / "store"))
     running.run(2, lambda search, event: heard.append(type(event).__name__))
     assert heard == ["News", "News", "Done"] * 2
+
+
+@pytest.mark.parametrize("at", ["News", "Done"])
+def test_a_study_that_is_deleted_while_it_runs_stops_the_search(tmp_path: Path, at: str) -> None:
+    """By optuna-dashboard's button, or by hand: in the middle of a trial, and between two."""
+    storage = open_storage(storage_url(tmp_path, None))
+    optuna.create_study(study_name="tiny", storage=storage, directions=DIRECTIONS)
+    running = Search(STUDY, FRAME, storage, Scripted(), Store(tmp_path / "store"))
+    deleted: list[str] = []
+
+    def delete(search: Search, event: Event | None) -> None:
+        if type(event).__name__ == at and not deleted:
+            deleted.append("tiny")
+            optuna.delete_study(study_name="tiny", storage=storage_url(tmp_path, None))
+
+    with pytest.raises(Stopped, match="study `tiny` was deleted from its storage while it ran: the same command"):
+        running.run(2, delete)
 
 
 def test_slots_are_filled_and_no_more_than_the_trials_asked_for(tmp_path: Path) -> None:
@@ -249,7 +273,7 @@ def test_failures_that_differ_or_are_interrupted_do_not(tmp_path: Path, kind: st
     def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
         if kind == "interrupted" and number % SAME_FAILURES == SAME_FAILURES - 1:
             return well(number, recipe, attempt)
-        return [Failed(number, "RuntimeError", str(number) if kind == "different" else "same")]
+        return [Failed(number, "RuntimeError", "abcde"[number % 5] if kind == "different" else "same")]
 
     search(tmp_path, Scripted(behave), trials=3 * SAME_FAILURES)
     assert len(stored(tmp_path)) == 3 * SAME_FAILURES
@@ -280,7 +304,116 @@ def test_a_trial_that_kills_its_workers_is_given_up(tmp_path: Path) -> None:
     trials = stored(tmp_path)
     assert states(trials) == ["FAIL", "COMPLETE", "COMPLETE"]
     assert sum(number == 0 for number, _ in workers.submitted) == ATTEMPTS == 3
-    assert trials[0].user_attrs["reason"] == "the node died"
+    assert (
+        trials[0].user_attrs["reason"].startswith("WorkerDied: 3 workers in a row died before they finished an epoch")
+    )
+    assert "(the node died)" in trials[0].user_attrs["reason"]
+
+
+def test_a_trial_that_gets_further_with_each_worker_is_not_given_up(tmp_path: Path) -> None:
+    """Nodes that die every hour, and a trial of ten: each has a checkpoint to show for itself."""
+
+    def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        if number == 0 and attempt <= 2 * ATTEMPTS:
+            return [*[News(number, report(1))] * attempt, Lost(number, "the node died")]
+        return well(number, recipe, attempt)
+
+    search(tmp_path, Scripted(behave), trials=1)
+    (trial,) = stored(tmp_path)
+    assert (trial.state.name, trial.user_attrs["attempts"]) == ("COMPLETE", 2 * ATTEMPTS + 1)
+
+
+def test_a_worker_that_was_dead_before_the_trial_came_costs_no_attempt(tmp_path: Path) -> None:
+    def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        if number == 0 and attempt <= 2 * ATTEMPTS:
+            return [Lost(number, "its process died", began=False)]
+        return well(number, recipe, attempt)
+
+    search(tmp_path, Scripted(behave), trials=1)
+    (trial,) = stored(tmp_path)
+    assert trial.state.name == "COMPLETE"
+    assert "attempts" not in trial.user_attrs
+
+
+def test_a_lost_trial_waits_for_a_slot_and_comes_before_new_ones(tmp_path: Path) -> None:
+    """Its slot went with its node."""
+
+    class Shrinking(Scripted):
+        def wait(self, seconds: float) -> list[Event]:
+            if not self._queues:
+                self.slots = 1  # another node joins
+                return []
+            events = super().wait(seconds)
+            self.slots = 0 if isinstance(events[0], Lost) else self.slots
+            return events
+
+    def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        return [Lost(number, "its node died")] if (number, attempt) == (1, 1) else well(number, recipe, attempt)
+
+    workers = Shrinking(behave)
+    search(tmp_path, workers)
+    assert [number for number, _ in workers.submitted] == [0, 1, 1, 2]
+    assert states(stored(tmp_path)) == ["COMPLETE"] * 3
+
+
+def test_a_trials_end_is_forgotten_once_it_is_stored(tmp_path: Path) -> None:
+    """Its checkpoint may go: it finished, or it failed."""
+
+    def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        if number == 1:
+            return [Failed(number, "KeyError", "theirs", "Traceback ...")]
+        if (number, attempt) == (2, 1):
+            return [Lost(number, "the node died")]
+        return well(number, recipe, attempt)
+
+    workers = Scripted(behave)
+    search(tmp_path, workers)
+    assert workers.forgotten == [0, 1, 2]
+    assert stored(tmp_path)[1].user_attrs["log"] == "Traceback ..."
+
+
+@pytest.mark.parametrize("end", ["outcome", "reason"])
+def test_an_end_that_was_written_but_not_told_is_told_and_not_trained_again(
+    tmp_path: Path, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        return [Failed(number, "KeyError", "theirs")] if end == "reason" else well(number, recipe, attempt)
+
+    def dies(self: Ledger, *arguments: Any) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "tell", dies)
+        with pytest.raises(Crash):
+            search(tmp_path, Scripted(behave), trials=1)
+    assert states(stored(tmp_path)) == ["RUNNING"]
+    after = Scripted()
+    search(tmp_path, after, trials=1)
+    assert after.submitted == []
+    (trial,) = stored(tmp_path)
+    assert trial.state.name == ("FAIL" if end == "reason" else "COMPLETE")
+    if end == "outcome":
+        recipe = Recipe.model_validate(trial.user_attrs["recipe"])
+        assert trial.values is not None and trial.values[0] == result(recipe).outcome.val_accuracy
+
+
+def test_a_trial_that_a_dead_driver_left_counts_its_starts_and_has_all_its_attempts(tmp_path: Path) -> None:
+    with pytest.raises(Crash):
+        search(tmp_path, Scripted(crashing), trials=1)
+    with pytest.raises(Crash):
+        search(tmp_path, Scripted(crashing), trials=1)
+
+    def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        return [Lost(number, "died")] if attempt < ATTEMPTS else well(number, recipe, attempt)
+
+    search(tmp_path, Scripted(behave), trials=1)
+    (trial,) = stored(tmp_path)
+    assert (trial.state.name, trial.user_attrs["attempts"]) == ("COMPLETE", 2 + ATTEMPTS)
+
+
+def crashing(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+    """The driver dies as soon as a trial is submitted."""
+    raise Crash
 
 
 @pytest.mark.parametrize("slots", [1, 3])
@@ -307,6 +440,32 @@ def test_what_a_dead_driver_left_running_is_taken_up_under_its_number(tmp_path: 
     assert len({trial.user_attrs["digest"] for trial in trials}) == 6
     uninterrupted = _drawn(tmp_path / "whole", 6)
     assert [trial.user_attrs["digest"] for trial in trials[:3]] == [r.digest() for _, r in uninterrupted][:3]
+
+
+def test_no_checkpoint_of_a_finished_trial_is_left(tmp_path: Path) -> None:
+    """Neither when the search has ended, nor when a driver that died had no time to have it deleted."""
+    store = Store(tmp_path / "store")
+    other = f"{'0' * 64}-around-000001"
+    store.put("checkpoint", other, {})
+
+    def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        store.put("checkpoint", f"{recipe.digest()}-around-000001", {})
+        if number == 2 and attempt == 1:
+            raise Crash
+        return well(number, recipe, attempt)
+
+    crew = Scripted(behave)
+    with pytest.raises(Crash):
+        search(tmp_path, crew)
+    left = store.names("checkpoint")
+    assert len(left) == 4
+
+    def look(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        assert store.names("checkpoint") == sorted([other, f"{recipe.digest()}-around-000001"])
+        return well(number, recipe, attempt)
+
+    search(tmp_path, Scripted(look))
+    assert store.names("checkpoint") == [other], "another study's stays"
 
 
 def test_a_finished_search_trains_nothing_more(tmp_path: Path) -> None:

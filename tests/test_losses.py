@@ -124,7 +124,7 @@ def test_hint_loss_is_eq_3(seed: int, shape: tuple[int, ...]) -> None:
     assert float(r2) == pytest.approx(float(np.mean((predicted - hint) ** 2)), rel=1e-4)
 
 
-@pytest.mark.parametrize("scale", ["paper", "r2"])
+@pytest.mark.parametrize("scale", ["paper", "r2", "released"])
 def test_hint_loss_of_a_repeated_batch_is_the_same(scale: str) -> None:
     predicted, hint = random_images((3, 2, 4, 4)), random_images((3, 2, 4, 4), 1)
     one = hint_loss(predicted, hint, scale=scale)
@@ -136,6 +136,18 @@ def test_hint_loss_known_values() -> None:
     ones, zeros = torch.ones(5, 3, 2, 2), torch.zeros(5, 3, 2, 2)
     assert float(hint_loss(ones, zeros, scale="paper")) == 6.0
     assert float(hint_loss(ones, zeros, scale="r2")) == 1.0
+    assert float(hint_loss(torch.ones(5, 3, 7, 2), torch.zeros(5, 3, 7, 2), scale="released")) == 3.5, "7 rows"
+
+
+def test_the_released_codes_hint_loss_sums_over_rows_alone() -> None:
+    predicted, hint = random_images((3, 2, 5, 4)), random_images((3, 2, 5, 4), 1)
+    columns = [
+        0.5 * sum(float(predicted[b, c, row, w] - hint[b, c, row, w]) ** 2 for row in range(5))
+        for b in range(3)
+        for c in range(2)
+        for w in range(4)
+    ]
+    assert float(hint_loss(predicted, hint, scale="released")) == pytest.approx(sum(columns) / 24, rel=1e-5)
 
 
 def test_lambda_runs_from_start_to_end_over_all_of_stage_2() -> None:

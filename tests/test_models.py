@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from fitnets.config import Distill
+from fitnets.losses import kd_loss
 from fitnets.models import GlobalMaxPool, Layer, Network, initialise, maxout, second_moment
 from fitnets.net import Conv, Dense, Net
 from tests.helpers import nets, random_images, state_hash
@@ -191,3 +193,52 @@ def test_deep_start_gives_every_piece_its_own_weights() -> None:
     assert isinstance(layer, Layer)
     a, b = layer.linear.weight.chunk(2)
     assert not torch.allclose(a, b)
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_untied_biases_are_one_for_each_position(pieces: int) -> None:
+    """Each filter's map plus that filter's own map of biases, before the maximum over pieces."""
+    net = Net(input=(3, 6, 5), convs=(Conv(width=4, kernel=3, pad=1, pieces=pieces),), classes=2, biases="untied")
+    network = Network(net).double()
+    initialise(network, "scaled", 0.0, 0)
+    layer = network.layers[0]
+    assert isinstance(layer, Layer) and layer.linear.bias is not None
+    assert float(layer.linear.bias.detach().abs().max()) == 0
+    bias = random_images((pieces * 4, 6, 5), 1, torch.float64)
+    layer.linear.bias.data.copy_(bias)
+    x = random_images((2, 3, 6, 5), 2, torch.float64)
+    linear = nn.functional.conv2d(x, layer.linear.weight, padding=1)
+    maps = torch.stack([linear[:, filter_] + bias[filter_] for filter_ in range(pieces * 4)], 1)
+    wanted = maps.reshape(2, pieces, 4, 6, 5).amax(1) if pieces > 1 else maps.clamp_min(0)
+    assert torch.allclose(layer(x), wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("tau", [1.0, 3.0])
+def test_a_sigmoid_output_is_two_sided_cross_entropy_softened_before_the_sigmoid(tau: float) -> None:
+    """In value and gradient: -t log s(z/tau) - (1-t) log(1 - s(z/tau)), from one number z for each image."""
+    net = Net.staged((1, 8, 8), 2, ((4,),)).changed(output="sigmoid")
+    network = Network(net).double()
+    initialise(network, "scaled", 0.0, 0)
+    x, taught = random_images((6, 1, 8, 8), dtype=torch.float64), random_images((6, 1), 1, torch.float64)
+    label = torch.tensor([0, 1, 1, 0, 1, 0])
+    logits = network(x)
+    weight, bias = network.layers[-1].parameters()
+    z = network.prefix(1)(x).flatten(1) @ weight[0] + bias
+    assert torch.allclose(torch.softmax(logits / tau, 1)[:, 1], torch.sigmoid(z / tau), atol=1e-12)
+    assert torch.equal(logits.argmax(1), (z > 0).long())
+    distill = Distill(tau=tau, tau_squared=False)
+    ours = kd_loss(logits, nn.functional.pad(taught, (1, 0)), label, 2.0, distill)
+    target, student = torch.sigmoid(taught[:, 0] / tau), torch.sigmoid(z / tau)
+    soft = -(target * student.log() + (1 - target) * (1 - student).log()).mean()
+    theirs = nn.functional.binary_cross_entropy(torch.sigmoid(z), label.double()) + 2.0 * soft
+    assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-5)
+    inputs: list[Tensor] = list(network.parameters())
+    for a, b in zip(gradients(ours, inputs), gradients(theirs, inputs), strict=True):
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_a_sigmoid_output_has_the_weights_of_one_unit() -> None:
+    net = Net.staged((1, 8, 8), 2, ((4,),)).changed(output="sigmoid")
+    assert [tuple(p.shape) for p in Network(net).layers[-1].parameters()] == [(1, 4), (1,)]
+    with pytest.raises(ValueError, match=r"`classes` is 3, but a sigmoid tells 2 apart: choose `output=.softmax.`"):
+        Net.staged((1, 8, 8), 3, ((4,),)).changed(output="sigmoid")

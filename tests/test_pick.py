@@ -19,7 +19,7 @@ from search import cli
 from search.budget import Budget, broken, fitting, nearest_miss
 from search.budget import finished as ready
 from search.results import Candidate, read
-from search.study import storage_url
+from search.storage import storage_url
 from tests.commands import invoke, study_file
 from tests.helpers import STUDY
 
@@ -153,6 +153,8 @@ def test_lost_weights_are_trained_again_to_the_same_file(
     shutil.rmtree(tmp_path / "runs" / "store")
     told = invoke("pick", study_file(tmp_path), "--runs", tmp_path / "runs", "--out", tmp_path / "out")
     assert told.exit_code == cli.OK, told.output
+    assert f"were not in {tmp_path}/runs/store any more" in told.stdout
+    assert "it was trained again, bit for bit the same." in told.stdout
     card = json.loads((tmp_path / "out" / "card.json").read_text())
     assert card["retrained"] is True and picked[1]["retrained"] is False
     assert card["sha256"]["student.safetensors"] == picked[1]["sha256"]["student.safetensors"]

@@ -39,6 +39,20 @@ def test_growth_never_falls_and_marks_every_gain(snapshot: Snapshot) -> None:
     assert ends == sorted(ends)
 
 
+@pytest.mark.parametrize("students", [1, 2, 17, 40])
+def test_the_front_after_some_students_is_theirs_alone(snapshot: Snapshot, students: int) -> None:
+    first = sorted((c for c in snapshot.candidates if c.outcome), key=lambda c: (c.ended or 0, c.trial))[:students]
+    points = {c.trial: (c.cost.macs, -accuracy(c)) for c in first}
+    kept = [
+        trial
+        for trial, mine in points.items()
+        if not any(a <= mine[0] and b <= mine[1] and (a, b) != mine for a, b in points.values())
+    ]
+    found = progress.front_after(snapshot, "multiply-adds", students)
+    assert sorted(c.trial for c in found) == sorted(kept)
+    assert [c.cost.macs for c in found] == sorted(c.cost.macs for c in found)
+
+
 def test_growth_of_nothing_is_nothing(tmp_path: Path) -> None:
     found = of(tmp_path, [])
     assert progress.growth(found, "parameters") == []

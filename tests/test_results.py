@@ -17,7 +17,7 @@ from fitnets.errors import InputError
 from search import pareto
 from search.loop import DIRECTIONS
 from search.results import Candidate, State, as_csv, dominated, marked, read
-from search.study import open_storage, storage_url
+from search.storage import open_storage, storage_url
 from tests.helpers import RECIPE, STUDY
 
 OUTCOME = Outcome(

@@ -13,7 +13,7 @@ from search.ledger import Ledger
 from search.loop import DIRECTIONS
 from search.sampling import FRONT, RECENT, History
 from search.space import Space, suggest
-from search.study import open_storage
+from search.storage import open_storage
 
 SPACE = Space(regressors=("linear", "normalised"))
 

@@ -12,6 +12,7 @@ from fitnets.errors import InputError
 from fitnets.store import Store
 from fitnets.value import sha256
 from search import shipped
+from search.readings import READINGS
 from search.results import Candidate, read
 from tests.app import synthetic
 
@@ -43,9 +44,9 @@ def test_damaged_weights_are_none(tmp_path: Path, student: Candidate) -> None:
 def test_readings_of_this_study_alone(tmp_path: Path) -> None:
     assert shipped.readings(tmp_path, "digits") == {}
     rows = [{"study": "digits", "weights_sha256": "a", "accuracy": 0.9}, {"study": "mnist", "weights_sha256": "b"}]
-    (tmp_path / shipped.READINGS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / READINGS).write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert set(shipped.readings(tmp_path, "digits")) == {"a"}
-    (tmp_path / shipped.READINGS).write_text("{half a li")
+    (tmp_path / READINGS).write_text("{half a li")
     assert shipped.readings(tmp_path, "digits") == {}
 
 

@@ -15,7 +15,9 @@ from PIL import Image
 
 from fitnets.config import Data
 from fitnets.errors import InputError
-from fitnets.sources import Raw, read, read_folder, stratified
+from fitnets.folders import read_folder
+from fitnets.raw import Raw, stratified
+from fitnets.sources import read
 
 Pixels = NDArray[np.uint8]
 

@@ -1,8 +1,7 @@
-"""Every speed trick gives what the slow way gives: tables, shared prefixes, bf16's bounds, steps that never wait."""
+"""Every speed trick gives what the slow way gives: shared prefixes, bf16's bounds, steps that never wait."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -12,86 +11,23 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fitnets import hints as hint_module
-from fitnets import tables
-from fitnets.config import Hint, Precision, Recipe, Report, Result
+from fitnets.config import Hint, Precision, Report
 from fitnets.data import Images
 from fitnets.distill import distill, prefix_key
-from fitnets.fit import fit
-from fitnets.hints import Hints, Target
+from fitnets.fit import Run, fit
 from fitnets.models import Network, initialise
-from fitnets.precision import computing, native
+from fitnets.precision import native
 from fitnets.store import Store
 from fitnets.teacher import Teacher
 from fitnets.views import Plan
 from search.inline import InlineWorkers
 from search.loop import DIRECTIONS, Search
-from search.study import Named, open_storage
-from tests.helpers import DIGITS, RECIPE, STUDY, TEACHER
+from search.storage import open_storage
+from search.study import Named
+from tests.helpers import DIGITS, RECIPE, STUDY, TEACHER, ended, numbers
 
 CPU = torch.device("cpu")
 PRECISIONS: list[Precision] = ["float32", "bf16"]
-
-
-def run(recipe: Recipe, images: Images, teacher: Teacher, store: Store | None) -> tuple[list[Report], Result]:
-    reports: list[Report] = []
-    stages = distill(recipe, images, teacher, store)
-    while True:
-        try:
-            reports.append(next(stages))
-        except StopIteration as stop:
-            return reports, stop.value
-
-
-def told(reports: list[Report]) -> list[Report]:
-    """Reports without their times."""
-    return [report.changed(seconds=0.0) for report in reports]
-
-
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_logit_table_is_the_live_teacher(
-    digits: Images, teacher: Teacher, tmp_path: Path, precision: Precision, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tables, "CHUNK", 300)  # several chunks, the last one short
-    table_NK = teacher.logits(digits, 3, Store(tmp_path), precision)
-    plan = Plan.draw(len(digits.train), 3, digits.data, CPU)
-    index_B = torch.randperm(len(digits.train), generator=torch.Generator().manual_seed(0))[:64]
-    with computing(precision, CPU):
-        live_BK = teacher.network(digits.views(plan, index_B)).half()
-    assert table_NK.dtype == torch.float16
-    assert torch.allclose(table_NK[index_B].float(), live_BK.float(), rtol=2e-3, atol=2e-3)
-    assert torch.equal(table_NK, teacher.logits(digits, 3, Store(tmp_path), precision)), "read again from the store"
-    assert torch.equal(table_NK, teacher.logits(digits, 3, None, precision)), "computed without a store"
-
-
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_hint_table_is_the_live_prefix(
-    digits: Images, teacher: Teacher, tmp_path: Path, precision: Precision
-) -> None:
-    target = Target(teacher.prefix(2), (4, 4))
-    tabled = Hints(teacher, 2, target, digits, precision, Store(tmp_path)).epoch(1)
-    live = Hints(teacher, 2, target, digits, precision, None).epoch(1)
-    plan = Plan.draw(len(digits.train), 1, digits.data, CPU)
-    index_B = torch.arange(0, 640, 10)
-    x_BCHW = digits.views(plan, index_B)
-    assert torch.allclose(tabled(index_B, x_BCHW).float(), live(index_B, x_BCHW).float(), rtol=2e-3, atol=2e-3)
-    assert list((tmp_path / "hints").iterdir())
-
-
-def test_hints_beyond_the_limits_are_computed_live(
-    digits: Images, teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = Target(teacher.prefix(2), (4, 4))
-    table_bytes = 2 * len(digits.train) * 24 * 4 * 4
-    monkeypatch.setattr(hint_module, "TABLES_BYTES", 2 * table_bytes)
-    hints = Hints(teacher, 2, target, digits, "float32", Store(tmp_path))
-    for epoch in (1, 2, 3):
-        hints.epoch(epoch)
-    chunks = -(-len(digits.train) // tables.CHUNK)
-    assert len([f for f in (tmp_path / "hints").iterdir() if not f.name.startswith(".")]) == 2 * chunks
-    monkeypatch.setattr(hint_module, "TABLE_BYTES", table_bytes - 1)
-    Hints(teacher, 2, target, digits, "float32", Store(tmp_path / "other")).epoch(1)
-    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -99,11 +35,11 @@ def test_tables_and_a_reused_prefix_change_nothing_bit_for_bit(
     digits: Images, teacher: Teacher, tmp_path: Path, precision: Precision
 ) -> None:
     recipe, store = RECIPE.changed(precision=precision), Store(tmp_path)
-    live_reports, live = run(recipe, digits, teacher, None)
-    first_reports, first = run(recipe, digits, teacher, store)
-    again_reports, again = run(recipe, digits, teacher, store)
+    live_reports, live = ended(distill(recipe, digits, teacher, None))
+    first_reports, first = ended(distill(recipe, digits, teacher, store))
+    again_reports, again = ended(distill(recipe, digits, teacher, store))
     assert live.weights == first.weights == again.weights
-    assert told(live_reports) == told(first_reports) == told(again_reports)
+    assert numbers(live_reports) == numbers(first_reports) == numbers(again_reports)
     assert first.outcome.prefix == again.outcome.prefix == prefix_key(recipe, digits, teacher)
     assert (live.outcome.prefix_reused, first.outcome.prefix_reused, again.outcome.prefix_reused) == (
         False,
@@ -111,6 +47,7 @@ def test_tables_and_a_reused_prefix_change_nothing_bit_for_bit(
         True,
     )
     assert [report.seconds for report in again_reports if report.stage == "stage 1"] == [0.0, 0.0]
+    assert [report.replayed for report in first_reports + again_reports] == [False] * 4 + [True] * 2 + [False] * 2
 
 
 def test_a_prefix_is_shared_by_trials_that_differ_above_it(digits: Images, teacher: Teacher, tmp_path: Path) -> None:
@@ -122,9 +59,9 @@ def test_a_prefix_is_shared_by_trials_that_differ_above_it(digits: Images, teach
         distill=RECIPE.distill.changed(tau=5.0),
         stage2=RECIPE.stage2.changed(lr=1e-3),
     )
-    run(RECIPE, digits, teacher, Store(tmp_path))
-    _, reused = run(other, digits, teacher, Store(tmp_path))
-    _, retrained = run(other, digits, teacher, None)
+    ended(distill(RECIPE, digits, teacher, Store(tmp_path)))
+    _, reused = ended(distill(other, digits, teacher, Store(tmp_path)))
+    _, retrained = ended(distill(other, digits, teacher, None))
     assert reused.outcome.prefix_reused
     assert not retrained.outcome.prefix_reused
     assert reused.weights == retrained.weights
@@ -153,29 +90,6 @@ def test_a_prefixs_key_sees_everything_that_stage_one_depends_on(digits: Images,
     assert len({prefix_key(RECIPE, digits, teacher), *keys}) == len(changes) + 1
     upper = RECIPE.changed(stage2=RECIPE.stage2.changed(lr=1e-4), distill=RECIPE.distill.changed(tau=9.0))
     assert prefix_key(upper, digits, teacher) == prefix_key(RECIPE, digits, teacher)
-
-
-def _row(index_B: Tensor) -> Tensor:
-    return index_B[:, None].float() + torch.tensor([0.0, 0.5])
-
-
-def _fill(folder: str, counter: str) -> bool:
-    def rows(index_B: Tensor) -> Tensor:
-        with Path(counter).open("a") as file:
-            file.write(f"{int(index_B[0])}\n")
-        return _row(index_B)
-
-    table = tables.tabled("logits", "d", 20 * tables.CHUNK, rows, Store(Path(folder)), CPU)
-    return torch.equal(table, _row(torch.arange(20 * tables.CHUNK)).half())
-
-
-def test_two_workers_fill_a_table_together(tmp_path: Path) -> None:
-    """Each chunk is computed once, whoever computes it."""
-    with get_context("spawn").Pool(2) as pool:
-        assert pool.starmap(_fill, [(str(tmp_path / "store"), str(tmp_path / "counter"))] * 2) == [True, True]
-    computed = Counter((tmp_path / "counter").read_text().split())
-    assert set(computed.values()) == {1}
-    assert len(computed) == 20
 
 
 class Reads(TorchDispatchMode):
@@ -212,7 +126,7 @@ def test_an_epoch_reads_the_device_once(digits: Images, teacher: Teacher, optimi
 
         return loss
 
-    epochs = fit(student, epoch_loss, training, num_images=len(digits.train), seed=0, device=CPU)
+    epochs = fit(Run(student, training), epoch_loss, num_images=len(digits.train), seed=0, device=CPU)
     for _ in range(training.epochs):
         with Reads() as reads:
             next(epochs)
@@ -222,7 +136,7 @@ def test_an_epoch_reads_the_device_once(digits: Images, teacher: Teacher, optimi
 
 def test_both_stages_read_the_device_twice_an_epoch(digits: Images, teacher: Teacher, tmp_path: Path) -> None:
     """Once for the loss, once for the validation: with the tables filled, nothing else waits."""
-    run(RECIPE, digits, teacher, Store(tmp_path))
+    ended(distill(RECIPE, digits, teacher, Store(tmp_path)))
     (entry,) = (tmp_path / "prefix").iterdir()
     for file in entry.iterdir():
         file.unlink()
@@ -236,7 +150,7 @@ def test_both_stages_read_the_device_twice_an_epoch(digits: Images, teacher: Tea
 def test_bf16_keeps_weights_in_float32_and_is_refused_with_the_papers_init(digits: Images, teacher: Teacher) -> None:
     from safetensors.torch import load as load_tensors
 
-    _, result = run(RECIPE.changed(precision="bf16"), digits, teacher, None)
+    _, result = ended(distill(RECIPE.changed(precision="bf16"), digits, teacher, None))
     assert {tensor.dtype for tensor in load_tensors(result.weights).values()} == {torch.float32}
     with pytest.raises(ValueError, match="scaled"):
         RECIPE.changed(precision="bf16", init="uniform")

@@ -125,3 +125,28 @@ def test_keys_depend_on_every_part_and_on_the_code() -> None:
     assert key(a=1, b="x") == key(b="x", a=1)
     assert len({key(a=1), key(a=2), key(b=1), key(a="1"), key(a=[1]), key(a=1, b=None)}) == 6
     assert len(code_version()) == 64
+
+
+def test_entries_are_listed_and_removed(store: Store) -> None:
+    assert store.names("kind") == []
+    for name in ("b-2", "a-1", "b-1"):
+        store.put("kind", name, FILES)
+    (store.root / "kind" / ".making-x").mkdir()
+    assert store.names("kind") == ["a-1", "b-1", "b-2"]
+    assert store.names("kind", "b-") == ["b-1", "b-2"]
+    store.remove("kind", "b-1")
+    store.remove("kind", "b-1")
+    store.remove("absent", "b-1")
+    assert store.names("kind") == ["a-1", "b-2"]
+    assert store.get("kind", "b-1") is None
+    assert not (store.root / "kind" / "b-1").exists()
+    with pytest.raises(ValueError, match="is not a plain name"):
+        store.remove("kind", "..")
+
+
+def test_an_entry_that_is_half_removed_reads_as_absent(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fitnets.store.shutil.rmtree", lambda *arguments, **options: None)
+    folder = store.put("kind", "d", FILES)
+    store.remove("kind", "d")
+    assert (folder / "a.bin").exists()
+    assert store.get("kind", "d") is None

@@ -1,26 +1,13 @@
 """Studies as values and as files; storages; what changed between two definitions."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-import optuna
 import pytest
 
 from fitnets.config import Hint
 from fitnets.errors import InputError
-from search.study import (
-    Named,
-    Staged,
-    Study,
-    differences,
-    find_study,
-    open_storage,
-    shown,
-    storage_url,
-    study_names,
-)
+from search.study import Named, Staged, Study, differences, find_study, study_names
 from tests.helpers import STUDY
 
 
@@ -123,58 +110,3 @@ def test_a_named_student_is_trained_as_designed() -> None:
     recipe = STUDY.named_recipe(named, STUDY.frame((1, 8, 8), 10, 2))
     assert recipe.student.stages == ((5,), (7,))
     assert (recipe.hint, recipe.stage1, recipe.stage2) == (named.hint, STUDY.stage1, STUDY.stage2)
-
-
-def test_the_storage_lies_under_runs_unless_it_is_named(tmp_path: Path) -> None:
-    assert storage_url(tmp_path, None) == f"sqlite:///{tmp_path}/studies.db"
-    assert storage_url(tmp_path, "postgresql://host/db") == "postgresql://host/db"
-
-
-@pytest.mark.parametrize(
-    ("url", "printed"),
-    [
-        ("postgresql://user:secret@host:5432/db", "postgresql://user:***@host:5432/db"),
-        ("postgresql+psycopg://user:se:cr@et@host/db", "postgresql+psycopg://user:***@host/db"),
-        ("postgresql://user@host/db", "postgresql://user@host/db"),
-        ("sqlite:////tmp/studies.db", "sqlite:////tmp/studies.db"),
-        ("postgresql://host/db?user=me&password=secret", "postgresql://host/db?user=me&password=***"),
-        ("not a url", "not a url"),
-        ("postgresql://user:secret@[host/db", "postgresql://user:***@[host/db"),
-    ],
-)
-def test_passwords_are_not_shown(url: str, printed: str) -> None:
-    assert shown(url) == printed
-
-
-def test_opening_a_storage_makes_it_and_keeps_what_is_there(tmp_path: Path) -> None:
-    url = storage_url(tmp_path / "deep" / "runs", None)
-    optuna.create_study(study_name="a", storage=open_storage(url))
-    assert optuna.get_all_study_names(open_storage(url)) == ["a"]
-
-
-@pytest.mark.parametrize("form", ["below a file", "not a database", "unknown", "no driver"])
-def test_a_storage_that_cannot_be_opened_is_told_without_its_password(tmp_path: Path, form: str) -> None:
-    (tmp_path / "file").write_text("text, and no database at all" * 100)
-    url = {
-        "below a file": f"sqlite:///{tmp_path}/file/runs/studies.db",
-        "not a database": f"sqlite:///{tmp_path}/file",
-        "unknown": "gopher://user:secret@host/db",
-        "no driver": "postgresql+nosuch://user:secret@host/db",
-    }[form]
-    with pytest.raises(InputError) as caught:
-        open_storage(url)
-    assert "secret" not in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_pages_may_read_while_the_search_writes(tmp_path: Path) -> None:
-    """SQLite in WAL mode: a reader in another process is not locked out by an open write."""
-    url = storage_url(tmp_path, None)
-    storage = open_storage(url)
-    optuna.create_study(study_name="a", storage=storage)
-    path = str(tmp_path / "studies.db")
-    code = f"import sqlite3; print(*sqlite3.connect({path!r}, timeout=1).execute('SELECT study_name FROM studies'))"
-    with storage.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE studies SET study_name = 'b'")
-        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "('a',)"

@@ -155,3 +155,14 @@ def test_a_damaged_table_is_made_again(digits: Images, teacher: Teacher, tmp_pat
     for path in files:
         path.write_bytes(path.read_bytes()[:-1] + b"\x99")
     assert torch.equal(teacher.logits(digits, 1, Store(tmp_path)), first)
+
+
+def test_images_shown_as_they_are_need_one_table_for_all_epochs(teacher: Teacher, tmp_path: Path) -> None:
+    still = load(DIGITS.changed(shift=0), Path("nowhere"))
+    store = Store(tmp_path)
+    first = teacher.logits(still, 1, store)
+    chunks = len(store.names("logits"))
+    for epoch in (2, 3):
+        assert torch.equal(teacher.logits(still, epoch, store), first)
+        assert torch.equal(teacher.logits(still, epoch, None), first), "computed anew, they are the same"
+    assert len(store.names("logits")) == chunks > 0

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fitnets.value import Value, canonical_json, explain, seed_of, sha256
+from fitnets.value import Value, canonical_json, explain, later, seed_of, sha256
 
 
 class Point(Value):
@@ -36,6 +36,19 @@ def test_a_value_cannot_be_changed_or_extended() -> None:
         point.x = 2  # type: ignore[misc]
     with pytest.raises(ValidationError, match="Extra inputs"):
         Point.model_validate({"x": 1, "z": 2})
+
+
+def test_a_later_field_at_its_default_leaves_the_digest_as_it_was() -> None:
+    class Longer(Point):
+        z: int = later(7, ge=0)
+
+    assert Longer(x=1).digest() == Longer(x=1, z=7).digest() == Point(x=1).digest()
+    assert Longer.model_validate_json(Longer(x=1).canonical()).z == 7
+    assert Longer(x=1, z=8).digest() != Longer(x=1).digest()
+    assert Longer.model_validate_json(Longer(x=1, z=8).canonical()).z == 8
+    assert Longer(x=1).changed(z=9).z == 9
+    with pytest.raises(ValidationError):
+        Longer(x=1, z=-1)
 
 
 def test_changed_validates_again() -> None:

@@ -13,7 +13,8 @@ import optuna
 from fitnets.config import Hint, Outcome, Recipe, Report, Training
 from fitnets.cost import cost
 from fitnets.net import Net
-from search.study import find_study, open_storage
+from search.storage import open_storage
+from search.study import find_study
 
 START = 1_790_000_000.0
 EPOCHS = (3, 5)
@@ -141,6 +142,6 @@ def study(path: Path, trials: int, seed: int = 0, **about: Any) -> str:
 
 
 def _moment(number: int) -> str:
-    from datetime import datetime
+    from datetime import UTC, datetime
 
-    return datetime.fromtimestamp(START + 2 * number).isoformat(sep=" ")
+    return datetime.fromtimestamp(START + 2 * number, UTC).replace(tzinfo=None).isoformat(sep=" ")

@@ -1,11 +1,8 @@
 """The app in a real browser: what only a browser can show. Skipped where chromium or playwright is absent."""
 
 import hashlib
-import os
 import random
 import re
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,69 +12,39 @@ from typing import Any
 
 import pytest
 
+from bench.browser import CHROMIUM, DRAWN, FRONT, Served, chromium
 from search.results import read
 from tests.app import synthetic
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}: apt-get install chromium"),
 ]
-CHART = ".st-key-front_chart .js-plotly-plot"
-DRAWN = f"document.querySelector('{CHART}')?._fullData?.length > 0"
 LIMIT = "Parameters, thousands at most"
 
 
-class App:
-    """A server of its own, over one folder."""
-
-    def __init__(self, folder: Path):
-        self.path = folder / "studies.db"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "app", "--runs", str(folder), "--port", str(port)]
-        self.log = (folder / "app.log").open("w")
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with socket.socket() as asked:
-                if asked.connect_ex(("127.0.0.1", port)) == 0:
-                    return
-            time.sleep(0.1)
-        self.stop()
-        raise TimeoutError("the app did not start")
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGINT)
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.log.close()
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthetic data that a test may add to."""
+    folder = tmp_path_factory.mktemp("served")
+    synthetic.study(folder / "studies.db", 80)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The server, on synthetic data that a test may add to."""
-    folder = tmp_path_factory.mktemp("served")
-    synthetic.study(folder / "studies.db", 80)
-    served = App(folder)
-    yield served
-    served.stop()
+def app(runs: Path) -> Iterator[Served]:
+    """The server over them."""
+    with Served(runs) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium."""
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 class Visit:
@@ -103,11 +70,11 @@ class Visit:
 
     def chart(self, expression: str) -> Any:
         """Something of the front chart: `g` is its element."""
-        return self.page.evaluate(f"(() => {{ const g = document.querySelector('{CHART}'); return {expression}; }})()")
+        return self.page.evaluate(f"(() => {{ const g = document.querySelector('{FRONT}'); return {expression}; }})()")
 
 
 @pytest.fixture
-def visit(browser: Any, app: App) -> Iterator[Any]:
+def visit(browser: Any, app: Served) -> Iterator[Any]:
     """Opens pages of the app."""
     visits: list[Visit] = []
 
@@ -157,17 +124,17 @@ def test_a_click_on_a_point_selects_its_student(visit: Any) -> None:
     opened.page.get_by_text(re.compile(rf"^Student {trial}$")).wait_for()
     opened.page.wait_for_function(f"location.search.includes('trial={trial}')")
     opened.page.wait_for_function(
-        f"document.querySelector('{CHART}')?._fullData?.find(t => t.name === 'Selected')?.customdata[0][0] === {trial}"
+        f"document.querySelector('{FRONT}')?._fullData?.find(t => t.name === 'Selected')?.customdata[0][0] === {trial}"
     )
 
 
-def test_a_budget_is_drawn_and_bookmarked(visit: Any, browser: Any, app: App) -> None:
+def test_a_budget_is_drawn_and_bookmarked(visit: Any, browser: Any, app: Served) -> None:
     opened = visit()
     opened.wait_for_chart()
     field = opened.page.get_by_label(LIMIT)
     field.fill("3")
     field.press("Enter")
-    limit = f"(() => {{ const s = document.querySelector('{CHART}')?._fullLayout?.shapes; "
+    limit = f"(() => {{ const s = document.querySelector('{FRONT}')?._fullLayout?.shapes; "
     opened.page.wait_for_function(limit + "return s?.some(q => q.type === 'line' && Math.abs(q.x0 - 3000) < 1); })()")
     opened.page.wait_for_function("location.search.includes('max_params=3000')")
     again = visit("/" + opened.page.evaluate("location.search"))
@@ -176,7 +143,7 @@ def test_a_budget_is_drawn_and_bookmarked(visit: Any, browser: Any, app: App) ->
     assert again.page.get_by_label(LIMIT).input_value() == "3"
 
 
-def test_a_trial_arrives_while_choice_and_zoom_stay(visit: Any, app: App) -> None:
+def test_a_trial_arrives_while_choice_and_zoom_stay(visit: Any, runs: Path) -> None:
     opened = visit()
     opened.wait_for_chart()
     trial = click_point(opened)
@@ -189,10 +156,10 @@ def test_a_trial_arrives_while_choice_and_zoom_stay(visit: Any, app: App) -> Non
     zoomed = opened.chart("g._fullLayout.xaxis.range")
     before = opened.chart("g._fullData.reduce((n, t) => n + (t.customdata ? t.x.length : 0), 0)")
     began = time.monotonic()
-    number = len(read(f"sqlite:///{app.path}", "digits").candidates)
-    synthetic.fill(app.path, [("COMPLETE", synthetic.trained(number, random.Random(9)))])
+    number = len(read(f"sqlite:///{runs}/studies.db", "digits").candidates)
+    synthetic.fill(runs / "studies.db", [("COMPLETE", synthetic.trained(number, random.Random(9)))])
     opened.page.wait_for_function(
-        f"(() => {{ const g = document.querySelector('{CHART}'); return g._fullData.reduce("
+        f"(() => {{ const g = document.querySelector('{FRONT}'); return g._fullData.reduce("
         f"(n, t) => n + (t.customdata ? t.x.length : 0), 0) === {before + 1}; }})()"
     )
     assert time.monotonic() - began < 10
@@ -246,8 +213,7 @@ def test_a_student_taken_away_is_the_one_on_the_page(browser: Any, tmp_path: Pat
 
     words = ["-m", "search.run", "digits", "--smoke", "--trials", "2", "--runs", str(tmp_path)]
     subprocess.run([sys.executable, *words], check=True, capture_output=True, timeout=400)
-    served = App(tmp_path)
-    try:
+    with Served(tmp_path) as served:
         opened = Visit(browser, served.url + "/student")
         opened.page.get_by_role("button", name="Make the files").click()
         save = opened.page.get_by_role("button", name=re.compile(r"^student\.onnx"))
@@ -262,5 +228,3 @@ def test_a_student_taken_away_is_the_one_on_the_page(browser: Any, tmp_path: Pat
         logits = session.run(["logits"], {"pixels": np.zeros((3, 1, 8, 8), dtype=np.float32)})[0]
         assert logits.shape == (3, 10)
         opened.context.close()
-    finally:
-        served.stop()

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app import source
-from search import storage
+from search import progress, storage, timings, tradeoffs
+from search.budget import finished
+from search.results import Timing, read
 from tests.app import synthetic
 
 MAIN = Path(__file__).parents[2] / "app/main.py"
@@ -66,6 +69,18 @@ def charts(at: AppTest) -> list[Any]:
 
 def traces(at: AppTest, chart: int = 0) -> dict[str, Any]:
     return {trace.get("name"): trace for trace in json.loads(charts(at)[chart].spec)["data"]}
+
+
+def test_the_first_command_writes_where_the_pages_look_and_names_no_password(
+    tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert source.first_command() == f"python -m search.run digits --runs {tmp_path}"
+    monkeypatch.setenv("FITNET_STORAGE", f"sqlite:///{tmp_path}/other.db")
+    optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/other.db")
+    command = f"python -m search.run digits --runs {tmp_path} --storage sqlite:///{tmp_path}/other.db"
+    assert command in words(AppTest.from_file(str(MAIN), default_timeout=60).run())
+    monkeypatch.setenv("FITNET_STORAGE", "postgresql://me:secret@host/studies")
+    assert "secret" not in source.first_command() and "host/studies" in source.first_command()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -159,13 +174,13 @@ def test_a_busy_storage_keeps_the_last_picture(path: Path, opened: Opened, monke
         monkeypatch.setattr(source, "names", lambda: ["digits"])
         at.run()
         assert not at.exception
-        assert "busy" in words(at)
+        assert "storage is busy" in words(at)
         assert len(charts(at)) == 1
     finally:
         writer.execute("ROLLBACK")
         writer.close()
     at.run()
-    assert "busy" not in words(at)
+    assert "storage is busy" not in words(at)
 
 
 def test_a_storage_that_is_busy_from_the_start_says_so(
@@ -249,6 +264,34 @@ def test_typing_a_budget_reaches_the_address(path: Path, opened: Opened) -> None
     assert not at.exception
 
 
+def test_latency_is_offered_once_it_was_measured(path: Path, opened: Opened) -> None:
+    url = synthetic.study(path, 60)
+    at = opened(axis="latency")
+    assert "latency" not in next(s for s in at.selectbox if s.label == "Cost to draw").options
+    assert "python -m search.latency digits" in words(at)
+    assert not at.exception
+    timed = finished(read(url, "digits").candidates)[::3]
+    for c in timed:
+        timing = Timing(p50_ms=c.trial + 1, p90_ms=99, threads=1, device="a CPU", date="2026-11-20", load=0.25)
+        timings.add(path.parent, "digits", c, timing)
+    at.run()
+    next(s for s in at.selectbox if s.label == "Cost to draw").select("latency").run()
+    drawn = traces(at)
+    shown = {point[0]: x for name in ("Front", "Others") for point, x in drawn_points(drawn[name])}
+    assert shown == {c.trial: c.trial + 1 for c in timed}
+    assert f"Latency: {len(timed)} of" in words(at)
+    assert "a CPU, 2026-11-20, load 0.2 at most" in words(at)
+    slow = sorted(c.trial for c in timed)[1]
+    next(n for n in at.number_input if n.label.startswith("Latency")).set_value(float(slow)).run()
+    assert at.query_params["max_latency_ms"] == str(float(slow))
+    assert [row.split()[0] for row in at.dataframe[0].value["student"]] == [str(min(c.trial for c in timed))]
+    assert not at.exception
+
+
+def drawn_points(trace: dict[str, Any]) -> list[tuple[list[int], float]]:
+    return list(zip(trace["customdata"], trace["x"], strict=True))
+
+
 @pytest.mark.parametrize("query", [{"trial": "x"}, {"max_params": "-3"}, {"axis": "beauty"}, {"min_accuracy": "7"}])
 def test_a_nonsense_address_is_harmless(path: Path, opened: Opened, query: dict[str, str]) -> None:
     synthetic.study(path, 30)
@@ -288,8 +331,40 @@ def test_the_papers_points_are_drawn_as_reported(path: Path, opened: Opened) -> 
     spec = dict(zip(drawn["text"], drawn["hovertext"], strict=True))
     assert set(spec) == {"T", "F1", "F2", "F3", "F4"}
     assert "as reported: 1.6 M parameters, 392 M multiply-adds" in spec["F3"]
-    assert "as our counter counts it: 1.5 M weights, 324 M multiply-adds" in spec["F3"]
+    assert "as our counter counts it: 1.57 M weights, 392 M multiply-adds" in spec["F3"]
     assert "FitNet 1" in words(opened("student")) + str(opened("student").dataframe[-1].value)
+
+
+def test_the_papers_nets_stand_beside_students(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 30, study={"name": "digits", "data": {"name": "cifar10"}, "trials": 30})
+    at = opened("compare", compare="1,FitNet 3,nobody,2")
+    assert "no trial nobody: left out" in words(at)
+    table = at.dataframe[0].value
+    assert list(table.columns)[1:] == ["Student 1", "the paper's FitNet 3", "Student 2"]
+    theirs = dict(zip(table[""], table["the paper's FitNet 3"], strict=True))
+    assert (theirs["parameters"], theirs["multiply-adds"], theirs["test accuracy"]) == ("1.6 M", "392 M", "91.10 %")
+    assert "the paper's FitNet 3" in traces(at, -1)
+    assert at.query_params["compare"] == "1,FitNet 3,2"
+
+
+def test_the_front_then_and_now(path: Path, opened: Opened) -> None:
+    url = synthetic.study(path, 60)
+    at = opened("progress")
+    at.slider[0].set_value(7).run()
+    assert "After 7 students the front had" in words(at)
+    drawn = traces(at, 1)
+    expected = progress.front_after(read(url, "digits"), "parameters", 7)
+    assert drawn["then"]["x"] == [c.cost.params for c in expected]
+    assert drawn["now"]["x"] == [
+        c.cost.params for c in tradeoffs.front_on(read(url, "digits").candidates, "parameters")
+    ]
+
+
+@pytest.mark.parametrize(("page", "students"), [("tradeoffs", 1), ("compare", 2)])
+def test_files_are_offered_where_a_student_is_chosen(path: Path, opened: Opened, page: str, students: int) -> None:
+    synthetic.study(path, 30)
+    at = opened(page, trial="1", compare="1,2")
+    assert [b.label for b in at.button].count("Make the files") == students
 
 
 def test_names_are_text_not_markup(path: Path, opened: Opened) -> None:
