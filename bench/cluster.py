@@ -31,7 +31,8 @@ from fitnets.store import Store
 from search.events import Done, Event, Lost
 from search.ledger import Ledger
 from search.loop import DIRECTIONS, Search
-from search.storage import open_storage, storage_url
+from search.opening import open_storage
+from search.storage import storage_url
 from search.study import Study, find_study
 
 NODES, SLOTS = 3, 2

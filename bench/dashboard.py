@@ -27,8 +27,9 @@ from bench.hardware import table, versions
 from bench.synthetic import FRAME, REPORTS, STUDY, quick_history
 from fitnets.config import Trained
 from fitnets.cost import cost
+from search.opening import open_storage
 from search.register import register
-from search.storage import open_storage, storage_url
+from search.storage import storage_url
 
 TIMES = 5
 BUDGETS = (20, 30, 50, 80, 120, 200, 300, 500)  # thousands of parameters, a change each

@@ -23,8 +23,8 @@ from fitnets.cost import cost
 from fitnets.store import Store
 from search.events import Done
 from search.loop import DIRECTIONS, Search
+from search.opening import open_storage
 from search.space import recipe_of, suggest
-from search.storage import open_storage
 
 SLOTS = 8
 

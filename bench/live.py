@@ -22,9 +22,10 @@ from search.budget import finished
 from search.events import Event
 from search.facts import Facts, TeacherFacts
 from search.loop import Search
+from search.opening import open_storage
 from search.register import register
 from search.results import read
-from search.storage import open_storage, storage_url
+from search.storage import storage_url
 from search.study import Study, find_study
 from search.workers import RayWorkers
 

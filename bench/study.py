@@ -74,7 +74,7 @@ def searched(study: Study, data_dir: Path, runs: Path) -> tuple[float, list[tupl
 
     from search.events import News
     from search.loop import DIRECTIONS, Search
-    from search.storage import open_storage
+    from search.opening import open_storage
     from search.workers import RayWorkers
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -21,7 +21,8 @@ import sqlalchemy
 from optuna.storages import RDBStorage
 
 from fitnets.errors import InputError
-from search.storage import StorageLost, open_storage, sqlite_path, told
+from search.opening import open_storage
+from search.storage import StorageLost, sqlite_path, told
 
 TAKEOVER = 2.0  # seconds in which a PostgreSQL server has noticed that a driver of ours was killed
 

@@ -1,4 +1,4 @@
-"""Where studies are stored: an SQLite file, or PostgreSQL. The ways in for a writer, and for readers that cannot write.
+"""Where studies are stored: an SQLite file, or PostgreSQL; the way in for readers, that cannot write.
 
 Nothing that is said here of a storage has its password in it. No torch, no ray.
 """
@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 import sqlalchemy
 from optuna.exceptions import OptunaError
-from optuna.storages import RDBStorage
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from fitnets.errors import DiskError, InputError
@@ -23,7 +22,6 @@ from search.results import State
 STATES: dict[str, State] = {"COMPLETE": "complete", "RUNNING": "running", "PRUNED": "pruned", "FAIL": "failed"}
 DISK_FAULTS = ("database or disk is full", "readonly database", "disk I/O error")  # as SQLite tells them
 PATIENCE = 2.0  # seconds that a reader waits for a storage that another program has locked
-WRITERS_PATIENCE = 60.0  # and the writer
 DRIVERS = {
     "sqlite": "sqlite",
     "postgresql": "postgresql+psycopg",
@@ -53,7 +51,7 @@ def storage_url(runs: Path, storage: str | None) -> str:
     Raises InputError for a URL of another kind, and for a folder whose name means something else inside a URL.
     """
     if storage is not None:
-        _address(storage)
+        address_of(storage)
         return storage
     path = str((runs / "studies.db").resolve())
     if re.search(r"[?#]|%[0-9A-Fa-f]{2}", path):
@@ -72,11 +70,11 @@ def shown(url: str) -> str:
 
 def sqlite_path(url: str) -> Path | None:
     """The file of an SQLite storage; None for a server's."""
-    address = _address(url)
+    address = address_of(url)
     return Path(address.database) if address.drivername == "sqlite" and address.database else None
 
 
-def _address(url: str) -> sqlalchemy.URL:
+def address_of(url: str) -> sqlalchemy.URL:
     """A storage URL taken apart, psycopg as PostgreSQL's driver. Raises InputError for other storages."""
     try:
         address = sqlalchemy.make_url(url)
@@ -98,50 +96,7 @@ def _no_url(url: str) -> InputError:
     )
 
 
-def open_storage(url: str) -> RDBStorage:
-    """Open (and where needed create) a study storage to write to.
-
-    SQLite runs in WAL mode, so that pages may read while the search writes. Raises InputError when it cannot be opened.
-    """
-    address, path = _address(url), sqlite_path(url)
-    if path is not None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"`{path.parent}` cannot be made ({error.strerror}): choose another folder with --runs."
-            ) from error
-    options: dict[str, Any] = {"connect_args": {"timeout": WRITERS_PATIENCE}}
-    if path is None:
-        settings = f"-c lock_timeout={1000 * WRITERS_PATIENCE:.0f}"
-        options = {"connect_args": _connect_args(address, settings), "pool_size": 1, "max_overflow": 1}
-    try:
-        storage = _made(address.render_as_string(hide_password=False), options)
-        if path is not None:
-            sqlalchemy.event.listen(storage.engine, "connect", _write_ahead)
-            storage.engine.dispose()
-            _check_write_ahead(storage.engine, path)
-    except InputError:
-        raise
-    except Exception as error:  # SQLAlchemy, the driver and Optuna each have their own
-        kind = type(getattr(error, "orig", None) or error).__name__
-        raise InputError(f"the storage {shown(url)} cannot be opened ({kind}: {_reason(error, url)}).") from None
-    return storage
-
-
-def _made(url: str, options: dict[str, Any]) -> RDBStorage:
-    """Optuna's storage, its tables made where they are not there. Drivers that start at once may all try to."""
-    for last in (False, False, True):
-        try:
-            RDBStorage(url, engine_kwargs={"connect_args": options["connect_args"], "poolclass": sqlalchemy.NullPool})
-            break
-        except SQLAlchemyError as error:
-            if last or not re.search(r"already exists|duplicate key|UNIQUE constraint", str(error)):
-                raise
-    return RDBStorage(url, engine_kwargs=options)
-
-
-def _connect_args(address: sqlalchemy.URL, settings: str) -> dict[str, Any]:
+def connection_args(address: sqlalchemy.URL, settings: str) -> dict[str, Any]:
     """psycopg's arguments: it gives up on a dead server, and the server on a dead client, within about a minute.
 
     What the URL says itself stays. The name is what `pg_stat_activity` and a refused driver show.
@@ -161,28 +116,12 @@ def _connect_args(address: sqlalchemy.URL, settings: str) -> dict[str, Any]:
     }
 
 
-def _write_ahead(connection: Any, record: Any) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-
-
-def _check_write_ahead(engine: sqlalchemy.Engine, path: Path) -> None:
-    """SQLite answers a mode that it cannot have with the one that it keeps."""
-    with engine.connect() as connection:
-        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
-    if mode != "wal":
-        raise InputError(
-            f"SQLite cannot write ahead in `{path.parent}` (its journal mode stays `{mode}`), as on a network's file "
-            "system: choose a local folder with --runs, or a PostgreSQL server with --storage."
-        )
-
-
 def engine(url: str) -> sqlalchemy.Engine:
     """A way into the storage that cannot write and creates nothing. Raises InputError when there is no such file."""
-    address, path = _address(url), sqlite_path(url)
+    address, path = address_of(url), sqlite_path(url)
     if path is None:
         settings = f"-c default_transaction_read_only=on -c lock_timeout={1000 * PATIENCE:.0f}"
-        arguments = _connect_args(address, settings)
+        arguments = connection_args(address, settings)
         return sqlalchemy.create_engine(
             address, connect_args=arguments, isolation_level="REPEATABLE READ", pool_pre_ping=True
         )
@@ -234,7 +173,7 @@ def told(url: str) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        where, reason = shown(url), _reason(error, url)
+        where, reason = shown(url), reason_of(error, url)
         remedy = "give its folder with --runs" if sqlite_path(url) else "see that the server runs, and --storage"
         if _locked(error):
             fault: InputError = Busy(f"the storage {where} is locked by another program: try again in a few seconds.")
@@ -253,7 +192,7 @@ def working(url: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OptunaError) as error:
-        where, reason = shown(url), _reason(error, url)
+        where, reason = shown(url), reason_of(error, url)
         if any(fault in reason for fault in DISK_FAULTS):
             raise DiskError(
                 f"the storage {where} cannot be written ({reason}): make room on that disk and run the same command "
@@ -266,7 +205,7 @@ def _locked(error: SQLAlchemyError) -> bool:
     return isinstance(error, OperationalError) and bool(re.search("locked|busy|lock timeout", str(error)))
 
 
-def _reason(error: BaseException, url: str) -> str:
+def reason_of(error: BaseException, url: str) -> str:
     """The first line of what the database itself said, without the password."""
     if isinstance(error, OptunaError) and error.__cause__ is not None:
         error = error.__cause__

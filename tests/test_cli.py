@@ -22,7 +22,8 @@ from fitnets.errors import InputError
 from search import cli, run
 from search.events import Event, Failed
 from search.facts import TeacherFacts
-from search.storage import open_storage, storage_url
+from search.opening import open_storage
+from search.storage import storage_url
 from tests.commands import COMMANDS, Crew, invoke, study_file
 from tests.helpers import STUDY
 

@@ -24,7 +24,8 @@ from search.actor import Maker
 from search.events import Done, Event, Failed, Lost, News, Note, Stopped
 from search.logs import Log, trained_epochs
 from search.loop import DIRECTIONS, Search
-from search.storage import open_storage, storage_url
+from search.opening import open_storage
+from search.storage import storage_url
 from search.workers import RayWorkers
 from tests.helpers import DIGITS, RECIPE, STUDY, TEACHER
 

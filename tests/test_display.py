@@ -11,7 +11,8 @@ from fitnets.store import Store
 from search.display import Display
 from search.events import Event, Failed, Lost
 from search.loop import DIRECTIONS, Search
-from search.storage import open_storage, storage_url
+from search.opening import open_storage
+from search.storage import storage_url
 from tests.helpers import STUDY
 from tests.test_loop import FRAME, Scripted, well
 

@@ -17,8 +17,9 @@ from search.events import Done, Event, Failed, Lost, News, Stopped, Workers
 from search.inline import InlineWorkers
 from search.ledger import Ledger
 from search.loop import ATTEMPTS, DIRECTIONS, SAME_FAILURES, Search
+from search.opening import open_storage
 from search.space import Frame, Space, recipe_of
-from search.storage import open_storage, storage_url
+from search.storage import storage_url
 from search.study import Named, Study
 from tests.helpers import STUDY
 

@@ -16,8 +16,9 @@ from fitnets.cost import cost
 from fitnets.errors import InputError
 from search import pareto
 from search.loop import DIRECTIONS
+from search.opening import open_storage
 from search.results import Candidate, State, as_csv, dominated, marked, read
-from search.storage import open_storage, storage_url
+from search.storage import storage_url
 from tests.helpers import RECIPE, STUDY
 
 OUTCOME = Outcome(

@@ -11,9 +11,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from fitnets.value import seed_of
 from search.ledger import Ledger
 from search.loop import DIRECTIONS
+from search.opening import open_storage
 from search.sampling import FRONT, RECENT, History
 from search.space import Space, suggest
-from search.storage import open_storage
 
 SPACE = Space(regressors=("linear", "normalised"))
 

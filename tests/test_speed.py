@@ -22,7 +22,7 @@ from fitnets.teacher import Teacher
 from fitnets.views import Plan
 from search.inline import InlineWorkers
 from search.loop import DIRECTIONS, Search
-from search.storage import open_storage
+from search.opening import open_storage
 from search.study import Named
 from tests.helpers import DIGITS, RECIPE, STUDY, TEACHER, ended, numbers
 

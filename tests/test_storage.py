@@ -18,14 +18,15 @@ from optuna.trial import TrialState
 
 from fitnets.errors import InputError
 from fitnets.store import Store
-from search import storage
+from search import opening, storage
 from search.ledger import Ledger
 from search.lock import driving
 from search.loop import DIRECTIONS, Search
+from search.opening import open_storage
 from search.results import Snapshot, read
 from search.snapshot import Reader
 from search.space import suggest
-from search.storage import Busy, StorageLost, counts, engine, open_storage, shown, storage_url, studies, working
+from search.storage import Busy, StorageLost, counts, engine, shown, storage_url, studies, working
 from tests.app import synthetic
 from tests.helpers import STUDY
 from tests.test_loop import FRAME, Crash, Scripted, well
@@ -127,7 +128,7 @@ def test_sqlite_writes_ahead_and_waits_a_minute_for_others(tmp_path: Path) -> No
 
 def test_a_folder_where_sqlite_cannot_write_ahead_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There SQLite keeps its mode, and says so. Here it is not asked to change it."""
-    monkeypatch.setattr(storage, "_write_ahead", lambda connection, record: None)
+    monkeypatch.setattr(opening, "_write_ahead", lambda connection, record: None)
     with pytest.raises(InputError, match=r"stays `delete`.*a local folder with --runs, or a PostgreSQL server"):
         open_storage(storage_url(tmp_path, None))
 
@@ -283,7 +284,7 @@ def test_a_locked_storage_is_busy_for_readers_and_ends_a_search_in_one_line(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage, "PATIENCE", 0.2)
-    monkeypatch.setattr(storage, "WRITERS_PATIENCE", 0.2)
+    monkeypatch.setattr(opening, "PATIENCE", 0.2)
     with ledger(url) as kept:
         number = add(kept)
         other = open_storage(url)
@@ -306,7 +307,8 @@ def test_a_locked_storage_is_busy_for_readers_and_ends_a_search_in_one_line(
 
 
 def test_drivers_that_start_at_once_make_the_tables_once(url: str) -> None:
-    together = threading.Barrier(4)
+    count = 8
+    together = threading.Barrier(count)
     faults: list[BaseException] = []
 
     def start(name: str) -> None:
@@ -317,10 +319,10 @@ def test_drivers_that_start_at_once_make_the_tables_once(url: str) -> None:
         except BaseException as error:
             faults.append(error)
 
-    drivers = [threading.Thread(target=start, args=(f"study-{number}",)) for number in range(4)]
+    drivers = [threading.Thread(target=start, args=(f"study-{number}",)) for number in range(count)]
     for driver in drivers:
         driver.start()
     for driver in drivers:
         driver.join()
     assert faults == []
-    assert sorted(studies(url)) == [f"study-{number}" for number in range(4)]
+    assert sorted(studies(url)) == [f"study-{number}" for number in range(count)]

@@ -13,7 +13,7 @@ import optuna
 from fitnets.config import Hint, Outcome, Recipe, Report, Training
 from fitnets.cost import cost
 from fitnets.net import Net
-from search.storage import open_storage
+from search.opening import open_storage
 from search.study import find_study
 
 START = 1_790_000_000.0
