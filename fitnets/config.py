@@ -9,6 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
+from fitnets.classes import PerClass
 from fitnets.net import Net
 from fitnets.teachers import Brought as Brought
 from fitnets.teachers import Ensemble as Ensemble
@@ -274,3 +275,5 @@ class Result:
 
     outcome: Outcome
     weights: bytes
+    classes: PerClass | None = None
+    """Of the weights whose accuracy `outcome` tells. Beside it: a hundred classes weigh more than all else."""

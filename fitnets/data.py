@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fitnets.classes import PerClass
 from fitnets.config import Data
 from fitnets.contrast import global_contrast, local_contrast
 from fitnets.net import Shape
@@ -203,11 +204,26 @@ def _normalised(split: Split, preprocess: Preprocess) -> Split:
 
 def accuracy(module: nn.Module, images: Images, split: Split) -> float:
     """The share of a split's images that `module` classifies correctly; in eval mode, one device read in all."""
+    right = torch.zeros((), dtype=torch.long, device=images.device)
+    for told_B, label_B in _told(module, images, split):
+        right += (told_B == label_B).sum()
+    return int(right) / len(split)
+
+
+def per_class(module: nn.Module, images: Images, split: Split) -> PerClass:
+    """What `module` tells a split's images of each class to be; in eval mode, one device read in all."""
+    classes = len(images.classes)
+    counts = torch.zeros(classes * classes, dtype=torch.long, device=images.device)
+    for told_B, label_B in _told(module, images, split):
+        counts.scatter_add_(0, label_B * classes + told_B, torch.ones_like(label_B))
+    return PerClass.counted(counts.view(classes, classes).tolist())
+
+
+def _told(module: nn.Module, images: Images, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batch by batch: the classes that `module` tells in eval mode, and the true ones."""
     was_training = module.training
     module.eval()
-    right = torch.zeros((), dtype=torch.long, device=images.device)
     with torch.no_grad():
         for x_BCHW, label_B in images.batches(split):
-            right += (module(x_BCHW).argmax(1) == label_B).sum()
+            yield module(x_BCHW).argmax(1), label_B
     module.train(was_training)
-    return int(right) / len(split)

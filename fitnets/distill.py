@@ -10,7 +10,7 @@ from torch import nn
 
 from fitnets.checkpoint import Checkpoints, from_json, to_json
 from fitnets.config import Hint, Outcome, Recipe, Report, Result, Training
-from fitnets.data import Images
+from fitnets.data import Images, per_class
 from fitnets.errors import InputError
 from fitnets.fit import state
 from fitnets.models import Network, initialise
@@ -78,7 +78,7 @@ def _retrained(
         except StopIteration as stop:
             weights: bytes = stop.value.weights
             outcome = first.outcome.changed(weights_sha256=sha256(weights), seconds=seconds, retrained=True)
-            return Result(outcome, weights)
+            return Result(outcome, weights, first.classes)
         seconds += report.seconds
         yield report.changed(retraining=True, val_accuracy=None, hint_r2=None)  # measured on images it trains on
 
@@ -121,7 +121,7 @@ def _result(trial: Trial) -> Result:
             "device": str(trial.images.device),
         },
     )
-    return Result(outcome, weights)
+    return Result(outcome, weights, per_class(trial.student, trial.images, trial.images.val))
 
 
 def result_of(stages: Generator[Report, None, Result]) -> Result:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from fitnets.brought import brought
 from fitnets.checkpoint import Checkpoints, reported
+from fitnets.classes import PerClass
 from fitnets.config import Brought, Ensemble, Precision, Report, Trained
-from fitnets.data import Images, accuracy
+from fitnets.data import Images, accuracy, per_class
 from fitnets.dropout import dropped
 from fitnets.ensemble import Average
 from fitnets.errors import InputError
@@ -64,6 +65,8 @@ class Teacher:
     hint_names: tuple[str, ...]
     """The hint layers as submodules of the network."""
     val_accuracy: float
+    classes: PerClass | None = None
+    """None for one that an earlier version trained."""
 
     def prefix(self, hint: int) -> Frozen:
         """The network up to hint layer `hint`; nothing above it is computed."""
@@ -148,8 +151,10 @@ def _once(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
     measures = [report.measure for report in checkpoints.reports]
     epoch = kept(teacher.training, measures)
     seconds = sum(report.seconds for report in checkpoints.reports)
-    about = json.dumps({"val_accuracy": measures[epoch - 1], "epoch": epoch, "seconds": seconds}).encode()
-    receive(teacher, images, store, {"weights.safetensors": save_tensors(state(network)), "about.json": about})
+    classes = per_class(network, images, images.val).model_dump()
+    about = {"val_accuracy": measures[epoch - 1], "epoch": epoch, "seconds": seconds, "classes": classes}
+    found = {"weights.safetensors": save_tensors(state(network)), "about.json": json.dumps(about).encode()}
+    receive(teacher, images, store, found)
     checkpoints.remove()
 
 
@@ -217,13 +222,15 @@ def _load_trained(teacher: Trained, images: Images, store: Store) -> Teacher:
     found = files(teacher, images, store)
     network = Network(teacher.net)
     network.load_state_dict(load_tensors(found["weights.safetensors"]))
+    about = json.loads(found["about.json"])
     return Teacher(
         network=Frozen(network.to(images.device).to(memory_format=torch.channels_last)),
         digest=sha256(teacher.net.digest() + sha256(found["weights.safetensors"])),
         hint_shapes=tuple(after for _, after in teacher.net.maps()),
         hint_pieces=tuple(conv.pieces for conv in teacher.net.convs),
         hint_names=tuple(f"layers.{number}" for number in range(len(teacher.net.convs))),
-        val_accuracy=json.loads(found["about.json"])["val_accuracy"],
+        val_accuracy=about["val_accuracy"],
+        classes=PerClass.model_validate(about["classes"]) if "classes" in about else None,
     )
 
 
@@ -231,22 +238,24 @@ def _load_ensemble(teacher: Ensemble, images: Images, store: Store) -> Teacher:
     members = [_load_trained(member, images, store) for member in teacher.members]
     networks = [member.network.network for member in members]
     frozen = Frozen(Average([network for network in networks if isinstance(network, Network)], teacher.average))
+    classes = per_class(frozen, images, images.val)
     return replace(
         members[0],
         network=frozen,
         digest=sha256(repr((teacher.average, [member.digest for member in members]))),
         hint_names=tuple(f"members.0.{name}" for name in members[0].hint_names),
-        val_accuracy=accuracy(frozen, images, images.val),
+        val_accuracy=classes.accuracy,
+        classes=classes,
     )
 
 
 def _load_brought(teacher: Brought, images: Images) -> Teacher:
     network, names, shapes = brought(teacher, images)
     frozen = Frozen(network)
-    val_accuracy = accuracy(frozen, images, images.val)
-    if val_accuracy < teacher.min_accuracy:
+    classes = per_class(frozen, images, images.val)
+    if classes.accuracy < teacher.min_accuracy:
         raise InputError(
-            f"`{teacher.build}` reaches {val_accuracy:.4f} on the validation images, but `min_accuracy` is "
+            f"`{teacher.build}` reaches {classes.accuracy:.4f} on the validation images, but `min_accuracy` is "
             f"{teacher.min_accuracy}: check its weights, its classes' order and its `mean` and `std`."
         )
     return Teacher(
@@ -255,5 +264,6 @@ def _load_brought(teacher: Brought, images: Images) -> Teacher:
         hint_shapes=shapes,
         hint_pieces=(1,) * len(names),
         hint_names=names,
-        val_accuracy=val_accuracy,
+        val_accuracy=classes.accuracy,
+        classes=classes,
     )
