@@ -24,7 +24,7 @@ from app.live import EVERY
 from bench import live
 from bench.browser import DRAWN, FRONT, Served, chromium
 from bench.hardware import table, versions
-from bench.synthetic import FRAME, REPORTS, STUDY, quick_history
+from bench.synthetic import CLASSES, FRAME, REPORTS, STUDY, quick_history
 from fitnets.config import Trained
 from fitnets.cost import cost
 from search.opening import open_storage
@@ -67,8 +67,9 @@ def filled(runs: Path, trials: int) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     teacher = STUDY.resolved_teacher(FRAME.input, FRAME.classes)
     assert isinstance(teacher, Trained)
+    classes = CLASSES.model_dump(mode="json")
     about = {
-        "teacher": {"val_accuracy": 0.9, **cost(teacher.net).model_dump(mode="json")},
+        "teacher": {"val_accuracy": 0.9, "classes": classes, **cost(teacher.net).model_dump(mode="json")},
         "images": {"classes": [str(number) for number in range(FRAME.classes)]},
     }
     study = STUDY.changed(trials=trials)
@@ -76,7 +77,7 @@ def filled(runs: Path, trials: int) -> None:
     register(study, storage, about)
     loaded = optuna.load_study(study_name=study.name, storage=storage)
     reports = [report.model_dump(mode="json", exclude_none=True) for report in REPORTS]
-    quick_history(loaded, storage, trials, {"reports": reports})
+    quick_history(loaded, storage, trials, {"reports": reports, "classes": classes})
 
 
 @contextmanager

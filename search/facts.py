@@ -1,8 +1,9 @@
 """What workers tell the driver of what they hold. No torch."""
 
+from fitnets.classes import PerClass
 from fitnets.config import Precision
 from fitnets.net import Shape
-from fitnets.value import Value
+from fitnets.value import Value, later
 
 
 class Facts(Value):
@@ -26,6 +27,8 @@ class TeacherFacts(Value):
     """The teacher's digest."""
     hint_shapes: tuple[Shape, ...]
     val_accuracy: float
+    classes: PerClass | None = later(None)
+    """None for one that an earlier version trained."""
 
 
 class Speed(Value):

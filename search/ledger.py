@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search.events import Stopped
 from search.sampling import Draw, History, sampler_for
 
-UNKEPT = ("reports",)  # attributes too large to hold for every finished trial: 10 kB each
+UNKEPT = ("reports", "classes")  # attributes too large to hold for every finished trial: 10 kB each
 
 
 class Ledger:

@@ -180,8 +180,8 @@ class Search:
             self.ledger.note(number, reason=f"the same recipe as trial {twin}, which {became}")
             self.ledger.tell(number, TrialState.FAIL)
             return
-        stored = self.ledger.stored(twin)
-        self.ledger.note(number, same_as=twin, **{name: stored[name] for name in ("outcome", "reports")})
+        stored, shared = self.ledger.stored(twin), ("reports", "classes", "outcome")
+        self.ledger.note(number, same_as=twin, **{name: stored[name] for name in shared if name in stored})
         self.ledger.tell(number, TrialState.COMPLETE, known.values)
 
     def _submit(self, trial: Trial) -> None:
@@ -231,7 +231,11 @@ class Search:
             self.store.put("student", outcome.weights_sha256, {"student.safetensors": result.weights})
         except DiskError as error:  # the outcome is worth more than the weights, which can be trained again
             refused = error
-        self.ledger.note(trial.number, reports=_compact(trial.reports), outcome=outcome.model_dump(mode="json"))
+        about: dict[str, Any] = {"reports": _compact(trial.reports)}
+        if result.classes is not None:
+            about["classes"] = result.classes.model_dump(mode="json")
+        about["outcome"] = outcome.model_dump(mode="json")  # last: it says that all is there
+        self.ledger.note(trial.number, **about)
         self._complete(trial.number, trial.recipe, outcome)
         self.failures.clear()
         if refused is not None:

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 import sqlalchemy
 from pydantic import TypeAdapter, ValidationError
 
+from fitnets.classes import PerClass
 from fitnets.config import Cost, Outcome, Recipe, Report
 from fitnets.cost import cost
 from fitnets.value import Value, explain
@@ -68,9 +69,17 @@ class Reader:
 
     def reports(self, trial: int) -> tuple[Report, ...]:
         """One trial's reports so far, which `refresh` reads for running trials only."""
+        return _reports(self._attribute(trial, "reports"))
+
+    def classes(self, trial: int) -> PerClass | None:
+        """What a finished student tells each class to be; None where nobody counted."""
+        return _valid(PerClass, self._attribute(trial, "classes"))
+
+    def _attribute(self, trial: int, key: str) -> str | None:
+        """An attribute that `refresh` leaves out, because only the page of one trial shows it."""
         with self._lock, told(self.url), self._open() as connection:
-            text = connection.execute(_REPORTS_OF, {"name": self.name, "number": trial}).scalar()
-        return _reports(text)
+            text = connection.execute(_ATTRIBUTE, {"name": self.name, "number": trial, "key": key}).scalar()
+        return None if text is None else str(text)
 
     def _check_file(self) -> None:
         """Start anew where another file took the storage's place."""
@@ -250,9 +259,10 @@ _TRIALS = sqlalchemy.text(
     "ORDER BY t.number"
 ).bindparams(_OPEN)
 _JOINED = "SELECT a.trial_id, a.key, a.value_json FROM trial_user_attributes a JOIN trials t ON t.trial_id = a.trial_id"
-_ALL_ATTRS = sqlalchemy.text(f"{_JOINED} WHERE {_NEW}").bindparams(_OPEN)
-_ATTRS = sqlalchemy.text(f"{_JOINED} WHERE {_NEW} AND (a.key <> 'reports' OR t.state = 'RUNNING')").bindparams(_OPEN)
-_REPORTS_OF = sqlalchemy.text(
+_READ = f"{_JOINED} WHERE {_NEW} AND a.key <> 'classes'"
+_ALL_ATTRS = sqlalchemy.text(_READ).bindparams(_OPEN)
+_ATTRS = sqlalchemy.text(f"{_READ} AND (a.key <> 'reports' OR t.state = 'RUNNING')").bindparams(_OPEN)
+_ATTRIBUTE = sqlalchemy.text(
     f"SELECT q.value_json FROM ({_JOINED}) q JOIN trials t ON t.trial_id = q.trial_id "
-    "JOIN studies s ON s.study_id = t.study_id WHERE s.study_name = :name AND t.number = :number AND q.key = 'reports'"
+    "JOIN studies s ON s.study_id = t.study_id WHERE s.study_name = :name AND t.number = :number AND q.key = :key"
 )

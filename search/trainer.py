@@ -69,7 +69,12 @@ class Trainer:
             teachers.receive(teacher, self.images, self.store, files)
         self.teacher = teachers.load(teacher, self.images, self.store)
         opened = self.teacher
-        return TeacherFacts(teacher=opened.digest, hint_shapes=opened.hint_shapes, val_accuracy=opened.val_accuracy)
+        return TeacherFacts(
+            teacher=opened.digest,
+            hint_shapes=opened.hint_shapes,
+            val_accuracy=opened.val_accuracy,
+            classes=opened.classes,
+        )
 
     def train(self, recipe: Recipe) -> Generator[Report, None, Result]:
         """Run one recipe, or go on with it where its worker died: Reports as they come, then the Result.
