@@ -25,6 +25,8 @@ class Palette:
     ink: str
     faint: str
     """Grid lines."""
+    mistakes: str
+    """Most mistaken classes; white text on it can be read."""
     shade: str
     """The area over the budget."""
     series: tuple[str, ...]
@@ -42,6 +44,7 @@ LIGHT = Palette(
     cloud="#8FB4CC",
     ink="#1B2530",
     faint="#E1E6EB",
+    mistakes="#A6407F",
     shade="rgba(107,120,134,0.13)",
     series=("#0072B2", "#B85C00", "#00795A", "#A6407F"),
     scale=((0.0, "#E6D98C"), (0.5, "#9B9A84"), (1.0, "#08306B")),
@@ -56,6 +59,7 @@ DARK = Palette(
     cloud="#5B8FB5",
     ink="#E6EBF0",
     faint="#2A3540",
+    mistakes="#A6407F",
     shade="rgba(154,165,177,0.14)",
     series=("#56B4E9", "#E69F00", "#2CC79B", "#F0A5D0"),
     scale=((0.0, "#33527A"), (0.5, "#8E9384"), (1.0, "#FDE737")),

@@ -1,14 +1,25 @@
 """Page 2, Student: what is it, how was it trained, can I have it?"""
 
-from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
-from app import cards, chart_front, chart_student, downloads, figures, page, palette, source, state, words
+from app import (
+    against,
+    cards,
+    chart_front,
+    chart_student,
+    downloads,
+    figures,
+    page,
+    palette,
+    per_class,
+    source,
+    state,
+    words,
+)
 from fitnets.config import Report, Training
 from search import anatomy, shipped, tradeoffs
-from search.paper import published as paper
 from search.results import Candidate, Snapshot
 from search.tradeoffs import accuracy
 
@@ -31,7 +42,8 @@ def main() -> None:
         st.info(f"The same recipe as student {chosen.same_as}: it was not trained again, and shares its outcome.")
     _architecture(snapshot, chosen)
     _training(snapshot, chosen)
-    _against(snapshot, chosen, tested)
+    per_class.section(snapshot, chosen)
+    against.section(snapshot, chosen, tested)
     downloads.section(snapshot, chosen)
 
 
@@ -233,63 +245,6 @@ def _schedule(training: Training) -> str:
         f"{words.plural(training.epochs, 'epoch')}, {training.optimizer}, learning rate {training.lr:.2g} "
         f"({training.schedule}), batches of {training.batch}"
     )
-
-
-def _against(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]) -> None:
-    st.header("Against the teacher and the paper", anchor=False)
-    data = str(snapshot.definition.get("data", {}).get("name", ""))
-    published = paper.published(data)
-    st.dataframe(_rivals(snapshot, c, tested, published), hide_index=True, alt="The student beside the others.")
-    if published:
-        st.markdown(
-            "The paper counts weights without biases, and so does the column *weights*. Where our counter has another "
-            "number for the paper's net, it is in brackets. What differs besides the net: the paper trains up to 500 "
-            "epochs in each stage, with its own initialisation, RMSProp and whitened images."
-        )
-    else:
-        st.markdown(f"The paper has no results for `{data or 'this data set'}`, so only the teacher is compared.")
-
-
-def _rivals(
-    snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]], published: Sequence[paper.Published]
-) -> list[dict[str, str]]:
-    reading = tested.get(c.outcome.weights_sha256, {}) if c.outcome else {}
-    rows = [
-        {
-            "net": words.title(c),
-            "validation": words.percent(accuracy(c)) if c.outcome else "",
-            "test": words.percent(reading["accuracy"]) if isinstance(reading.get("accuracy"), float) else "not read",
-            "weights": words.count(c.cost.weights),
-            "multiply-adds": words.count(c.cost.macs),
-            "layers": str(c.recipe.student.depth),
-        }
-    ]
-    teacher = snapshot.teacher
-    if "val_accuracy" in teacher:
-        layers = anatomy.teacher(snapshot, c.recipe)
-        rows.append(
-            {
-                "net": "this study's teacher",
-                "validation": words.percent(teacher["val_accuracy"]),
-                "test": "",
-                "weights": words.count(teacher["weights"]) if "weights" in teacher else "",
-                "multiply-adds": words.count(teacher["macs"]) if "macs" in teacher else "",
-                "layers": str(len(layers)) if layers else "",
-            }
-        )
-    for p in published:
-        macs = words.count(p.macs) if p.macs else "not stated"
-        rows.append(
-            {
-                "net": f"the paper's {p.name}",
-                "validation": "",
-                "test": words.percent(p.test_accuracy),
-                "weights": f"{words.count(p.params)} ({words.count(p.counted.weights)})",
-                "multiply-adds": f"{macs} ({words.count(p.counted.macs)})",
-                "layers": str(p.net.depth),
-            }
-        )
-    return rows
 
 
 if __name__ == "__main__":

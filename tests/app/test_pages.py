@@ -323,6 +323,40 @@ def test_a_students_page_has_layers_curves_and_a_command(path: Path, opened: Ope
     assert "no longer in" in words(at)
 
 
+@pytest.mark.parametrize("count", [10, 100])
+def test_a_students_classes_stand_beside_the_teachers(path: Path, opened: Opened, count: int) -> None:
+    names = [f"class <{number}>" for number in range(count)]
+    taught = synthetic.classes(RNG, count)
+    teacher = {"val_accuracy": taught.accuracy, "classes": taught.model_dump(mode="json")}
+    synthetic.empty(path, teacher=teacher, images={"classes": names})
+    told = synthetic.classes(RNG, count)
+    synthetic.fill(path, [("COMPLETE", synthetic.trained(0, RNG) | {"classes": told.model_dump(mode="json")})])
+    at = opened("student")
+    table = next(frame.value for frame in at.dataframe if "taken for" in frame.value)
+    assert list(table["class"]) == names
+    assert table["accuracy"][3] == f"{100 * told.right[3] / 40:.2f} %"
+    assert table["teacher"][3] == f"{100 * taught.right[3] / 40:.2f} %"
+    drawn = [chart for chart in charts(at) if "taken for" in chart.spec]
+    assert len(drawn) == (2 if count == 10 else 1)  # a matrix of a hundred classes cannot be read
+    gaps = sorted(range(count), key=lambda n: told.right[n] - taught.right[n])[:20]
+    student = next(t for t in json.loads(drawn[0].spec)["data"] if t.get("name") == "student")
+    assert sorted(student["x"]) == pytest.approx(sorted(100 * told.right[n] / 40 for n in gaps))
+    assert all("class <" not in chart.spec for chart in drawn)
+    if count == 10:
+        (matrix,) = json.loads(drawn[1].spec)["data"]
+        counts = {(true, other): count for true, row in enumerate(matrix["z"]) for other, count in enumerate(row)}
+        assert {key: count for key, count in counts.items() if count} == {(a, b): n for a, b, n in told.mistaken}
+        assert [counts[number, number] for number in range(count)] == [None] * count
+
+
+@pytest.mark.parametrize("kept", [None, {"of": "many"}])
+def test_a_student_whose_classes_were_not_counted_says_so(path: Path, opened: Opened, kept: Any) -> None:
+    synthetic.empty(path)
+    about = synthetic.trained(0, RNG)
+    synthetic.fill(path, [("COMPLETE", about | {"classes": kept} if kept else about | {"classes": None})])
+    assert "did not count its classes" in words(opened("student"))
+
+
 def test_the_papers_points_are_drawn_as_reported(path: Path, opened: Opened) -> None:
     definition = {"name": "digits", "data": {"name": "cifar10"}, "trials": 30}
     synthetic.study(path, 30, study=definition)

@@ -1,0 +1,64 @@
+"""The Student page's section on classes: which ones the student knows less well than its teacher."""
+
+import streamlit as st
+
+from app import chart_classes, figures, palette, source, words
+from search import classes
+from search.results import Candidate, Snapshot
+
+DRAWN = 20  # classes in a chart, before only the weakest are drawn
+
+
+def section(snapshot: Snapshot, c: Candidate) -> None:
+    """The section of the page."""
+    if c.outcome is None:
+        return
+    st.header("Class by class", anchor=False)
+    student = source.reader(snapshot.study).classes(c.trial)
+    if student is None:
+        st.info("This student was trained by a version that did not count its classes.")
+        return
+    names = [str(name) for name in snapshot.images.get("classes", ())]
+    rows = classes.rows(student, classes.of_teacher(snapshot.teacher), names)
+    drawn = classes.weakest(rows, DRAWN)
+    every = len(drawn) == len(rows)
+    part = "every class" if every else f"the {DRAWN} of {len(rows)} classes furthest below the teacher"
+    colours = palette.current()
+    st.markdown(
+        f"Validation accuracy of {part}: the student's circle, and the teacher's square. Where they are far apart, the "
+        "student has not learnt what its teacher knows."
+    )
+    st.text(chart_classes.alt(rows))
+    left, right = st.columns(2) if every and student.whole else (st.container(), None)
+    with left:
+        st.plotly_chart(
+            chart_classes.accuracies(drawn, colours),
+            key="classes",
+            theme=None,
+            config=figures.STILL,
+            alt=chart_classes.alt(rows),
+        )
+    if right is not None:
+        with right:
+            st.plotly_chart(
+                chart_classes.confusion(rows, colours),
+                key="confusion",
+                theme=None,
+                config=figures.STILL,
+                alt="What was taken for what, as in the table below.",
+            )
+    with st.expander("Every class as a table"):
+        st.dataframe(
+            [
+                {
+                    "class": row.name,
+                    "images": row.images,
+                    "accuracy": words.percent(row.accuracy),
+                    "teacher": "" if row.teacher is None else words.percent(row.teacher),
+                    "taken for": chart_classes.mistakes(row, 5),
+                }
+                for row in rows
+            ],
+            hide_index=True,
+            alt="Every class's numbers.",
+        )
