@@ -59,6 +59,16 @@ class FastTPE(TPESampler):
         best = self._compare(samples, self._compute_acquisition_func(samples, good, rest))
         return {name: search_space[name].to_external_repr(float(value)) for name, value in best.items()}
 
+    def _get_internal_repr(
+        self, trials: list[FrozenTrial], search_space: dict[str, BaseDistribution], study: optuna.Study
+    ) -> dict[str, NDArray[np.float64]]:
+        """As the stock one, which asks of every trial and parameter whether it is being drawn jointly: none is."""
+        ((name, space),) = search_space.items()
+        known = [trial.params[name] for trial in trials if name in trial.params]
+        if isinstance(space, CategoricalDistribution):
+            known = [space.to_internal_repr(value) for value in known]
+        return {name: np.array(known, dtype=np.float64)}
+
 
 class History:
     """A study's trials as the sampler needs them: each kind in order, and the Pareto front, kept up trial by trial."""
