@@ -68,14 +68,16 @@ class Preprocess(nn.Module):
         if data.local_contrast:
             return cls(torch.zeros(1), torch.ones(1), local=True)
         if not data.whiten:
-            pixels = pixels_NHWC.double()
-            mean_C = pixels.mean((0, 1, 2))
-            deviation_C = pixels.std((0, 1, 2), correction=0).clamp_min(1.0)
-            return cls(mean_C.float()[:, None, None], deviation_C.float()[:, None, None])
+            counts_CV = torch.stack([_histogram(channel) for channel in pixels_NHWC.unbind(3)]).double()
+            num, values_V = counts_CV.sum(1), torch.arange(256.0, dtype=torch.double)
+            mean_C = counts_CV @ values_V / num
+            variance_C = (counts_CV * (values_V - mean_C[:, None]) ** 2).sum(1) / num
+            return cls(mean_C.float()[:, None, None], variance_C.sqrt().clamp_min(1.0).float()[:, None, None])
         flat = global_contrast(pixels_NHWC.permute(0, 3, 1, 2).flatten(1).float(), GCN_NORM)
         mean = flat.mean(0)
-        centred = (flat - mean).double()
-        covariance = centred.T @ centred / len(centred)
+        covariance = torch.zeros(2 * flat.shape[1:], dtype=torch.double)
+        for chunk in flat.split(EVAL_BATCH):  # all of them in double precision would take gigabytes
+            covariance += (chunk - mean).double().T @ (chunk - mean).double() / len(flat)
         values, vectors = torch.linalg.eigh(covariance + ZCA_FLOOR * torch.eye(len(covariance), dtype=torch.double))
         zca = (vectors * values.rsqrt()) @ vectors.T
         return cls(mean, torch.ones(1), zca.float())
@@ -195,6 +197,11 @@ def _stored(data: Data, root: Path, part: Literal["train", "test"], store: Store
 
 def _split(raw: Raw) -> Split:
     return Split(torch.from_numpy(np.ascontiguousarray(raw.pixels_NHWC)), torch.from_numpy(raw.label_N))
+
+
+def _histogram(pixels_NHW: Tensor) -> Tensor:
+    """How often each of the values 0..255 is there: exact, and small where the pixels as numbers would not be."""
+    return torch.bincount(pixels_NHW.flatten(), minlength=256)
 
 
 def _normalised(split: Split, preprocess: Preprocess) -> Split:
