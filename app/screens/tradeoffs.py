@@ -41,8 +41,10 @@ def main() -> None:
         cards.best_that_fit(snapshot, rows, scene, _choose)
     with main_part:
         _chart(scene, rows)
-    with st.expander("All trained students as a table, and as CSV"):
-        _table(rows, scene)
+    every = st.expander("All trained students as a table, and as CSV", key="w_table", on_change="rerun")
+    if every.open:  # made when asked for: five thousand rows are half a megabyte to every visitor
+        with every:
+            _table(rows, scene)
 
 
 def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Published]) -> Scene:
@@ -195,7 +197,7 @@ def _table(rows: Sequence[Candidate], scene: Scene) -> None:
     ]
     st.dataframe(table, hide_index=True, height=320, alt=f"All {len(table)} trained students.")
     st.download_button(
-        "CSV of every trial",
+        "CSV of these students",
         data=lambda: as_csv([c.row() for c in rows]).encode(),
         file_name="students.csv",
         mime="text/csv",

@@ -243,6 +243,19 @@ def test_accepting_the_nearest_miss_survives_its_own_link(path: Path, opened: Op
     assert "No student is within the budget" not in words(again)
 
 
+def test_the_table_of_all_students_is_made_when_it_is_opened(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 60)
+    at = opened()
+    trained = sum(c.outcome is not None for c in read(f"sqlite:///{path}", "digits").candidates)
+    assert not any("limits broken" in frame.value for frame in at.dataframe)
+    at.session_state.w_table = True
+    at.run()
+    (table,) = (frame.value for frame in at.dataframe if "limits broken" in frame.value)
+    assert len(table) == trained
+    offered = [str(element.proto) for element in at.get("download_button")]
+    assert any("CSV of these students" in told for told in offered)
+
+
 def test_a_preset_fills_the_fields_and_clear_empties_them(path: Path, opened: Opened) -> None:
     synthetic.study(path, 60)
     at = opened()
