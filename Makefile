@@ -41,4 +41,4 @@ bench: install  ## The tables of bench/RESULTS.md in their quick form; DATA=DIR 
 	$(BIN)/python -m bench.bf16_gate --data $(DATA) --quick
 	$(BIN)/python -m bench.workers --quick
 	$(BIN)/python -m bench.memory --data $(DATA)
-	$(BIN)/python -m bench.dashboard --live --pairs 2
+	$(BIN)/python -m bench.dashboard --live --pairs 1
