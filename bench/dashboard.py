@@ -35,7 +35,7 @@ TIMES = 5
 BUDGETS = (20, 30, 50, 80, 120, 200, 300, 500)  # thousands of parameters, a change each
 LOOKS = 6  # refreshes of an idle page in one measurement
 PAINTED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
-COUNTED = "/[0-9,]{3,} (trials|trained)/.test(document.body.innerText)"
+COUNTED = "/[0-9,]{3,} (trials|trained)/.test(document.body?.innerText ?? '')"
 HEADER = ("what", "median", "min to max", "n", "limit", "")
 
 

@@ -145,7 +145,7 @@ def _watched(browser: Any, pool: ProcessPoolExecutor, study: Study, runs: Path) 
         page = browser.new_page()
         page.add_init_script(WATCH)
         page.goto(served.url)
-        page.wait_for_function("document.body.innerText.includes('no study storage')")
+        page.wait_for_function("document.body?.innerText.includes('no study storage')")
         future = pool.submit(_search, study, runs)
         while not future.done():
             page.wait_for_timeout(500)
