@@ -1,12 +1,14 @@
-"""The hints of a whole image set: from tables where they fit, else live, and the same numbers either way.
+"""The hints of a whole image set: from tables where they fit, else live.
 
-Both are float16 before they are pooled. Where the maps of several hint layers are small enough, one pass of the
-teacher tables all of them whole, and the logits of the same views with them; a layer that is too large for that has a
-table for each map that it is pooled to. Shape suffixes: N images, B batch, C channels, H rows, W columns.
+Both are float16 before they are pooled, and the same numbers but for a sum's rounding in batches of another size.
+Where the maps of several hint layers are small enough, one pass of the teacher tables all of them whole, and the logits
+of the same views with them; a layer that is too large for that has a table for each map that it is pooled to. Shape
+suffixes: N images, B batch, C channels, H rows, W columns.
 """
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from fitnets.config import Precision
@@ -20,6 +22,14 @@ from fitnets.teacher import Teacher
 from fitnets.views import Plan
 
 SOME = 1024  # images over which a hint's channels are standardised, and R2 is told
+
+
+def some(split: Split) -> Split:
+    """At most SOME of a split's images, evenly over all of it: the files of a folder come class by class."""
+    if len(split) <= SOME:
+        return split
+    index_N = torch.arange(SOME, device=split.label_N.device) * len(split) // SOME
+    return Split(split.pixels_NHWC[index_N], split.label_N[index_N])
 
 
 class Hints:
@@ -61,11 +71,11 @@ class Hints:
         return lambda index_B, x_BCHW: hint_NCHW[index_B]
 
     def still(self, split: Split, name: str) -> Tensor:
-        """The hints of a split's first images, as they are."""
-        some = Split(split.pixels_NHWC[:SOME], split.label_N[:SOME])
+        """The hints of `some` of a split's images, as they are."""
+        few = some(split)
         run = self.teacher.table_key(self.images, split=name, precision=self.precision)
-        kept = self._kept(len(some), 1) or [(self.layer, self.out)]
-        return self._tabled(some, Plan.still(len(some), self.images.device), run, kept, [])
+        kept = self._kept(len(few), 1) or [(self.layer, self.out)]
+        return self._tabled(few, Plan.still(len(few), self.images.device), run, kept, [])
 
     def _kept(self, num_images: int, epoch: int) -> list[HintTable]:
         return hint_tables(self.layer, self.out, num_images, self.teacher.hint_shapes, epoch)

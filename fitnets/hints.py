@@ -12,6 +12,8 @@ from fitnets.models import maxout
 from fitnets.net import Shape
 from fitnets.sizes import meeting_map
 
+QUIET = 1e-5  # a channel whose deviation is a smaller share than this of the largest one's is silent
+
 
 class Regressor(nn.Module):
     """Predicts the hint layer's map from the guided layer's (r in Eq. 3). Thrown away after stage 1.
@@ -63,10 +65,16 @@ class Target(nn.Module):
         return (hint_BCHW.float() - self.mean_C11) / self.deviation_C11
 
     def measure(self, hint_BCHW: Tensor, *, centre: bool) -> None:
-        """Measure the channels' mean and standard deviation."""
+        """Measure the channels' mean and standard deviation.
+
+        One that is silent in these images may speak in others, and would drown them there: the largest deviation
+        counts as its own.
+        """
         hint_BCHW = hint_BCHW.float()
         self.mean_C11 = hint_BCHW.mean((0, 2, 3), keepdim=True)[0] * centre
-        self.deviation_C11 = hint_BCHW.std((0, 2, 3), keepdim=True)[0].clamp_min(1e-6)
+        deviation_C11 = hint_BCHW.std((0, 2, 3), keepdim=True)[0].clamp_min(1e-6)
+        loudest = deviation_C11.max()
+        self.deviation_C11 = torch.where(deviation_C11 < QUIET * loudest, loudest, deviation_C11)
 
 
 def pooled(hint_BCHW: Tensor, out: tuple[int, int]) -> Tensor:

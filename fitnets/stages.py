@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from fitnets.checkpoint import Checkpoints, reported
 from fitnets.config import Hint, LabelHint, Recipe, Report, Stage, Training
-from fitnets.data import Images, accuracy
+from fitnets.data import Images, Split, accuracy
 from fitnets.fit import EpochLoss, Run
-from fitnets.hint_tables import Hints
+from fitnets.hint_tables import Hints, some
 from fitnets.hints import Regressor, Target, standardises
 from fitnets.losses import hint_loss, kd_loss, lambda_at
 from fitnets.models import Network, initialise
@@ -69,7 +69,7 @@ def stage1(trial: Trial, hint: Hint, training: Training) -> Generator[Report]:
     hints = Hints(teacher, hint.hint, regressor.out, images, recipe.precision, trial.store, taught=taught)
     if hint.scale == "r2":
         target.measure(hints.still(images.train, "calibration"), centre=standardises(hint, pieces))
-    wanted_BCHW = target(hints.still(images.val, "validation"))
+    wanted_BCHW, watched = target(hints.still(images.val, "validation")), some(images.val)
 
     def epoch_loss(epoch: int) -> Callable[[Tensor], Tensor]:
         views, hint_of = trial.views(epoch), hints.epoch(epoch)
@@ -83,7 +83,7 @@ def stage1(trial: Trial, hint: Hint, training: Training) -> Generator[Report]:
         return loss
 
     def score(epoch: int) -> dict[str, float]:
-        return {"hint_r2": r2(learner, wanted_BCHW, images)}
+        return {"hint_r2": r2(learner, wanted_BCHW, images, watched)}
 
     return trial.trained("stage 1", Run(learner, training), epoch_loss, score)
 
@@ -172,17 +172,12 @@ class Joint(nn.Module):
 
 
 @torch.no_grad()
-def r2(learner: nn.Module, wanted_BCHW: Tensor, images: Images) -> float:
-    """How much of the first validation images' hints is predicted: 1 is all of it, 0 is the channels' means."""
+def r2(learner: nn.Module, wanted_BCHW: Tensor, images: Images, watched: Split) -> float:
+    """How much of these images' hints is predicted: 1 is all of it, 0 is the channels' means."""
     was_training = learner.training
     learner.eval()
-    predicted, missing = [], len(wanted_BCHW)
-    for x_BCHW, _ in images.batches(images.val):
-        predicted.append(learner(x_BCHW[:missing]))
-        missing -= len(predicted[-1])
-        if not missing:
-            break
+    predicted_BCHW = torch.cat([learner(x_BCHW) for x_BCHW, _ in images.batches(watched)])
     learner.train(was_training)
-    error = (torch.cat(predicted) - wanted_BCHW).square().sum()
+    error = (predicted_BCHW - wanted_BCHW).square().sum()
     spread = (wanted_BCHW - wanted_BCHW.mean((0, 2, 3), keepdim=True)).square().sum()
     return float(1 - error / spread.clamp_min(1e-12))

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitnets.config import Hint
+from fitnets.data import Split
+from fitnets.hint_tables import SOME, some
 from fitnets.hints import Regressor, Target, pooled, standardises
 from fitnets.losses import hint_loss
 from fitnets.sizes import meeting_map
@@ -102,6 +104,31 @@ def test_a_dead_channel_does_not_divide_by_zero() -> None:
     target = Target()
     target.measure(x, centre=True)
     assert torch.equal(target(x), x)
+
+
+def test_a_channel_that_is_silent_where_it_is_measured_does_not_drown_the_others_later() -> None:
+    seen, later = random_images((64, 2, 3, 3)), random_images((64, 2, 3, 3))
+    seen[:, 1] = 0
+    target = Target()
+    target.measure(seen, centre=True)
+    loud, silent = target(later).square().mean((0, 2, 3))
+    assert silent / loud < 2
+
+
+def test_the_images_that_a_hint_is_measured_over_are_of_all_classes_though_files_come_class_by_class() -> None:
+    num = 5 * SOME + 7
+    split = Split(torch.arange(num).view(num, 1, 1, 1), torch.arange(num) * 10 // num)
+    few = some(split)
+    assert len(few) == SOME
+    assert torch.equal(few.pixels_NHWC.flatten() * 10 // num, few.label_N)
+    shares = few.label_N.bincount() / SOME
+    assert shares.numel() == 10
+    assert (shares - 0.1).abs().max() < 0.002
+
+
+def test_few_images_are_all_taken() -> None:
+    split = Split(torch.zeros(SOME, 1, 1, 1), torch.arange(SOME))
+    assert some(split) is split
 
 
 def test_an_uncalibrated_target_is_the_hint_itself() -> None:
