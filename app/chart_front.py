@@ -157,14 +157,6 @@ def _running(drawing: go.Figure, scene: Scene, palette: Palette, foot: float) ->
     )
 
 
-def progress(c: Candidate) -> str:
-    """How far a running student is."""
-    if not c.reports:
-        return "no epoch finished yet"
-    last = c.reports[-1]
-    return f"{last.stage}, epoch {last.epoch} of {last.epochs}"
-
-
 def _paper(drawing: go.Figure, scene: Scene, palette: Palette) -> None:
     rows = [p for p in scene.paper if reported(p, scene.axis) is not None]
     if not rows:

@@ -12,6 +12,7 @@ from search.progress import Standing
 from search.results import Snapshot
 
 EVERY = 4.0  # seconds between looks at the storage
+MOST = 8  # students in training that are told one by one
 STATES = {
     "running": "in training",
     "infeasible": "over the study's limits",
@@ -44,9 +45,15 @@ def header(name: str, drawn: int) -> None:
         picture = source.picture(name)
     except InputError:
         st.rerun()
-    if picture.version != drawn and not paused:
+    followed = st.session_state.get("followed")
+    if not paused and (picture.version != drawn or followed not in (None, picture.pulse)):
         st.rerun()
     _draw(picture, paused)
+
+
+def follow(picture: Picture) -> None:
+    """Draw this page again at every epoch that is reported, until another page is opened."""
+    st.session_state.followed = picture.pulse
 
 
 def _draw(picture: Picture, paused: bool) -> None:
@@ -64,6 +71,10 @@ def _draw(picture: Picture, paused: bool) -> None:
             f"The last news came {words.ago(standing.news, now)}, much longer ago than a student takes. The search may "
             "have died: the command that started it, given again, continues it."
         )
+    training = [c for c in picture.snapshot.candidates if c.state == "running"]
+    if training:
+        each = [f"{words.title(c)} ({words.epoch(c)})" for c in training[:MOST]]
+        st.markdown(f"In training: {words.listed(each)}.")
     if picture.snapshot.unread:
         _unread(picture.snapshot)
 

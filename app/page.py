@@ -19,6 +19,7 @@ def opened() -> Picture:
         _nothing(error)
     if not names:
         _nothing(InputError(f"the storage {shown(source.url())} has no study yet."))
+    st.session_state.followed = None
     name = live.study_name(names)
     st.title(name, anchor=False)
     try:
@@ -32,7 +33,7 @@ def opened() -> Picture:
     except InputError as error:
         _nothing(error)
     live.header(name, picture.version)
-    state.offer(tradeoffs.axes(picture.snapshot.candidates))
+    state.offer(tradeoffs.axes(picture.trained))
     state.publish()
     return picture
 

@@ -4,17 +4,20 @@ import gc
 import os
 import shlex
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import streamlit as st
 
 from fitnets.errors import InputError
-from search import progress, timings
+from search import progress, timings, tradeoffs
+from search.budget import finished
 from search.progress import Standing
-from search.results import Snapshot
+from search.results import Candidate, Snapshot
 from search.snapshot import Reader
 from search.storage import Busy, counts, shown, storage_url, studies
+from search.tradeoffs import Axis
 
 MANY = 200  # students, from which on their number is felt
 
@@ -47,9 +50,21 @@ class Picture:
 
     snapshot: Snapshot
     version: int
+    """Another one asks for the page to be drawn again."""
+    pulse: int
+    """Another one tells that a student in training has reported an epoch."""
     standing: Standing
+    trained: Sequence[Candidate]
+    """The students that can be picked, the most accurate first."""
     late: float | None = None
     """When the picture was taken, where the storage is busy and a newer one cannot be had."""
+    fronts: dict[Axis, list[Candidate]] = field(default_factory=dict)
+
+    def front(self, axis: Axis) -> list[Candidate]:
+        """The students that none beats in both accuracy and this cost, the cheapest first."""
+        if axis not in self.fronts:
+            self.fronts[axis] = tradeoffs.front_on(self.trained, axis)
+        return self.fronts[axis]
 
 
 @dataclass(slots=True)
@@ -73,19 +88,25 @@ def picture(name: str) -> Picture:
     """
     reader, kept = _reader(url(), name), _last(url(), name)
     try:
-        snapshot = reader.refresh()
+        seen = reader.look()
     except Busy:
         if kept.picture is None:
             raise
         return replace(kept.picture, late=kept.looked)
-    made_of = (reader.version, timings.stamp(runs()))
-    if kept.picture is None or kept.made_of != made_of:
-        version = 1 if kept.picture is None else kept.picture.version + 1
-        timed = timings.attached(snapshot, timings.stored(runs(), name))
-        kept.picture, kept.made_of = Picture(timed, version, progress.standing(timed)), made_of
-        _settle(len(snapshot.candidates))
-    kept.looked = time.time()
-    return kept.picture
+    made_of = (seen.version, timings.stamp(runs()))
+    last = kept.picture
+    if last is None or kept.made_of != made_of:
+        timed = timings.attached(seen.snapshot, timings.stored(runs(), name))
+        version = 1 if last is None else last.version + 1
+        last = Picture(timed, version, seen.pulse, progress.standing(timed), finished(timed.candidates))
+        _settle(len(timed.candidates))
+    elif last.pulse != seen.pulse:
+        now = {c.trial: c for c in seen.snapshot.candidates if c.state == "running"}
+        rows = tuple(now.get(c.trial, c) for c in last.snapshot.candidates)
+        snapshot = last.snapshot.model_copy(update={"candidates": rows})
+        last = replace(last, snapshot=snapshot, pulse=seen.pulse)
+    kept.picture, kept.made_of, kept.looked = last, made_of, time.time()
+    return last
 
 
 @st.cache_resource(show_spinner=False)

@@ -118,6 +118,14 @@ def title(candidate: Candidate) -> str:
     return f"Student {candidate.trial}" + (f" ({candidate.name})" if candidate.name else "")
 
 
+def epoch(c: Candidate) -> str:
+    """How far a running student is."""
+    if not c.reports:
+        return "no epoch finished yet"
+    last = c.reports[-1]
+    return f"{last.stage}, epoch {last.epoch} of {last.epochs}"
+
+
 def stages(widths: Sequence[Sequence[int]]) -> str:
     """Widths stage by stage: 16 16 16 | 32 32."""
     return " | ".join(" ".join(map(str, stage)) for stage in widths)

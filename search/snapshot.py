@@ -6,11 +6,12 @@ tables are read directly: twenty times faster than loading the study. No torch, 
 
 import json
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import sqlalchemy
 from pydantic import TypeAdapter, ValidationError
@@ -27,15 +28,27 @@ _REPORTS = TypeAdapter(tuple[Report, ...])
 V = TypeVar("V", bound=Value)
 
 
+class Seen(NamedTuple):
+    """What one look at a study found."""
+
+    snapshot: Snapshot
+    version: int
+    """Rises when a trial came, ended or changed, or the study did; an epoch's report is no such change."""
+    pulse: int
+    """Rises with every epoch that a trial in training reports."""
+    heard: float | None
+    """When a trial in training was last seen to have changed, in seconds since 1970; None until one was."""
+
+
 class Reader:
-    """One study, read again and again. `version` rises whenever `refresh` found something new.
+    """One study, read again and again; `look` tells whether there was anything new.
 
     Usable from several threads. A storage file that was replaced is read anew.
     """
 
     def __init__(self, url: str, name: str, all_reports: bool = False):
         self.url, self.name = url, name
-        self.version = 0
+        self._version, self._pulse = 0, 0
         self._all_reports = all_reports
         self._lock = threading.Lock()
         self._engine: sqlalchemy.Engine | None = None
@@ -62,10 +75,14 @@ class Reader:
 
         Raises Busy when the storage is locked, InputError when there is no such storage or study.
         """
+        return self.look().snapshot
+
+    def look(self) -> Seen:
+        """The same, with what tells whether it is new."""
         with self._lock, told(self.url):
             self._check_file()
             with self._open() as connection:
-                return self._read(connection)
+                return Seen(self._read(connection), self._version, self._pulse, self._heard)
 
     def reports(self, trial: int) -> tuple[Report, ...]:
         """One trial's reports so far, which `refresh` reads for running trials only."""
@@ -109,6 +126,7 @@ class Reader:
         self._last = -1
         self._rows: dict[int, Candidate | Unread] = {}
         self._snapshot: Snapshot | None = None
+        self._heard: float | None = None
 
     def _open(self) -> sqlalchemy.Connection:
         if self._engine is None:
@@ -129,29 +147,38 @@ class Reader:
         statement = _ALL_ATTRS if self._all_reports else _ATTRS
         for trial_id, key, text in connection.execute(statement, wanted) if trials else ():
             attrs[trial_id][key] = text
-        changed = self._take(trials, attrs) or about != self._about or self._snapshot is None
-        if changed:
+        changed, reported = self._take(trials, attrs)
+        if changed or about != self._about or self._snapshot is None:
             self._about = about
             self._snapshot = self._made(about)
-            self.version += 1
-        assert self._snapshot is not None
+            self._version += 1
+        elif reported:
+            rows = tuple(self._rows[c.trial] for c in self._snapshot.candidates)
+            self._snapshot = self._snapshot.model_copy(update={"candidates": rows})
+        self._pulse += reported
         return self._snapshot
 
-    def _take(self, trials: Sequence[Any], attrs: Mapping[int, dict[str, str]]) -> bool:
-        """Remember what was read; whether any of it is new."""
-        changed = False
+    def _take(self, trials: Sequence[Any], attrs: Mapping[int, dict[str, str]]) -> tuple[bool, bool]:
+        """Remember what was read; whether any of it is new, and whether a trial in training reported an epoch."""
+        changed = reported = False
         for trial_id, number, state, started, ended in trials:
-            raw = (state, attrs.get(trial_id, {}))
+            about = attrs.get(trial_id, {})
             if state not in FINISHED:
-                if self._open_trials.get(trial_id) == raw:
+                raw = (state, {key: text for key, text in about.items() if key != "reports"}, about.get("reports"))
+                before = self._open_trials.get(trial_id)
+                if before == raw:
                     continue
+                if before is not None:
+                    self._heard = time.time()
                 self._open_trials[trial_id] = raw
+                changed = changed or before is None or before[:2] != raw[:2]
+                reported = True
             else:
                 self._open_trials.pop(trial_id, None)
-            changed = True
+                changed = True
             self._last = max(self._last, trial_id)
-            self._rows[number] = _row(number, state, started, ended, raw[1])
-        return changed
+            self._rows[number] = _row(number, state, started, ended, about)
+        return changed, reported
 
     def _made(self, about: Mapping[str, str]) -> Snapshot:
         rows = [self._rows[number] for number in sorted(self._rows)]
@@ -259,7 +286,7 @@ _TRIALS = sqlalchemy.text(
     "ORDER BY t.number"
 ).bindparams(_OPEN)
 _JOINED = "SELECT a.trial_id, a.key, a.value_json FROM trial_user_attributes a JOIN trials t ON t.trial_id = a.trial_id"
-_READ = f"{_JOINED} WHERE {_NEW} AND a.key <> 'classes'"
+_READ = f"{_JOINED} WHERE {_NEW} AND a.key NOT IN ('classes', 'log')"
 _ALL_ATTRS = sqlalchemy.text(_READ).bindparams(_OPEN)
 _ATTRS = sqlalchemy.text(f"{_READ} AND (a.key <> 'reports' OR t.state = 'RUNNING')").bindparams(_OPEN)
 _ATTRIBUTE = sqlalchemy.text(

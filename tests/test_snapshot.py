@@ -79,12 +79,14 @@ def test_nothing_new_is_the_same_object_and_version(path: Path) -> None:
     url = synthetic.study(path, 20)
     synthetic.fill(path, [("RUNNING", synthetic.running(20, RNG))])
     with Reader(url, "digits") as reader:
-        first, version = reader.refresh(), reader.version
-        assert reader.refresh() is first
-        assert reader.version == version
+        first = reader.look()
+        again = reader.look()
+        assert again.snapshot is first.snapshot
+        assert again == first
         synthetic.fill(path, [("COMPLETE", synthetic.trained(21, RNG))])
-        assert len(reader.refresh().candidates) == 22
-        assert reader.version == version + 1
+        new = reader.look()
+        assert len(new.snapshot.candidates) == 22
+        assert (new.version, new.pulse) == (first.version + 1, first.pulse)
 
 
 def test_a_running_students_reports_grow(path: Path) -> None:
@@ -92,12 +94,20 @@ def test_a_running_students_reports_grow(path: Path) -> None:
     attrs = synthetic.running(0, RNG)
     synthetic.fill(path, [("RUNNING", attrs)])
     with Reader(url, "digits") as reader:
-        assert len(reader.refresh().candidates[0].reports) == 2
+        first = reader.look()
+        assert len(first.snapshot.candidates[0].reports) == 2
+        assert first.heard is None
         with sqlite3.connect(path) as db:
             grown = json.dumps([*attrs["reports"], attrs["reports"][-1]])
             db.execute("UPDATE trial_user_attributes SET value_json = ? WHERE key = 'reports'", (grown,))
         db.close()
-        assert len(reader.refresh().candidates[0].reports) == 3
+        second = reader.look()
+        assert len(second.snapshot.candidates[0].reports) == 3
+        assert (second.version, second.pulse) == (first.version, first.pulse + 1)
+        assert second.heard is not None and time.time() - second.heard < 60
+        assert second.snapshot == without_reports(url)
+        synthetic.fill(path, [("RUNNING", synthetic.running(1, RNG))])
+        assert reader.look().version == second.version + 1
 
 
 def test_a_replaced_file_is_read_anew(path: Path, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import chart_search, figures, page, palette, state, words
+from fitnets.value import sha256
 from search import influence, tradeoffs
-from search.budget import finished
 from search.influence import Setting
 from search.results import Candidate, Snapshot
 from search.tradeoffs import accuracy
@@ -26,7 +26,7 @@ def main() -> None:
     """The page."""
     picture = page.opened()
     snapshot = picture.snapshot
-    rows = finished(snapshot.candidates)
+    rows = list(picture.trained)
     if len(rows) < influence.FEWEST:
         st.info(
             f"What matters can be said from {influence.FEWEST} trained students on; so far there "
@@ -35,7 +35,7 @@ def main() -> None:
         return
     group = st.segmented_control("Students", GROUPS, default=GROUPS[0], required=True, key="w_group")
     chosen = _group(rows, group or GROUPS[0])
-    found = _importances(snapshot, picture.version, chosen, group or GROUPS[0])
+    found = _importances(sha256(",".join(map(_identity, chosen))), chosen)
     _parallel(chosen, found)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -56,16 +56,14 @@ def _group(rows: list[Candidate], group: str) -> list[Candidate]:
     return tradeoffs.near_front(rows, state.axis()) if group == "near the front" else rows
 
 
-def _importances(
-    snapshot: Snapshot, version: int, rows: Sequence[Candidate], group: str
-) -> influence.Importances | None:
-    """Computed once for each picture of the study."""
-    kept = st.session_state.setdefault("importances", {})
-    key = (snapshot.study, version, group, state.axis())
-    if kept.get("key") != key:
-        kept["key"], kept["value"] = key, influence.importances(rows)
-    value: influence.Importances | None = kept["value"]
-    return value
+def _identity(c: Candidate) -> str:
+    return f"{c.trial} {c.outcome.weights_sha256 if c.outcome else ''}"
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _importances(students: str, _rows: Sequence[Candidate]) -> influence.Importances | None:
+    """Computed once for each set of students, for all visitors."""
+    return influence.importances(_rows)
 
 
 def _parallel(rows: list[Candidate], found: influence.Importances | None) -> None:

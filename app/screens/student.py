@@ -7,10 +7,10 @@ import streamlit as st
 from app import (
     against,
     cards,
-    chart_front,
     chart_student,
     downloads,
     figures,
+    live,
     page,
     palette,
     per_class,
@@ -32,6 +32,8 @@ def main() -> None:
     if chosen is None:
         return
     state.publish()
+    if chosen.state == "running":
+        live.follow(picture)
     tested = shipped.readings(source.runs(), snapshot.study)
     st.header(words.title(chosen), anchor=False)
     _badges(snapshot, chosen)
@@ -104,7 +106,7 @@ def _numbers(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]
         if reading and isinstance(reading.get("accuracy"), float):
             cells.append(("Test accuracy", words.percent(reading["accuracy"]), f"read {str(reading.get('date'))[:10]}"))
     elif c.state == "running":
-        cells.append(("In training", chart_front.progress(c), ""))
+        cells.append(("In training", words.epoch(c), ""))
     for label, value, name in (
         ("Parameters", words.count(c.cost.params), "params"),
         ("Multiply-adds", words.count(c.cost.macs), "macs"),

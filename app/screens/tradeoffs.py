@@ -8,7 +8,7 @@ from app import cards, chart_front, figures, page, palette, panel, state, words,
 from app.chart_front import Scene
 from app.source import Picture
 from search import tradeoffs
-from search.budget import Broken, finished
+from search.budget import Broken
 from search.paper import published as paper
 from search.results import Candidate, as_csv
 from search.tradeoffs import Axis
@@ -26,7 +26,7 @@ def main() -> None:
     """The page."""
     picture = page.opened()
     snapshot = picture.snapshot
-    trained = finished(snapshot.candidates)
+    trained = picture.trained
     published = paper.published(str(snapshot.definition.get("data", {}).get("name", "")))
     panel.draw(snapshot, trained, published)
     rows = tradeoffs.measured(trained, state.axis())
@@ -122,9 +122,6 @@ def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
 def _below(scene: Scene, rows: Sequence[Candidate]) -> str:
     """What the marks mean that are not in the legend."""
     told = []
-    if scene.running:
-        each = [f"{words.title(c)} ({chart_front.progress(c)})" for c in scene.running[:8]]
-        told.append(f"In training: {words.listed(each)}.")
     if scene.knee is not None:
         told.append(
             "The star marks the best balance: the student furthest above the straight line between the front's ends "
@@ -214,10 +211,9 @@ def _nothing_yet(picture: Picture) -> None:
         u for u in snapshot.unread if u.state == "failed"
     ]
     if running:
-        first = running[0]
         st.info(
-            f"No student has finished yet. {words.title(first)} is in training: {chart_front.progress(first)}. "
-            "The first point appears here as soon as one ends."
+            f"No student has finished yet; {words.plural(len(running), 'student')} in training. The first point "
+            "appears here as soon as one ends."
         )
     elif failed:
         st.error(
