@@ -4,6 +4,8 @@ Shape suffixes: B batch, C channels, H rows, W columns.
 """
 
 import importlib
+import inspect
+import sys
 from pathlib import Path
 
 import torch
@@ -14,8 +16,12 @@ from torch import Tensor, nn
 from fitnets.config import Brought
 from fitnets.data import Images
 from fitnets.errors import InputError
+from fitnets.folders import one_line
 from fitnets.net import Shape
 from fitnets.taps import Tap
+from fitnets.value import sha256
+
+OTHERS = {"torch", "torchvision", "fitnets"} | sys.stdlib_module_names  # whose code is not the teacher's own
 
 
 class Renormalised(nn.Module):
@@ -70,14 +76,35 @@ def brought(teacher: Brought, images: Images) -> tuple[nn.Module, tuple[str, ...
     return network, names, tuple(maps)
 
 
+def code_of(teacher: Brought, network: nn.Module) -> str:
+    """The digest of the code that makes and is `network`: of the modules of `build` and of every submodule's classes.
+
+    Equal weights under another `forward` are another teacher. Modules without a source file say nothing.
+    """
+    module_name, function = teacher.build.split(":")
+    build = getattr(sys.modules[module_name], function)
+    names = {module_name, getattr(build, "__module__", None) or module_name}
+    names |= {kind.__module__ for part in network.modules() for kind in type(part).__mro__}
+    sources: list[tuple[str, str]] = []
+    for name in sorted(name for name in names if name.split(".")[0] not in OTHERS):
+        try:
+            path = inspect.getsourcefile(sys.modules[name])
+            if path is not None:
+                sources.append((name, sha256(Path(path).read_bytes())))
+        except (KeyError, TypeError, OSError):  # made at run time, built in, or in a zip file
+            continue
+    return sha256(repr(sources))
+
+
 def _build(teacher: Brought) -> nn.Module:
     module_name, function = teacher.build.split(":")
     try:
         build = getattr(importlib.import_module(module_name), function)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # somebody else's code: it may be no Python at all
         raise InputError(
-            f"`build` is `{teacher.build}`, but it cannot be imported ({error}): give `package.module:function` "
-            "of an installed package or of the folder that you start in."
+            f"`build` is `{teacher.build}`, but it cannot be imported ({type(error).__name__}: {one_line(error)}): "
+            "give `package.module:function` of an installed package or of the folder that you start in, and correct "
+            "what fails in it."
         ) from error
     try:
         network = build()

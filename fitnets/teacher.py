@@ -13,7 +13,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from fitnets.brought import brought
+from fitnets.brought import brought, code_of
 from fitnets.checkpoint import Checkpoints, reported
 from fitnets.classes import PerClass
 from fitnets.config import Brought, Ensemble, Precision, Report, Trained
@@ -57,7 +57,7 @@ class Teacher:
 
     network: Frozen
     digest: str
-    """Of the network and its weights: two teachers of equal digest teach alike."""
+    """Of the network, its weights and a brought one's code: two teachers of equal digest teach alike."""
     hint_shapes: tuple[Shape, ...]
     """What each hint layer puts out for one image: channels, rows, columns."""
     hint_pieces: tuple[int, ...]
@@ -260,7 +260,7 @@ def _load_brought(teacher: Brought, images: Images) -> Teacher:
         )
     return Teacher(
         network=frozen,
-        digest=sha256(sha256(save_tensors(state(network))) + teacher.digest()),
+        digest=sha256(sha256(save_tensors(state(network))) + teacher.digest() + code_of(teacher, network)),
         hint_shapes=shapes,
         hint_pieces=(1,) * len(names),
         hint_names=names,

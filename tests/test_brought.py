@@ -1,5 +1,6 @@
 """A teacher that somebody brings: taps, renormalisation, and every way in which it can be unfit."""
 
+import importlib
 import sys
 import types
 from collections.abc import Callable
@@ -142,6 +143,54 @@ def test_weights_come_from_a_safetensors_file(digits: Images, tmp_path: Path, mo
     assert teacher.digest != bring(digits, tmp_path).digest
 
 
+SOMEBODYS = {
+    "layers_of_somebody": """
+from torch import nn
+class Halved(nn.Linear):
+    def forward(self, x): return super().forward(x) / 2
+""",
+    "net_of_somebody": """
+import torch
+from torch import nn
+from layers_of_somebody import Halved
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.out = nn.Conv2d(1, 4, 3), Halved(4 * 36, 10)
+    def forward(self, x): return self.out(self.first(x).flatten(1))
+""",
+    "somebody_builds": """
+import torch
+from net_of_somebody import Net
+def build():
+    torch.manual_seed(0)
+    return Net()
+""",
+}
+"""Three files: a layer's, the network's, and the function's."""
+
+
+@pytest.mark.parametrize("changed", SOMEBODYS)
+def test_equal_weights_under_other_code_are_another_teacher(
+    digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    """A corrected `forward` must not go on with what the wrong one said."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def digest(**sources: str) -> str:
+        for name, source in (SOMEBODYS | sources).items():
+            (tmp_path / f"{name}.py").write_text(source)
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        return bring(digits, tmp_path, build="somebody_builds:build", hint_layers=("first",)).digest
+
+    before = digest()
+    assert digest(**{changed: SOMEBODYS[changed] + "# corrected\n"}) != before
+    assert digest() == before
+    for name in SOMEBODYS:
+        sys.modules.pop(name)
+
+
 @pytest.mark.parametrize("hint", [1, 2])
 def test_other_standardisation_equals_direct_computation(
     digits: Images, tmp_path: Path, module: Callable[..., None], hint: int
@@ -173,6 +222,16 @@ def test_what_cannot_be_imported(digits: Images, tmp_path: Path, module: Callabl
     told = refusal(digits, tmp_path, build=build)
     assert told.startswith(f"`build` is `{build}`, but it cannot be imported (")
     assert "give `package.module:function`" in told
+
+
+def test_a_module_that_is_no_python_is_told_in_one_line(
+    digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unfinished.py").write_text("def build(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    told = refusal(digits, tmp_path, build="unfinished:build")
+    assert told.startswith("`build` is `unfinished:build`, but it cannot be imported (SyntaxError: ")
+    assert "unfinished.py, line 1" in told and "\n" not in told
 
 
 def test_a_function_that_fails_or_returns_something_else(
