@@ -28,16 +28,20 @@ logits = session.run(["logits"], {{"pixels": pixels}})[0]
 """
 
 
+Hashed = tuple[File, str]
+"""A file with its SHA-256, which is not taken again at each look."""
+
+
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _made(url: str, study: str) -> dict[str, tuple[File, ...]]:
-    """What was exported since the server started, by the weights' SHA-256."""
+def _made(url: str, study: str) -> dict[str, tuple[Hashed, ...]]:
+    """What was exported since the server started, by the weights' SHA-256; the archive of it all comes first."""
     return {}
 
 
 def card(study: str, c: Candidate) -> dict[str, Any] | None:
     """The model card of a student that was exported since the server started."""
     files = _made(source.url(), study).get(c.outcome.weights_sha256 if c.outcome else "", ())
-    found: dict[str, Any] | None = next((json.loads(f.content) for f in files if f.name == "card.json"), None)
+    found: dict[str, Any] | None = next((json.loads(f.content) for f, _ in files if f.name == "card.json"), None)
     return found
 
 
@@ -60,8 +64,10 @@ def section(snapshot: Snapshot, c: Candidate) -> None:
 def button(snapshot: Snapshot, c: Candidate, label: str = "Download") -> None:
     """The same files behind a button; none for a student that has no result."""
     if c.state == "complete" and c.outcome is not None:
-        with st.popover(label, width="content", key=f"download {c.trial}"):
-            take(snapshot, c)
+        opened = st.popover(label, width="content", key=f"download {c.trial}", on_change="rerun")
+        if opened.open:  # the weights are read when somebody asks for them
+            with opened:
+                take(snapshot, c)
 
 
 def take(snapshot: Snapshot, c: Candidate) -> None:
@@ -72,10 +78,10 @@ def take(snapshot: Snapshot, c: Candidate) -> None:
     if files is None:
         _offer(snapshot, c, made)
     else:
-        _files(files, c)
+        _rows(files, c)
 
 
-def _offer(snapshot: Snapshot, c: Candidate, made: dict[str, tuple[File, ...]]) -> None:
+def _offer(snapshot: Snapshot, c: Candidate, made: dict[str, tuple[Hashed, ...]]) -> None:
     """The button that makes the files; what is stored already can be had at once."""
     assert c.outcome is not None
     stored = shipped.weights(source.runs(), c)
@@ -91,22 +97,24 @@ def _offer(snapshot: Snapshot, c: Candidate, made: dict[str, tuple[File, ...]]) 
     if st.button("Make the files", key=f"make {c.trial}"):
         try:
             with st.spinner("Exporting, checking and timing the student ..."):
-                made[c.outcome.weights_sha256] = shipped.exported(snapshot.study, c.trial, source.runs(), source.url())
+                files = shipped.exported(snapshot.study, c.trial, source.runs(), source.url())
+                whole = File(name=f"student-{c.trial}.zip", content=zipped(files))
+                made[c.outcome.weights_sha256] = hashed([whole, *files])
         except InputError as error:
             st.error(f"The files could not be made: {error}")
         else:
             st.rerun()
     early = [File(name="recipe.json", content=(c.recipe.model_dump_json(indent=1) + "\n").encode())]
-    _rows([*([stored] if stored else []), *early], c)
+    _rows(hashed([*([stored] if stored else []), *early]), c)
 
 
-def _files(files: Sequence[File], c: Candidate) -> None:
-    whole = File(name=f"student-{c.trial}.zip", content=zipped(files))
-    _rows([whole, *files], c)
+def hashed(files: Sequence[File]) -> tuple[Hashed, ...]:
+    """The files, each with its SHA-256."""
+    return tuple((file, file.sha256) for file in files)
 
 
-def _rows(files: Sequence[File], c: Candidate) -> None:
-    for file in files:
+def _rows(files: Sequence[Hashed], c: Candidate) -> None:
+    for file, digest in files:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.download_button(
                 f"{file.name} ({words.size(len(file.content))})",
@@ -117,7 +125,7 @@ def _rows(files: Sequence[File], c: Candidate) -> None:
                 key=f"get {c.trial} {file.name}",
                 width=260,
             )
-            st.markdown(f"{WHAT.get(file.name, 'all of them')}  \nSHA-256 `{file.sha256}`")
+            st.markdown(f"{WHAT.get(file.name, 'all of them')}  \nSHA-256 `{digest}`")
 
 
 def zipped(files: Sequence[File]) -> bytes:

@@ -411,6 +411,10 @@ def test_the_front_then_and_now(path: Path, opened: Opened) -> None:
 def test_files_are_offered_where_a_student_is_chosen(path: Path, opened: Opened, page: str, students: int) -> None:
     synthetic.study(path, 30)
     at = opened(page, trial="1", compare="1,2")
+    assert "Make the files" not in [b.label for b in at.button], "filled only when it is opened"
+    for trial in range(1, students + 1):
+        at.session_state[f"download {trial}"] = True
+    at.run()
     assert [b.label for b in at.button].count("Make the files") == students
 
 
