@@ -26,8 +26,7 @@ CARD_AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory")
 def best_that_fit(snapshot: Snapshot, rows: Sequence[Candidate], scene: Scene, choose: Callable[[int], None]) -> None:
     """Five rows to choose from, and the card of the chosen or the best one."""
     found = tradeoffs.best(rows, state.budget(), BEST)
-    limited = bool(state.budget().model_dump(exclude_none=True))
-    st.header("Best that fit" if limited else "Most accurate", anchor=False)
+    st.header("Best that fit" if state.limited() else "Most accurate", anchor=False)
     if found:
         st.markdown("Select a row, or click a point of the chart.")
         _rows(found, scene, choose)

@@ -71,6 +71,11 @@ def budget() -> Budget:
     return Budget(**{name: get(name) for name in LIMITS})
 
 
+def limited() -> bool:
+    """Whether the budget has any limit."""
+    return any(get(name) is not None for name in LIMITS)
+
+
 def compared() -> list[int | str]:
     """What is laid side by side: students by their trial, the paper's nets by their name."""
     return list(st.session_state.get("at_compare", ()))

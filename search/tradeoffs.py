@@ -143,12 +143,21 @@ def _step(start: Candidate, end: Candidate | None, axis: Axis) -> Step | None:
     return Step(to=end.trial, gain=accuracy(end) - accuracy(start), factor=factor)
 
 
-def sampled(rows: Sequence[Candidate], keep: Iterable[Candidate], axis: Axis, limit: int = DRAWN) -> list[Candidate]:
-    """At most about `limit` of the finished students: `keep`, those near the front, and a fixed choice of the rest."""
+def sampled(
+    rows: Sequence[Candidate],
+    keep: Iterable[Candidate],
+    axis: Axis,
+    limit: int = DRAWN,
+    front: Sequence[Candidate] | None = None,
+) -> list[Candidate]:
+    """At most about `limit` of the finished students: `keep`, those near the front, and a fixed choice of the rest.
+
+    `front` is theirs, where it is known already.
+    """
     if len(rows) <= limit:
         return list(rows)
     kept = {c.trial for c in keep}
-    height = _heights(front_on(rows, axis), axis)
+    height = _heights(front_on(rows, axis) if front is None else front, axis)
     near = [c for c in rows if c.trial in kept or height(c) - accuracy(c) <= NEAR]
     names = {c.trial for c in near}
     rest = [c for c in rows if c.trial not in names]

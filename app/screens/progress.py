@@ -20,7 +20,7 @@ def main() -> None:
     """The page."""
     picture = page.opened()
     snapshot = picture.snapshot
-    limited = bool(state.budget().model_dump(exclude_none=True))
+    limited = state.limited()
     history = progress.growth(snapshot, state.axis(), state.budget() if limited else None)
     st.markdown(f"**{verdict(snapshot, progress.stall(history))}**")
     _growth(history, limited)

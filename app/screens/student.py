@@ -84,8 +84,7 @@ def _badges(snapshot: Snapshot, c: Candidate) -> None:
             st.badge("on the Pareto front", color="blue")
         if c.outcome is not None:
             limits = tradeoffs.verdict(c, state.budget())
-            limited = bool(state.budget().model_dump(exclude_none=True))
-            if limited and not limits:
+            if state.limited() and not limits:
                 st.badge("fits the budget", color="green")
             for limit in limits:
                 st.badge(words.limit(limit), color="orange")

@@ -28,19 +28,21 @@ def main() -> None:
     snapshot = picture.snapshot
     trained = picture.trained
     published = paper.published(str(snapshot.definition.get("data", {}).get("name", "")))
-    panel.draw(snapshot, trained, published)
     rows = tradeoffs.measured(trained, state.axis())
     if not rows:
+        panel.draw(snapshot, trained, published)
         _nothing_yet(picture)
         return
     scene = _scene(picture, rows, published)
     st.html(TABLE_FIRST)
     with st.container(key="board"):
         beside, main_part = st.columns([1.25, 3], gap="medium")
-    with beside:
-        cards.best_that_fit(snapshot, rows, scene, _choose)
+    # Sent first, so that the browser fetches what draws charts before what draws tables, wherever they stand.
     with main_part:
         _chart(scene, rows)
+    with beside:
+        cards.best_that_fit(snapshot, rows, scene, _choose)
+    panel.draw(snapshot, trained, published)
     every = st.expander("All trained students as a table, and as CSV", key="w_table", on_change="rerun")
     if every.open:  # made when asked for: five thousand rows are half a megabyte to every visitor
         with every:
@@ -49,7 +51,7 @@ def main() -> None:
 
 def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Published]) -> Scene:
     snapshot, axis, budget = picture.snapshot, state.axis(), state.budget()
-    front = tradeoffs.front_on(rows, axis)
+    front = picture.front(axis)
     chosen = next((c for c in snapshot.candidates if c.trial == state.get("trial")), None)
     names = {c.trial for c in front}
     share = st.session_state.get("w_share", SHARES[2])
@@ -60,9 +62,11 @@ def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Pu
         near = {c.trial for c in tradeoffs.near_front(rows, axis)}
         others = [c for c in others if c.trial in near]
     if not st.session_state.get("w_every"):
-        drawn = tradeoffs.sampled([*front, *others], [*front, *([chosen] if chosen else [])], axis)
+        drawn = tradeoffs.sampled([*front, *others], [*front, *([chosen] if chosen else [])], axis, front=front)
         others = [c for c in drawn if c.trial not in names]
-    broken: dict[int, list[Broken]] = {c.trial: tradeoffs.verdict(c, budget) for c in [*front, *others]}
+    broken: dict[int, list[Broken]] = {}
+    if state.limited():
+        broken = {c.trial: tradeoffs.verdict(c, budget) for c in [*front, *others]}
     teacher = snapshot.teacher
     its_cost = teacher.get(cards.TEACHERS.get(axis, ""))
     return Scene(
@@ -146,15 +150,14 @@ def labels(scene: Scene) -> str:
 
 def finding(scene: Scene, rows: Sequence[Candidate]) -> str:
     """The chart in a sentence, for those who cannot see it."""
-    fits = [c for c in rows if not tradeoffs.verdict(c, state.budget())]
     top = max(rows, key=tradeoffs.accuracy)
     told = (
         f"{words.plural(len(scene.front), 'student')} of {len(rows):,} on the front of accuracy against {scene.axis}. "
     )
     told += f"Best of all: {words.title(top)} with {words.percent(tradeoffs.accuracy(top))}"
     told += f" at {words.cost(tradeoffs.on_axis(top, scene.axis), scene.axis)}. "
-    if state.budget().model_dump(exclude_none=True):
-        best = max(fits, key=tradeoffs.accuracy, default=None)
+    if state.limited():
+        best = next(iter(tradeoffs.best(rows, state.budget(), 1)), None)
         told += (
             f"Best within the budget: {words.title(best)} with {words.percent(tradeoffs.accuracy(best))}."
             if best
