@@ -30,7 +30,7 @@ class Data(Value):
     seed: int = Field(0, ge=0)
     """Seeds the split and the epoch plans, so that every trial of a study sees the same views."""
     shift: int = Field(0, ge=0)
-    """Pixels by which a view may be shifted, along each axis."""
+    """Pixels by which a view may be shifted, along each axis; fewer than the images have rows and columns."""
     flip: bool = False
     """Whether half of the views are mirrored."""
     border: Literal["reflect", "zero"] = later("reflect")

@@ -6,6 +6,7 @@ Shape suffixes: N images, H rows, W columns, C channels, B batch.
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +18,11 @@ from torch import Tensor, nn
 from fitnets.classes import PerClass
 from fitnets.config import Data
 from fitnets.contrast import global_contrast, local_contrast
+from fitnets.errors import InputError
 from fitnets.net import Shape
 from fitnets.raw import Raw, stratified
 from fitnets.sources import read
-from fitnets.store import Store
+from fitnets.store import Store, key
 from fitnets.value import sha256
 from fitnets.views import Plan, in_order, inside, view
 
@@ -145,10 +147,16 @@ def load(data: Data, root: Path, store: Store | None = None, device: torch.devic
     """Training and validation images of `data`, split class by class. Nothing of the test set is read.
 
     `store` keeps decoded image files, so that the next process need not decode them again.
-    Raises InputError when the images cannot be had.
+    Raises InputError when the images cannot be had, or are too small for their views.
     """
     device = device or torch.device("cpu")
     raw = _read(data, root, "train", store)
+    rows, columns = raw.pixels_NHWC.shape[1:3]
+    if data.shift >= min(rows, columns):
+        raise InputError(
+            f"`shift` is {data.shift}, but the images of `{data.name}` have {rows} rows and {columns} columns, and a "
+            f"view must show some of its image: choose {min(rows, columns) - 1} or less."
+        )
     kept, held = stratified(raw.label_N, data.val_fraction, data.seed)
     train, val = _split(raw.take(kept)), _split(raw.take(held))
     preprocess = Preprocess.fitted(train.pixels_NHWC, data)
@@ -174,10 +182,11 @@ def _read(data: Data, root: Path, part: Literal["train", "test"], store: Store |
 
 
 def _stored(data: Data, root: Path, part: Literal["train", "test"], store: Store) -> Raw:
-    """Decoded images from the store, under the names, sizes and times of the files they came from."""
+    """Decoded images from the store, under the names, sizes and times of their files, and of what decodes them."""
     files = sorted(root.glob(f"{data.name}/**/*")) or sorted(root.glob("**/*")) if data.name != "digits" else []
     seen = [(str(f.relative_to(root)), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
-    digest = sha256(repr((data.name, data.max_size, part, str(root.resolve()), seen)))
+    wanted = (data.name, data.max_size, part, str(root.resolve()))
+    digest = key(images=wanted, files=seen, pillow=version("pillow"))
     found = store.get("images", digest) if seen else None
     if found is not None:
         with np.load(io.BytesIO(found["images.npz"]), allow_pickle=False) as arrays:

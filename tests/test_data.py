@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from fitnets import data as data_module
 from fitnets.config import Data
 from fitnets.data import Images, Preprocess, Split, accuracy, load, load_test
+from fitnets.errors import InputError
 from fitnets.raw import Raw
 from fitnets.store import Store
 from fitnets.views import Plan
@@ -163,6 +165,18 @@ def test_a_zero_border_is_padding_the_network_input_and_cropping(normalisation: 
     assert not np.array_equal(reflected.views(plan, index).numpy(), views)
 
 
+@pytest.mark.parametrize("border", ["reflect", "zero"])
+def test_a_shift_past_the_images_border_is_refused(border: str) -> None:
+    """A view would wrap around, or show nothing of its image."""
+    data = Data.model_validate({"name": "digits", "shift": 7, "border": border})
+    images = load(data, NOWHERE)
+    images.views(Plan.draw(len(images.train), 1, data, images.device), torch.arange(len(images.train)))
+    with pytest.raises(
+        InputError, match=r"`shift` is 8, but .* `digits` have 8 rows and 8 columns.*: choose 7 or less"
+    ):
+        load(data.changed(shift=8), NOWHERE)
+
+
 def test_what_views_depend_on() -> None:
     data = Data(name="digits", shift=2)
     assert data.views == (2, False, 0)
@@ -228,6 +242,18 @@ def test_decoded_images_are_kept_until_the_files_change(tmp_path: Path, monkeypa
     (folder / "mine" / "a.png").write_text("another length")
     load(data, folder, store)
     assert reads == ["train", "test", "train"]
+
+
+def test_images_that_another_pillow_decoded_are_decoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, store = tmp_path / "data", Store(tmp_path / "store")
+    for label in ("cat", "dog"):
+        (folder / "train" / label).mkdir(parents=True)
+        for i in range(6):
+            Image.new("RGB", (4, 4), (40 * i, 0, 0)).save(folder / "train" / label / f"{i}.png")
+    for pillow, entries in (("11", 1), ("11", 1), ("12", 2)):
+        monkeypatch.setattr(data_module, "version", lambda name, pillow=pillow: pillow)
+        load(Data(name="mine"), folder, store)
+        assert len(store.names("images")) == entries
 
 
 def test_split_moves_whole() -> None:
