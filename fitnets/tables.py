@@ -51,7 +51,7 @@ def tabled(
     """The first table's rows of all images as one float16 tensor, from the store as far as it is there.
 
     The pass that makes a chunk of it makes those of the other tables too, where they are missing. Without a store
-    everything is computed, of the first table only. `shown` is applied to its chunks as they come.
+    everything is computed, of the first table only. `shown` is applied to its chunks as they come, on `device`.
     """
     starts = range(0, num_images, CHUNK)
     table: Tensor | None = None
@@ -64,7 +64,7 @@ def tabled(
             if chunk is None:
                 left.append(start)
                 continue
-            chunk = shown(chunk)
+            chunk = shown(chunk.to(device))  # always there: a mean may round otherwise elsewhere
             if table is None:  # allocated whole, once: joining chunks would hold the table twice
                 table = torch.empty((num_images, *chunk.shape[1:]), dtype=torch.float16, device=device)
             table[start:stop] = chunk

@@ -117,6 +117,24 @@ def test_hints_beyond_the_limits_have_tables_of_their_own_and_then_are_computed_
     assert not (tmp_path / "other").exists()
 
 
+def test_chunks_are_shown_on_the_device_whether_they_were_read_or_made(tmp_path: Path) -> None:
+    device = torch.device("meta")
+    seen: list[torch.device] = []
+
+    def rows(index_B: Tensor, asked: Sequence[tables.Table]) -> list[Tensor]:
+        return [index_B[:, None].float()]
+
+    def shown(chunk: Tensor) -> Tensor:
+        seen.append(chunk.device)
+        return chunk
+
+    table, store = tables.Table("hints", "d"), Store(tmp_path)
+    tables.tabled([table], 10, rows, store, CPU)
+    tables.tabled([table], 10, rows, store, device, shown)
+    tables.tabled([table], 10, rows, None, device, shown)
+    assert seen == [device, device]
+
+
 NAMES = ("", "other")
 
 
