@@ -6,6 +6,7 @@ newer is in place, and a damaged one reads as absent, so a run goes on from the 
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Generator
 
@@ -115,7 +116,7 @@ def reported(
     """Train a stage from where its checkpoint stands: a Report for each epoch, kept before it is told.
 
     `score` says what the Report of an epoch holds beside its loss. At the end the module has the weights that the
-    training keeps. Raises Diverged, and then keeps nothing.
+    training keeps. Raises Diverged when a loss or a score is not a finite number, and then keeps nothing.
     """
     checkpoints.resume(run, stage)
     training = run.training
@@ -125,9 +126,16 @@ def reported(
         while not is_over(training, measures):
             epoch = next(epochs)
             began = time.perf_counter()
+            scores = score(epoch.number)
+            for name, value in scores.items():
+                if not math.isfinite(value):  # the last step of an epoch may explode after its loss was told
+                    raise Diverged(
+                        f"`{name}` became {value} in epoch {epoch.number}: lower the learning rate "
+                        f"(now {training.lr:g})."
+                    )
             report = Report.model_validate(
                 {"stage": stage, "epoch": epoch.number, "epochs": training.last, "loss": epoch.loss}
-                | score(epoch.number)
+                | scores
                 | {"seconds": epoch.seconds + time.perf_counter() - began}
             )
             measures.append(report.measure)

@@ -292,6 +292,15 @@ def test_nothing_is_kept_of_a_run_that_diverges(
     assert store.names(KIND) == []
 
 
+@pytest.mark.usefixtures("every_epoch")
+def test_an_epoch_whose_last_step_explodes_has_diverged(digits: Images, teacher: Teacher, store: Store) -> None:
+    """Its loss, told before the step, is finite; the hint's R2, measured after it, is not."""
+    hot = SHORT.changed(epochs=1, lr=1e30, batch=len(digits.train), optimizer="sgd", schedule="constant")
+    with pytest.raises(Diverged, match=r"`hint_r2` became .* in epoch 1: lower the learning rate \(now 1e\+30\)"):
+        ended(distill(RECIPE.changed(stage1=hot), digits, teacher, store))
+    assert store.names(KIND) == []
+
+
 def test_epochs_of_milliseconds_share_a_checkpoint_and_a_stages_end_has_its_own(
     digits: Images, teacher: Teacher, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
