@@ -141,4 +141,5 @@ def test_the_command_prints_every_net_and_names_the_doubts() -> None:
     for row in counts():
         assert row.name in told.output
         assert f"{row.weights:,}" in told.output
+        assert f"{row.macs:,}" in told.output
     assert "no pads give 15 and 2.5 times" in " ".join(told.output.split())

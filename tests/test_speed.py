@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,12 @@ def test_a_prefixs_key_sees_everything_that_stage_one_depends_on(digits: Images,
         {"seed": 1},
     ]
     keys = [prefix_key(RECIPE.changed(**change), digits, teacher) for change in changes]
-    assert len({prefix_key(RECIPE, digits, teacher), *keys}) == len(changes) + 1
+    keys.append(prefix_key(RECIPE, digits, replace(teacher, digest="other")))
+    keys.append(prefix_key(RECIPE, replace(digits, digest="other"), teacher))
+    views: list[dict[str, Any]] = [{"shift": 2}, {"flip": True}, {"seed": 1}, {"border": "zero"}]
+    others = [replace(digits, data=DIGITS.changed(**view)) for view in views]
+    keys += [prefix_key(RECIPE, other, teacher) for other in others]
+    assert len({prefix_key(RECIPE, digits, teacher), *keys}) == len(keys) + 1
     upper = RECIPE.changed(stage2=RECIPE.stage2.changed(lr=1e-4), distill=RECIPE.distill.changed(tau=9.0))
     assert prefix_key(upper, digits, teacher) == prefix_key(RECIPE, digits, teacher)
 
