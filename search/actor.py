@@ -90,7 +90,8 @@ class Actor:
             log.failed(error)
             kind, message = (error.kind, error.message) if isinstance(error, OverTime) else told(error)
             fault = Fault(kind, message, log.last(), spoils(error))
-        self._tidy()
+        if not fault.spoiled:  # its process ends anyway, and a lost GPU would only raise again
+            self._tidy()
         yield fault
 
     def _timed(self, stream: Generator[Report, None, Result], log: Log) -> Generator[Report, None, Result]:

@@ -6,7 +6,7 @@
 | `OutOfMemory` | the GPU's or the machine's memory did not suffice |
 | `OverTime` | the trial took longer than `trial_seconds` |
 | `InputError` | recipe, images, teacher or disk do not admit it; the message says which |
-| `WorkerDied` | its workers died, again and again, before an epoch was finished |
+| `WorkerDied` | its workers died, again and again, none of them an epoch further than the one before |
 | any other | an exception by its own name: a brought teacher's code, say |
 """
 
@@ -16,13 +16,14 @@ _NUMBER = re.compile(r"0x[0-9a-f]+|[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?|\b(nan|-?inf
 _NO_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "Cannot allocate memory")
 _SPOILED = ("CUDA error", "cuDNN error", "CUBLAS_STATUS", "device-side assert")
 MACHINE_REMEDY = "start fewer slots with --workers, or lower `batch`, `base_width` or `multiplier` in the study."
+NODE_DIED = "its node died"
 GPU_REMEDY = "raise `gpu_fraction`, so that fewer trials share a GPU, or lower `batch`, `base_width` or `multiplier`."
 
 
 def known(error: BaseException) -> tuple[str, str] | None:
     """The kind and message of an exception that is foreseen. By name, so that torch need not be imported."""
     names = {cls.__name__ for cls in type(error).__mro__}
-    text = str(error).strip() or "no message"
+    text = text_of(error)
     first = text.splitlines()[0]
     if "OutOfMemoryError" in names:
         return "OutOfMemory", f"the GPU's memory does not suffice ({first}): {GPU_REMEDY}"
@@ -33,14 +34,22 @@ def known(error: BaseException) -> tuple[str, str] | None:
 
 def told(error: BaseException) -> tuple[str, str]:
     """The kind and message of whatever ended a trial."""
-    text = str(error).strip() or "no message"
-    return known(error) or (type(error).__name__, f"{text} (the trial's log has the traceback: correct what it names)")
+    own = f"{text_of(error)} (the trial's log has the traceback: correct what it names)"
+    return known(error) or (type(error).__name__, own)
 
 
 def in_words(error: BaseException) -> str:
     """One line for an exception that ended no trial."""
-    kind, message = known(error) or (type(error).__name__, str(error))
-    return f"{kind}: {message.splitlines()[0] if message else 'no message'}"
+    kind, message = known(error) or (type(error).__name__, text_of(error))
+    return f"{kind}: {message.splitlines()[0]}"
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says; a brought teacher's own exception may fail even at that."""
+    try:
+        return str(error).strip() or "no message"
+    except Exception:
+        return "its message cannot be read"
 
 
 def why_gone(text: str) -> str:
@@ -48,7 +57,7 @@ def why_gone(text: str) -> str:
     if "memory" in text and "killed" in text and "monitor" in text.lower():
         return f"Ray ended it for want of memory: {MACHINE_REMEDY}"
     if "node has died" in text or "node was terminated" in text:
-        return "its node died"
+        return NODE_DIED
     if "worker process has died" in text:
         return "its process died"
     return text.splitlines()[0] if text else "unknown"
@@ -63,16 +72,16 @@ def over_time(seconds: int) -> tuple[str, str]:
 
 
 def worker_died(attempts: int, reason: str) -> tuple[str, str]:
-    """The kind and message of a trial whose workers died, so often without finishing an epoch."""
+    """The kind and message of a trial whose workers died so often, and none got further than the one before."""
     return "WorkerDied", (
-        f"{attempts} workers in a row died before they finished an epoch of it ({reason}): see its log, and that of "
+        f"{attempts} workers in a row died over it, none of them an epoch further ({reason}): see its log, and that of "
         "the machine for a lack of memory."
     )
 
 
 def spoils(error: BaseException) -> bool:
     """Whether its process cannot use the GPU any more after this exception."""
-    return type(error).__name__ == "AcceleratorError" or any(sign in str(error) for sign in _SPOILED)
+    return type(error).__name__ == "AcceleratorError" or any(sign in text_of(error) for sign in _SPOILED)
 
 
 def alike(reason: str) -> str:

@@ -19,7 +19,7 @@ from fitnets.cost import cost
 from fitnets.errors import DiskError, InputError
 from fitnets.store import Store
 from search.events import Done, Event, Failed, Lost, News, Note, Stopped, Workers
-from search.faults import alike, worker_died
+from search.faults import NODE_DIED, alike, worker_died
 from search.ledger import Ledger
 from search.room import Room
 from search.sampling import Draw
@@ -45,8 +45,8 @@ class Trial:
     """How often it was started, by earlier drivers too."""
     fruitless: int = 0
     """How many of its workers in a row died and left it no further than the one before."""
-    furthest: int = 0
-    """The most epochs that a lost worker had finished."""
+    left_at: int = 0
+    """How many epochs the last lost worker had finished."""
     reports: list[Report] = field(default_factory=list)
     saved: float = 0.0
 
@@ -81,6 +81,7 @@ class Search:
                 self._next_trial()
             if not self.live and not self._left:
                 self.room.tidy()
+                self.room.keep(now=True)
                 return
             events = self.workers.wait(1.0)
             for event in events:
@@ -211,11 +212,14 @@ class Search:
             self.ledger.note(trial.number, reports=_compact(trial.reports))
 
     def _lost(self, trial: Trial, event: Lost) -> None:
-        """Have the trial go on elsewhere, unless worker after worker dies of it at the same place."""
+        """Have the trial go on elsewhere, unless worker after worker dies of it at the same place.
+
+        A node that died is no fault of the trial's, however often.
+        """
         if event.began:
-            further = len(trial.reports) > trial.furthest
-            trial.fruitless = 1 if further else trial.fruitless + 1
-            trial.furthest = max(trial.furthest, len(trial.reports))
+            if event.reason != NODE_DIED:
+                trial.fruitless = 1 if len(trial.reports) > trial.left_at else trial.fruitless + 1
+            trial.left_at = len(trial.reports)
             self.ledger.note(trial.number, lost=event.reason)
             if trial.fruitless >= ATTEMPTS:
                 self._fail(trial, Failed(trial.number, *worker_died(trial.fruitless, event.reason)))

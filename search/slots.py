@@ -16,7 +16,7 @@ from search.actor import Actor
 from search.cluster import ray
 from search.events import Stopped
 from search.facts import Facts, TeacherFacts
-from search.faults import in_words, why_gone
+from search.faults import NODE_DIED, in_words, why_gone
 
 LOOK_SECONDS = 2.0  # how often the cluster is looked at
 START_SECONDS = 180.0  # a process that is not there by then will not come
@@ -130,7 +130,7 @@ class Slots:
             if slot.node not in self._nodes:
                 self.drop(slot)
                 if slot.step == "trial":
-                    gone.append((slot, Gone("its node died")))
+                    gone.append((slot, Gone(NODE_DIED)))
             elif slot.step == "process" and now - slot.since > START_SECONDS:
                 self._not_started(slot, f"no process came up in {START_SECONDS:.0f} s: somebody else may have the slot")
         self._nobody(now)
@@ -181,11 +181,9 @@ class Slots:
             self.drop(slot)
             return slot, Gone("its stream ended without a result")
         except errors.RayTaskError as error:
-            self._not_started(slot, in_words(error.cause), error.cause)
-            return None
+            return self._ended(slot, in_words(error.cause), error.cause)
         except errors.RayError as error:
-            self.drop(slot)
-            return (slot, Gone(why_gone(str(error)))) if slot.step == "trial" else None
+            return self._ended(slot, why_gone(str(error)))
         if slot.step == "trial":
             slot.awaited = slot.stream
             return slot, item
@@ -210,6 +208,14 @@ class Slots:
                 self._not_started(slot, "its teacher is not that of the other workers: give all nodes the same weights")
             else:
                 self._ready(slot)
+
+    def _ended(self, slot: Slot, why: str, error: BaseException | None = None) -> tuple[Slot, Gone] | None:
+        """A slot's process died, or raised what it should have told: over a trial, or while it was starting."""
+        if slot.step != "trial" and why != NODE_DIED:
+            self._not_started(slot, why, error)
+            return None
+        self.drop(slot)
+        return (slot, Gone(why)) if slot.step == "trial" else None
 
     def _load_teacher(self, slot: Slot) -> None:
         slot.step, slot.awaited = "teacher", slot.actor.call.remote("open_teacher", *self._teacher)

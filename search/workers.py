@@ -35,8 +35,9 @@ class RayWorkers:
     def __init__(self, address: str | None, slots: int | None, gpu_fraction: float, make: Maker = trainer):
         cluster.connect(address, slots)
         gpu = gpu_fraction if cluster.has("GPU") else 0.0
-        if address is not None and slots is not None:
-            cluster.demand(slots, gpu)
+        self._demanded = slots or 0 if address is not None else 0
+        if self._demanded:
+            cluster.demand(self._demanded, gpu)
         self._slots, self._make = Slots(slots, gpu, joins=address is not None), make
         self._events: list[Event] = []
         self._limits = Limits()
@@ -120,15 +121,20 @@ class RayWorkers:
 
         Raises Stopped when there is no worker, and none can be had.
         """
-        events = [event for slot, item in self._slots.tick(seconds) if (event := self._event(slot, item)) is not None]
-        for slot in [slot for slot in self._slots.all if slot.step == "trial" and self._over(slot) > 2 * GRACE]:
+        heard = self._slots.tick(seconds)
+        events = [event for slot, item in heard if (event := self._event(slot, item)) is not None]
+        told = [slot for slot, _ in heard]  # these may have ended in time, and the driver be the slow one
+        silent = [slot for slot in self._slots.all if slot.step == "trial" and slot not in told]
+        for slot in [slot for slot in silent if self._over(slot) > 2 * GRACE]:
             self._slots.drop(slot)  # its machine is cut off, or its process stopped: it does not even end itself
             events.append(self._gone(slot, "it does not answer"))
         notes, self._slots.notes = self._slots.notes, []
         return [*events, *(Note(text) for text in notes)]
 
     def close(self) -> None:
-        """Stop the actors, and Ray with them where we started it."""
+        """Stop the actors, and Ray with them where we started it; a cluster need not grow for us any more."""
+        if self._demanded:
+            cluster.demand(0, 0.0)
         for slot in self._slots.all:
             ray().kill(slot.actor)
         ray().shutdown()

@@ -276,6 +276,45 @@ def test_workers_that_cannot_start_end_the_search_with_one_message(
         crew.open(STUDY.data, tmp_path, tmp_path)
 
 
+def killed(*arguments: Any) -> Any:
+    """A Trainer whose images do not fit into memory: the system ends its process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_workers_that_die_while_they_start_end_the_search_with_one_message(
+    crew_of: Callable[..., RayWorkers], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "LOOK_SECONDS", 0.2)
+    crew = crew_of(2, killed)
+    with pytest.raises(Stopped, match=r"3 workers in a row could not start, .*: its process died"):
+        crew.open(STUDY.data, tmp_path, tmp_path)
+
+
+class Unforeseen(BaseException):
+    """No Exception, so that nothing in the worker catches it."""
+
+
+class Leaky(Stub):
+    """Its trials raise that after an epoch."""
+
+    def train(self, recipe: Recipe) -> Generator[Report, None, Result]:
+        """An epoch, and no end."""
+        yield next(super().train(recipe))
+        raise Unforeseen
+
+
+def test_what_escapes_a_worker_is_a_lost_trial_and_not_one_that_runs_for_ever(
+    crew_of: Callable[..., RayWorkers], tmp_path: Path
+) -> None:
+    crew = crew_of(1, functools.partial(Leaky, seconds=0.01))
+    crew.open(STUDY.data, tmp_path, tmp_path)
+    crew.teach(TEACHER, lambda report: None)
+    crew.submit(3, RECIPE)
+    lost = until(crew, lambda events: any(isinstance(event, Lost) for event in events))[-1]
+    assert isinstance(lost, Lost)
+    assert (lost.number, lost.began) == (3, True)
+
+
 class Foreign(Stub):
     """On one of the nodes, the images are others."""
 

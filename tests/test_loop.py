@@ -14,6 +14,7 @@ from fitnets.errors import InputError
 from fitnets.store import Store
 from fitnets.value import sha256
 from search.events import Done, Event, Failed, Lost, News, Stopped, Workers
+from search.faults import NODE_DIED
 from search.inline import InlineWorkers
 from search.ledger import Ledger
 from search.loop import ATTEMPTS, DIRECTIONS, SAME_FAILURES, Search
@@ -283,7 +284,7 @@ def test_failures_that_differ_or_are_interrupted_do_not(tmp_path: Path, kind: st
 def test_a_trial_whose_worker_died_is_tried_again_under_its_number(tmp_path: Path) -> None:
     def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
         if number == 1 and attempt < ATTEMPTS:
-            return [News(number, report(1)), Lost(number, "the node died")]
+            return [News(number, report(1)), Lost(number, "its process died")]
         return well(number, recipe, attempt)
 
     workers = Scripted(behave)
@@ -298,30 +299,55 @@ def test_a_trial_whose_worker_died_is_tried_again_under_its_number(tmp_path: Pat
 
 def test_a_trial_that_kills_its_workers_is_given_up(tmp_path: Path) -> None:
     def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
-        return [Lost(number, "the node died")] if number == 0 else well(number, recipe, attempt)
+        return [Lost(number, "its process died")] if number == 0 else well(number, recipe, attempt)
 
     workers = Scripted(behave)
     search(tmp_path, workers)
     trials = stored(tmp_path)
     assert states(trials) == ["FAIL", "COMPLETE", "COMPLETE"]
     assert sum(number == 0 for number, _ in workers.submitted) == ATTEMPTS == 3
-    assert (
-        trials[0].user_attrs["reason"].startswith("WorkerDied: 3 workers in a row died before they finished an epoch")
-    )
-    assert "(the node died)" in trials[0].user_attrs["reason"]
+    told = "WorkerDied: 3 workers in a row died over it, none of them an epoch further (its process died): see its log"
+    assert trials[0].user_attrs["reason"].startswith(told)
 
 
 def test_a_trial_that_gets_further_with_each_worker_is_not_given_up(tmp_path: Path) -> None:
-    """Nodes that die every hour, and a trial of ten: each has a checkpoint to show for itself."""
+    """Workers that die every hour, and a trial of ten: each has a checkpoint to show for itself."""
 
     def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
         if number == 0 and attempt <= 2 * ATTEMPTS:
-            return [*[News(number, report(1))] * attempt, Lost(number, "the node died")]
+            return [*[News(number, report(1))] * attempt, Lost(number, "its process died")]
         return well(number, recipe, attempt)
 
     search(tmp_path, Scripted(behave), trials=1)
     (trial,) = stored(tmp_path)
     assert (trial.state.name, trial.user_attrs["attempts"]) == ("COMPLETE", 2 * ATTEMPTS + 1)
+
+
+def test_nodes_that_die_are_no_fault_of_a_trial_that_begins_again_on_each(tmp_path: Path) -> None:
+    """Each node has its own disk, so none has the checkpoint of the one before, and none gets further."""
+
+    def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        if number == 0 and attempt <= 2 * ATTEMPTS:
+            return [News(number, report(1)), Lost(number, NODE_DIED)]
+        return well(number, recipe, attempt)
+
+    search(tmp_path, Scripted(behave), trials=1)
+    (trial,) = stored(tmp_path)
+    assert (trial.state.name, trial.user_attrs["attempts"]) == ("COMPLETE", 2 * ATTEMPTS + 1)
+
+
+def test_a_worker_is_held_against_the_one_before_it_and_not_against_the_best(tmp_path: Path) -> None:
+    """Five epochs, then one, then two, three ...: each but the second gets further than the one before."""
+
+    def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        epochs = [5, 1, 2, 3, 4]
+        if number == 0 and attempt <= len(epochs):
+            return [*[News(number, report(1))] * epochs[attempt - 1], Lost(number, "its process died")]
+        return well(number, recipe, attempt)
+
+    search(tmp_path, Scripted(behave), trials=1)
+    (trial,) = stored(tmp_path)
+    assert trial.state.name == "COMPLETE"
 
 
 def test_a_worker_that_was_dead_before_the_trial_came_costs_no_attempt(tmp_path: Path) -> None:
@@ -364,7 +390,7 @@ def test_a_trials_end_is_forgotten_once_it_is_stored(tmp_path: Path) -> None:
         if number == 1:
             return [Failed(number, "KeyError", "theirs", "Traceback ...")]
         if (number, attempt) == (2, 1):
-            return [Lost(number, "the node died")]
+            return [Lost(number, "its process died")]
         return well(number, recipe, attempt)
 
     workers = Scripted(behave)
