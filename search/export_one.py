@@ -33,6 +33,7 @@ def main(
     from search.ship import Shipper  # here, so that a wrong word on the command line is told at once
 
     shipper = Shipper(snapshot, runs)
+    shipper.ready(out)
     shipper.write(shipper.exported(found), out, {"by": "a person, by its trial number"})
     sys.stdout.write(f"written to {out}/: {', '.join(sorted(p.name for p in out.iterdir()))}\n")
 

@@ -15,6 +15,7 @@ from fitnets.errors import InputError
 from search import cli, shipped, timings
 from search.budget import finished
 from search.lock import driving
+from search.machine import cores
 from search.results import Timing, read
 from search.results_cli import short
 from search.storage import storage_url
@@ -36,12 +37,13 @@ def main(
     chosen = [c for c in finished(snapshot.candidates) if every or c.on_front]
     if not chosen:
         raise InputError(f"the study `{snapshot.study}` has no trained student yet: run it first.")
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    load, ours = os.getloadavg()[0], cores()
     console = Console(highlight=False, soft_wrap=True)
     with driving(url, snapshot.study), console.status("timing ..."):
         from search.ship import Shipper, device, now  # here, so that a wrong word is told at once
 
         shipper = Shipper(snapshot, runs)
+        timed = 0
         for c in chosen:
             if shipped.weights(runs, c) is None:
                 console.print(f"trial {c.trial:3d}  its weights are no longer stored: not timed")
@@ -56,10 +58,14 @@ def main(
                 load=load,
             )
             timings.add(runs, snapshot.study, c, timing)
+            timed += 1
             costs = f"{short(c.cost.params)} params  {short(c.cost.macs)} multiply-adds"
             console.print(f"trial {c.trial:3d}  {costs}  {timing.p50_ms:.3g} ms (p90 {timing.p90_ms:.3g})")
-    if load > BUSY * cores:
-        console.print(f"note: this machine was busy (load {load:.1f} on {cores} cores): time again when it is idle.")
+    if not timed:
+        store = runs / "store"
+        raise InputError(f"no weights of these students are in `{store}` any more: pick one, which trains it again.")
+    if load > BUSY * ours:
+        console.print(f"note: this machine was busy (load {load:.1f} on {ours} cores): time again when it is idle.")
     console.print(f"written to {runs / timings.LATENCIES}; the pages offer the axis `latency` now.", markup=False)
 
 

@@ -49,10 +49,11 @@ def main(
     if not within:
         raise InputError(_nothing(snapshot, nearest_miss(snapshot.candidates, budget)))
     console = Console(highlight=False)
-    with console.status("exporting ..."):
+    with console.status("exporting ...") as status:
         from search.ship import Shipper  # here, so that a wrong word on the command line is told at once
 
-        shipper = Shipper(snapshot, runs)
+        shipper = Shipper(snapshot, runs, status.update)
+        shipper.ready(out)
         chosen = _first_that_fits(within, budget, shipper, snapshot)
         limits = budget.model_dump(mode="json", exclude_none=True)
         card = shipper.write(chosen, out, {"by": "the highest validation accuracy within the budget", "budget": limits})
@@ -76,10 +77,10 @@ def _first_that_fits(within: list[Candidate], budget: Budget, shipper: "Shipper"
     """The most accurate student that also keeps the limits on its exported file."""
     misses: list[Miss] = []
     for candidate in within:
-        exported = shipper.exported(candidate)
-        excess = broken(candidate, budget, latency_ms=exported.latency.p50_ms, size_kb=exported.size_kb)
+        sketched = shipper.sketched(candidate)
+        excess = broken(candidate, budget, latency_ms=sketched.latency.p50_ms, size_kb=sketched.size_kb)
         if not excess:
-            return exported
+            return sketched if sketched.weights else shipper.exported(candidate)
         misses.append((candidate, excess))
     raise InputError(_nothing(snapshot, nearest(misses)))
 

@@ -1,7 +1,9 @@
 """A chosen student as a folder to ship: files, what they cost, and how accurate they are. Needs torch, not ray."""
 
 import json
+import os
 import platform
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,9 +14,12 @@ from fitnets.cost import cost
 from fitnets.data import Images, accuracy, load, load_test
 from fitnets.errors import InputError
 from fitnets.export import Check, Deployed, Latency, OnnxModel, check, onnx_file, restored
+from fitnets.models import Network
 from fitnets.store import Store
 from fitnets.value import sha256
+from search.forecast import duration
 from search.machine import processor
+from search.readings import check as check_log
 from search.readings import note
 from search.results import Candidate, Snapshot
 from search.study import Study
@@ -26,23 +31,39 @@ LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "safetensors", "fitnet-se
 class Shipper:
     """Exports students of one study: opens its images once, and its weights as they are asked for."""
 
-    def __init__(self, snapshot: Snapshot, runs: Path):
-        self.snapshot, self.runs = snapshot, runs
+    def __init__(self, snapshot: Snapshot, runs: Path, tell: Callable[[str], None] = lambda text: None):
+        self.snapshot, self.runs, self.tell = snapshot, runs, tell
         self.study = Study.model_validate(snapshot.definition)
         self.store = Store(runs / "store")
         self.data_dir = Path(snapshot.images.get("data_dir", "data"))
         self.images: Images = load(self.study.data, self.data_dir, self.store)
+        if snapshot.images.get("images") not in (None, self.images.digest):
+            raise InputError(
+                f"the images in `{self.data_dir}` are not those that `{snapshot.study}` was trained on (digest "
+                f"{self.images.digest[:12]}, was {str(snapshot.images['images'])[:12]}): its preprocessing and its "
+                "validation images would be others. Restore them, or run the study on these with --name."
+            )
         # Whitened images are no pixels any more; the exported model takes pixels, so it is checked on those.
         data = self.study.data
         plain = data.changed(whiten=False, local_contrast=False)
         self.pixels: Images = self.images if data.standardised else load(plain, self.data_dir, self.store)
 
+    def ready(self, out: Path) -> None:
+        """Raises InputError when the folder, or the note of the test reading, could not be written: before the work."""
+        check_log(self.runs)
+        there = next(place for place in (out, *out.resolve().parents) if place.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK)):
+            raise InputError(f"`{out}` cannot be written: choose another folder with --out.")
+
     def weights(self, candidate: Candidate) -> tuple[bytes, bool]:
         """The student's weights, and whether they had to be trained again because the store lost them."""
-        assert candidate.outcome is not None
-        found = self.store.get("student", candidate.outcome.weights_sha256)
+        outcome = candidate.outcome
+        assert outcome is not None
+        found = self.store.get("student", outcome.weights_sha256)
         if found is not None:
             return found["student.safetensors"], False
+        took = duration(outcome.seconds)
+        self.tell(f"training trial {candidate.trial} again: its weights are not stored any more (it took {took}) ...")
         trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), "cpu", 1)
         teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
         for _ in trainer.train_teacher(teacher):
@@ -55,7 +76,17 @@ class Shipper:
     def exported(self, candidate: Candidate) -> "Exported":
         """The student as an ONNX file, timed."""
         weights, retrained = self.weights(candidate)
-        deployed = Deployed(restored(candidate.recipe.student, weights), self.images.preprocess).eval()
+        return self._exported(candidate, restored(candidate.recipe.student, weights), weights, retrained)
+
+    def sketched(self, candidate: Candidate) -> "Exported":
+        """The same without training: where weights are lost, size and latency are told by any weights."""
+        assert candidate.outcome is not None
+        if candidate.outcome.weights_sha256 in self.store.names("student"):
+            return self.exported(candidate)
+        return self._exported(candidate, Network(candidate.recipe.student), b"", False)
+
+    def _exported(self, candidate: Candidate, student: Network, weights: bytes, retrained: bool) -> "Exported":
+        deployed = Deployed(student, self.images.preprocess).eval()
         file = onnx_file(deployed, self.images.shape)
         model = OnnxModel(file)
         return Exported(candidate, weights, retrained, deployed, file, model, model.latency(self.images.shape))

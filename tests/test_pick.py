@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,17 @@ import torch
 
 from fitnets.config import Recipe
 from fitnets.data import accuracy, load, load_test
+from fitnets.errors import InputError
 from fitnets.export import restored
 from fitnets.store import Store
 from search import cli
 from search.budget import Budget, broken, fitting, nearest_miss
 from search.budget import finished as ready
+from search.readings import READINGS, note, rows
 from search.results import Candidate, read
+from search.ship import Shipper
 from search.storage import storage_url
+from search.trainer import Trainer
 from tests.commands import invoke, study_file
 from tests.helpers import STUDY
 
@@ -158,6 +163,45 @@ def test_lost_weights_are_trained_again_to_the_same_file(
     card = json.loads((tmp_path / "out" / "card.json").read_text())
     assert card["retrained"] is True and picked[1]["retrained"] is False
     assert card["sha256"]["student.safetensors"] == picked[1]["sha256"]["student.safetensors"]
+
+
+def test_limits_that_weights_do_not_decide_train_nothing_again(
+    finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished[1], tmp_path / "runs")
+    shutil.rmtree(tmp_path / "runs" / "store" / "student")
+    monkeypatch.setattr(Trainer, "trained", lambda *_: pytest.fail("a student was trained"))
+    told = invoke("pick", finished[0], "--runs", tmp_path / "runs", "--out", tmp_path / "out", "--max-size-kb", "0.001")
+    assert told.exit_code == cli.WRONG_INPUT
+    assert "`max_size_kb` allows" in told.stderr
+
+
+def test_other_images_than_the_studys_are_refused(finished: tuple[Path, Path]) -> None:
+    snapshot = read(storage_url(finished[1], None), "tiny")
+    other = snapshot.changed(images=snapshot.images | {"images": "f" * 64})
+    Shipper(snapshot, finished[1])
+    with pytest.raises(InputError, match=r"are not those that `tiny` was trained on \(digest \w{12}, was f{12}\)"):
+        Shipper(other, finished[1])
+
+
+def test_a_torn_line_in_the_log_of_readings_costs_that_line_only(tmp_path: Path) -> None:
+    assert note(tmp_path, "tiny", "a" * 64, accuracy=0.5) == 1
+    log = tmp_path / READINGS
+    log.write_bytes(log.read_bytes() + b'{"study": "tiny", "wei')
+    assert note(tmp_path, "tiny", "b" * 64, accuracy=0.6) == 2
+    assert note(tmp_path, "tiny", "b" * 64, accuracy=0.6) == 2
+    assert [row["weights_sha256"] for row in rows(log)] == ["a" * 64, "b" * 64]
+
+
+def test_a_log_that_cannot_be_written_is_told_before_the_test_images_are_read(
+    finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished[1], tmp_path / "runs")
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)  # root may write everywhere
+    monkeypatch.setattr(Shipper, "exported", lambda *_: pytest.fail("it went on"))
+    told = invoke("pick", finished[0], "--runs", tmp_path / "runs", "--out", tmp_path / "out")
+    assert told.exit_code == cli.WRONG_INPUT
+    assert f"`{tmp_path}/runs/{READINGS}` cannot be written" in told.stderr
 
 
 def test_limits_on_the_exported_file_are_held_and_told(finished: tuple[Path, Path], tmp_path: Path) -> None:
