@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from fitnets.errors import InputError
 from search.events import Stopped
 from search.faults import in_words, known
+from search.machine import cores
 from search.storage import shown
 
 CONNECT_SECONDS = 5.0
@@ -57,7 +58,7 @@ def connect(address: str | None, slots: int | None) -> None:
     """
     on_terminate = signal.getsignal(signal.SIGTERM)
     if address is None:
-        _start(slots or os.cpu_count() or 1)
+        _start(slots or cores())
     else:
         _join(address)
     signal.signal(signal.SIGTERM, on_terminate)  # Ray has set its own, which ends the process in the middle of a write

@@ -95,7 +95,8 @@ class Display:
         if not self._seconds:
             return 0.0
         missing = max(0, self.trials - search.trained())
-        return statistics.fmean(self._seconds) * missing / search.workers.slots
+        slots = max(1, search.workers.slots)  # none while a cluster waits for a node
+        return statistics.fmean(self._seconds) * missing / slots
 
     def _panel(self, search: Search) -> Group:
         counts = search.ledger.counts

@@ -45,6 +45,11 @@ def trained(known: optuna.Study) -> int:
     return len(known.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL)))
 
 
+def running(known: optuna.Study) -> bool:
+    """Whether a driver that died left trials behind that are to go on."""
+    return bool(known.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
+
 def check_images(known: optuna.Study | None, facts: Facts) -> None:
     """Raises InputError when the images are not those that the stored study was trained on."""
     stored = known.user_attrs.get("images", {}) if known else {}

@@ -26,11 +26,13 @@ class Room:
         self.store, self.limit, self.ledger = store, limit, ledger
         self._looked = float("-inf")
 
-    def keep(self) -> None:
-        """Make room where it is time to look. Raises DiskError when what must stay is larger than the limit."""
-        if self.limit is None or time.monotonic() - self._looked < LOOK_SECONDS:
+    def keep(self, *, now: bool = False) -> None:
+        """Make room where it is time to look, or `now`. Raises DiskError when what must stay exceeds the limit."""
+        if self.limit is None or (not now and time.monotonic() - self._looked < LOOK_SECONDS):
             return
-        taken = make_room(self.store, int(SLACK * self.limit), self.beaten)
+        taken = sum(entry.size for entry in entries(self.store))
+        if taken > self.limit:
+            taken = make_room(self.store, int(SLACK * self.limit), self.beaten)
         self._looked = time.monotonic()
         if taken > self.limit:
             stays = sum(entry.size for entry in entries(self.store) if entry.kind not in PASSING)

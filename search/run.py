@@ -15,6 +15,7 @@ from fitnets.config import Brought, Trained
 from fitnets.cost import cost
 from fitnets.store import Store
 from search import cli
+from search.budget import finished
 from search.display import Display
 from search.events import Stopped
 from search.facts import Facts
@@ -22,8 +23,8 @@ from search.forecast import forecast, typical
 from search.lock import driving
 from search.logs import logs_folder
 from search.loop import Search
-from search.register import check_images, check_teacher, known_study, register, trained, writable
-from search.results import read
+from search.register import check_images, check_teacher, known_study, register, running, trained, writable
+from search.results import Snapshot, read
 from search.results_cli import print_results
 from search.room import notes
 from search.storage import StorageLost, shown, storage_url, working
@@ -60,9 +61,9 @@ def main(
     chosen = chosen if trial_seconds is None else chosen.changed(trial_seconds=trial_seconds)
     url = storage_url(runs, storage)
     given: dict[str, Any] = {"address": address, "name": name, "seed": seed, "max-disk": max_disk}
+    given |= {"workers": workers, "trial-seconds": trial_seconds}
     again = _again(study, data=data, runs=runs, storage=storage, smoke=smoke, **given)
     more = f" --trials {trials}" if trials is not None else ""
-    more += f" --trial-seconds {trial_seconds}" if trial_seconds is not None else ""
     try:
         with cli.terminable(), ExitStack() as opened:
             known: optuna.Study | None = None
@@ -72,7 +73,7 @@ def main(
                 opened.enter_context(working(url))
                 storing = opened.enter_context(driving(url, chosen.name))
                 known = known_study(chosen, storing)
-                if known is not None and trained(known) >= chosen.trials:
+                if known is not None and trained(known) >= chosen.trials and not running(known):
                     _say_finished(console, chosen, url, trained(known), again)
                     return
             with console.status("starting the workers ..."):
@@ -90,8 +91,12 @@ def main(
         cli.ERRORS.print(f"stopped: {error}", markup=False)
         raise typer.Exit(cli.FAILED) from None
     if not dry_run:
-        print_results(read(url, chosen.name), console)
-        console.print(f"\nnext: {_pick(study, runs, storage, chosen)}", markup=False)
+        snapshot = read(url, chosen.name)
+        print_results(snapshot, console)
+        if not finished(snapshot.candidates):
+            cli.ERRORS.print("every student failed: see the reasons above, and correct the study.", markup=False)
+            raise typer.Exit(cli.FAILED)
+        console.print(f"\nnext: {_pick(study, runs, storage, snapshot)}", markup=False)
 
 
 def _say_finished(console: Console, study: Study, url: str, number: int, again: str) -> None:
@@ -182,12 +187,14 @@ def _typed(storage: str | None) -> str | None:
     return shown(storage) if storage and storage != os.environ.get("FITNET_STORAGE") else None
 
 
-def _pick(study: str, runs: Path, storage: str | None, chosen: Study) -> str:
-    """The command that takes a student away."""
+def _pick(study: str, runs: Path, storage: str | None, snapshot: Snapshot) -> str:
+    """The command that takes a student away: the middle one of the front, as an example."""
+    front = snapshot.front()
+    limit = str(front[len(front) // 2].cost.params)
     words = ["--runs", str(runs)] if runs != Path("runs") else []
     words += ["--storage", typed] if (typed := _typed(storage)) else []
-    words += ["--name", chosen.name] if chosen.name != study else []
-    return shlex.join(["python", "-m", "search.pick", study, "--max-params", "10k", "--out", "picked", *words])
+    words += ["--name", snapshot.study] if snapshot.study != study else []
+    return shlex.join(["python", "-m", "search.pick", study, "--max-params", limit, "--out", "picked", *words])
 
 
 if __name__ == "__main__":

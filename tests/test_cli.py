@@ -23,6 +23,7 @@ from search import cli, run
 from search.events import Event, Failed
 from search.facts import TeacherFacts
 from search.opening import open_storage
+from search.results import read
 from search.storage import storage_url
 from tests.commands import COMMANDS, Crew, invoke, study_file
 from tests.helpers import STUDY
@@ -238,11 +239,15 @@ def test_a_storage_that_cannot_be_opened_never_tells_its_password(command: str, 
         assert "secret" not in told.output
 
 
-def test_the_command_to_continue_hides_the_password() -> None:
+def test_the_command_to_continue_hides_the_password(finished: tuple[Path, Path]) -> None:
     url = "postgresql://user:secret@host/db"
     again = run._again("digits", data=Path("data"), runs=Path("runs"), storage=url, smoke=False, name=None)
     assert again == "python -m search.run digits --storage 'postgresql://user:***@host/db'"
-    assert "secret" not in run._pick("digits", Path("runs"), url, STUDY)
+    snapshot = read(storage_url(finished[1], None), "tiny")
+    pick = run._pick("digits", Path("runs"), url, snapshot)
+    assert "secret" not in pick
+    front = [c.cost.params for c in snapshot.front()]
+    assert pick.startswith(f"python -m search.pick digits --max-params {front[len(front) // 2]} ")
 
 
 def test_a_name_that_the_storage_lacks_tells_those_it_has(finished: tuple[Path, Path]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import time
 import types
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from pydantic import ValidationError
 from typer.testing import Result
@@ -23,6 +25,7 @@ from fitnets.store import MANIFEST, Store
 from fitnets.teacher import Teacher
 from search import cli, room
 from search.forecast import hint_work
+from search.ledger import Ledger
 from search.results import read
 from search.storage import storage_url
 from tests.commands import Crew, invoke
@@ -136,6 +139,17 @@ def test_a_limit_is_kept_and_changes_no_number(
     assert len(Store(runs / "store").names("teacher")) == 1
     front = {c.outcome.weights_sha256 for c in read(storage_url(runs, None), "tiny").front() if c.outcome is not None}
     assert front and set(Store(runs / "store").names("student")) >= front
+
+
+def test_a_store_within_its_limit_loses_nothing(tmp_path: Path, finished: tuple[Path, Path]) -> None:
+    """Also where more than the slack is taken."""
+    runs = tmp_path / "runs"
+    shutil.copytree(finished[1], runs)
+    store = Store(runs / "store")
+    before, taken = left(store), sum(entry.size for entry in entries(store))
+    study = optuna.load_study(study_name="tiny", storage=storage_url(runs, None))
+    room.Room(store, int(taken / 0.95), Ledger(study, study._storage, 0)).keep(now=True)
+    assert left(store) == before
 
 
 def test_a_limit_below_what_must_stay_stops_with_one_line_and_a_larger_one_continues(
