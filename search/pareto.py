@@ -4,6 +4,7 @@ import bisect
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import moocore
 import numpy as np
@@ -66,13 +67,23 @@ def knee(points: Sequence[tuple[float, float]]) -> int | None:
     return best if gains[best] > 1e-9 else None
 
 
-def hypervolumes(points: Sequence[tuple[float, float]], reference: tuple[float, float]) -> Iterator[float]:
-    """After each point: the area that the points so far dominate within `reference`; NaN points add nothing."""
+class Step(NamedTuple):
+    """A front after one more point."""
+
+    joined: bool
+    """Whether the point is on it: no earlier one is as good in both."""
+    hypervolume: float
+    """The area that the points so far dominate within the reference."""
+
+
+def hypervolumes(points: Sequence[tuple[float, float]], reference: tuple[float, float]) -> Iterator[Step]:
+    """The front after each point; one with a NaN never joins."""
     held: list[tuple[float, float]] = []
     value = 0.0
     for point in points:
         beaten = any(other[0] <= point[0] and other[1] <= point[1] for other in held)
-        if not any(map(math.isnan, point)) and not beaten:
+        joined = not any(map(math.isnan, point)) and not beaten
+        if joined:
             held = [p for p in held if not (point[0] <= p[0] and point[1] <= p[1])] + [point]
             value = float(moocore.hypervolume(np.array(held), ref=np.array(reference)))
-        yield value
+        yield Step(joined, value)

@@ -12,6 +12,7 @@ from search.budget import Budget, finished
 from search.results import Candidate, Snapshot
 from search.tradeoffs import Axis, accuracy, front_on, measured, on_axis, verdict
 
+EDGE = 1.1  # where the box ends, beyond the dearest student: that one adds to the area as well
 SILENCE = 3.0  # no news for so many times the median trial: the search has died
 
 
@@ -60,10 +61,12 @@ class Growth(Value):
     seconds: float
     """Training time spent until then, over all workers."""
     hypervolume: float
-    """Share of the box from chance to all right, and from the dearest student to the cheapest, that is dominated."""
+    """Share of the box from chance to all right, and from beyond the dearest student to the cheapest, that the front
+    dominates."""
     best: float | None
     """The best accuracy so far within the budget."""
     gained: bool
+    """Whether this student joined the front."""
 
 
 def growth(snapshot: Snapshot, axis: Axis, budget: Budget | None = None) -> list[Growth]:
@@ -79,27 +82,25 @@ def growth(snapshot: Snapshot, axis: Axis, budget: Budget | None = None) -> list
     points = [
         (1 - accuracy(c), (cost - low) / room if high > low else 0.0) for c, cost in zip(rows, costs, strict=True)
     ]
-    reference = (1 - chance, 1.0)
+    reference = (1 - chance, EDGE)
     box = reference[0] * reference[1]
     history: list[Growth] = []
-    spent, best, before = 0.0, None, 0.0
-    for c, value in zip(rows, pareto.hypervolumes(points, reference), strict=True):
+    spent, best = 0.0, None
+    for c, step in zip(rows, pareto.hypervolumes(points, reference), strict=True):
         assert c.outcome is not None
         spent += c.outcome.seconds
         if budget is not None and not verdict(c, budget) and (best is None or accuracy(c) > best):
             best = accuracy(c)
-        share = value / box
         history.append(
             Growth(
                 trial=c.trial,
                 ended=c.ended or 0.0,
                 seconds=spent,
-                hypervolume=share,
+                hypervolume=step.hypervolume / box,
                 best=best,
-                gained=share > before + 1e-12,
+                gained=step.joined,
             )
         )
-        before = share
     return history
 
 

@@ -43,14 +43,18 @@ def test_front_of_nothing_is_nothing() -> None:
 def test_hypervolume_is_the_covered_grid(points: list[tuple[float, float]]) -> None:
     reference = (5.0, 5.0)
     found = list(pareto.hypervolumes(points, reference))
-    for n, value in enumerate(found, start=1):
+    for n, step in enumerate(found, start=1):
         cells = {(x, y) for x in range(5) for y in range(5) if any(p[0] <= x and p[1] <= y for p in points[:n])}
-        assert value == pytest.approx(len(cells))
-    assert found == sorted(found)
+        assert step.hypervolume == pytest.approx(len(cells))
+        mine = points[n - 1]
+        assert step.joined == (not any(p[0] <= mine[0] and p[1] <= mine[1] for p in points[: n - 1]))
+    areas = [step.hypervolume for step in found]
+    assert areas == sorted(areas)
 
 
 def test_hypervolume_ignores_a_nan() -> None:
-    assert list(pareto.hypervolumes([(1.0, 1.0), (math.nan, 0.0)], (2.0, 2.0))) == [1.0, 1.0]
+    found = pareto.hypervolumes([(1.0, 1.0), (math.nan, 0.0)], (2.0, 2.0))
+    assert list(found) == [(True, 1.0), (False, 1.0)]
 
 
 def test_knee_is_the_bend() -> None:

@@ -33,6 +33,8 @@ def test_growth_never_falls_and_marks_every_gain(snapshot: Snapshot) -> None:
     assert shares == sorted(shares)
     assert 0 < shares[-1] <= 1
     assert [row.gained for row in history] == [b > a for a, b in zip([0.0, *shares], shares, strict=False)]
+    last = max(i for i, row in enumerate(history) if row.gained)
+    assert history[last].trial in {c.trial for c in progress.front_after(snapshot, "parameters", 999)}
     inside = [accuracy(c) for c in snapshot.candidates if c.state == "complete" and c.cost.params <= 5000]
     assert history[-1].best == max(inside)
     ends = [row.ended for row in history]
@@ -51,6 +53,18 @@ def test_the_front_after_some_students_is_theirs_alone(snapshot: Snapshot, stude
     found = progress.front_after(snapshot, "multiply-adds", students)
     assert sorted(c.trial for c in found) == sorted(kept)
     assert [c.cost.macs for c in found] == sorted(c.cost.macs for c in found)
+
+
+def test_the_dearest_student_is_a_gain_where_it_is_the_best(tmp_path: Path) -> None:
+    rng = random.Random(4)
+    rows = [synthetic.trained(i, rng) for i in range(12)]
+    rows.sort(key=lambda row: int(row["cost"]["params"]))
+    for i, row in enumerate(rows):
+        row["outcome"]["val_accuracy"] = 0.95 if i == 11 else 0.5
+    history = progress.growth(of(tmp_path, [("COMPLETE", row) for row in rows]), "parameters")
+    assert history[-1].gained and history[-1].hypervolume > history[-2].hypervolume
+    found = progress.stall(history)
+    assert found is not None and found.students == 0
 
 
 def test_growth_of_nothing_is_nothing(tmp_path: Path) -> None:
