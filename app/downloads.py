@@ -53,9 +53,8 @@ def section(snapshot: Snapshot, c: Candidate) -> None:
         return
     take(snapshot, c)
     st.markdown("**The same on the command line**; it trains the student again where its weights are gone:")
-    st.code(
-        shipped.command(snapshot.study, c.trial, source.runs(), f"student-{c.trial}"), language="bash", wrap_lines=True
-    )
+    command = shipped.command(snapshot.study, c.trial, source.runs(), source.url(), f"student-{c.trial}")
+    st.code(command, language="bash", wrap_lines=True)
     with st.expander("Use it"):
         shape = ", ".join(map(str, c.recipe.student.input))
         st.code(SNIPPET.format(shape=shape), language="python")

@@ -5,6 +5,7 @@ The export runs in a process of its own, because it needs torch.
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from fitnets.store import Store
 from fitnets.value import Value, sha256
 from search.readings import READINGS
 from search.results import Candidate
+from search.storage import shown, storage_url
 
 PATIENCE = 1800.0  # seconds that an export may take; one that must train the student again takes long
 
@@ -58,9 +60,11 @@ def records(path: Path, study: str) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict) and row.get("study") == study]
 
 
-def command(study: str, trial: int, runs: Path, out: str) -> str:
+def command(study: str, trial: int, runs: Path, url: str, out: str) -> str:
     """The command that makes a student's files again, and trains it again where its weights are gone."""
-    return f"python -m search.export_one {study} --trial {trial} --runs {runs} --out {out}"
+    words = ["python", "-m", "search.export_one", study, "--trial", str(trial), "--runs", str(runs), "--out", out]
+    words += [] if url == storage_url(runs, None) else ["--storage", shown(url)]
+    return shlex.join(words)
 
 
 def exported(study: str, trial: int, runs: Path, url: str) -> tuple[File, ...]:
@@ -74,7 +78,7 @@ def exported(study: str, trial: int, runs: Path, url: str) -> tuple[File, ...]:
                 words, env=os.environ | place, capture_output=True, text=True, timeout=PATIENCE, check=False
             )
         except subprocess.TimeoutExpired as error:
-            own = command(study, trial, runs, "DIR")
+            own = command(study, trial, runs, url, "DIR")
             raise InputError(f"the export took longer than {PATIENCE:.0f} s: run it yourself, `{own}`.") from error
         if done.returncode:
             said = [line for line in done.stderr.strip().splitlines() if line.strip()]

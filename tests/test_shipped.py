@@ -2,6 +2,7 @@
 
 import json
 import random
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -56,8 +57,18 @@ def test_an_export_that_fails_says_why(tmp_path: Path, student: Candidate) -> No
         shipped.exported("digits", 1, tmp_path, url)
 
 
+def test_the_command_names_a_storage_elsewhere_and_no_password(tmp_path: Path) -> None:
+    runs = tmp_path / "my runs"
+    told = shipped.command("digits", 9, runs, f"sqlite:///{runs}/studies.db", "student-9")
+    assert "--storage" not in told
+    assert shlex.split(told)[-3:] == [str(runs), "--out", "student-9"]
+    told = shipped.command("digits", 9, runs, "postgresql://me:secret@host/studies", "student-9")
+    assert shlex.split(told)[-2:] == ["--storage", "postgresql://me:***@host/studies"]
+
+
 def test_the_command_refuses_a_trial_that_is_not_there(tmp_path: Path, student: Candidate) -> None:
-    words = shipped.command("digits", 9, tmp_path, str(tmp_path / "out")).split()[1:]
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    words = shipped.command("digits", 9, tmp_path, url, str(tmp_path / "out")).split()[1:]
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "trial 9 is not in the study" in done.stderr

@@ -1,5 +1,6 @@
 """Page 5, Progress: is it still worth running?"""
 
+import shlex
 import socket
 import time
 
@@ -9,7 +10,7 @@ from app import chart_search, figures, page, palette, source, state, words
 from search import progress
 from search.progress import Growth, Stall
 from search.results import Snapshot
-from search.storage import sqlite_path
+from search.storage import address_of
 from search.tradeoffs import accuracy, on_axis
 
 NEIGHBOURS = (("optuna-dashboard", 8080), ("Ray's dashboard", 8265))
@@ -177,9 +178,9 @@ def _failures(snapshot: Snapshot) -> None:
 def _neighbours() -> None:
     """Other people's dashboards: a link where one answers on this machine, else the command that starts it."""
     st.header("Other dashboards", anchor=False)
-    path = sqlite_path(source.url())
+    address = address_of(source.url())  # prints without its password
     commands = {
-        "optuna-dashboard": f"optuna-dashboard --host 127.0.0.1 sqlite:///{path}" if path else "optuna-dashboard URL",
+        "optuna-dashboard": shlex.join(["optuna-dashboard", "--host", "127.0.0.1", address.render_as_string()]),
         "Ray's dashboard": "",
     }
     for name, port in NEIGHBOURS:
