@@ -22,6 +22,8 @@ class Scene:
     """Everything that the chart shows."""
 
     axis: Axis
+    study: str = ""
+    """Whose zoom it is."""
     front: Sequence[Candidate] = ()
     cloud: Sequence[Candidate] = ()
     """Other finished students that are drawn."""
@@ -66,7 +68,7 @@ def figure(scene: Scene, palette: Palette) -> go.Figure:
             text=f"teacher {words.percent(scene.teacher[0])}",
             showarrow=False,
         )
-    figures.framed(drawing, palette, HEIGHT, revision=f"front {scene.axis}")
+    figures.framed(drawing, palette, HEIGHT, revision=f"front {scene.axis} {scene.study}")
     title = {"text": words.TITLES[scene.axis] + " (logarithmic)"}
     drawing.update_xaxes(figures.log_axis(low, high, scene.axis), title=title)
     drawing.update_yaxes(range=[bottom, top], title={"text": "Validation accuracy, %"}, ticksuffix="")

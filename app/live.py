@@ -90,17 +90,22 @@ def _unread(snapshot: Snapshot) -> None:
 
 
 def study_name(names: list[str]) -> str:
-    """The study that is shown; a choice where the storage has several."""
+    """The study that is shown; a choice where the storage has several.
+
+    It is kept in the session, so that a study which comes later does not take its place.
+    """
     asked = st.session_state.get("at_study")
     if len(names) == 1:
         if asked not in (None, names[0]):
             st.warning(f"This storage has no study `{asked}`: showing `{names[0]}`, the only one.")
-            state.put("study", None)
+        state.put("study", names[0])
+        st.session_state.several = False
         return names[0]
     if asked is not None and asked not in names:
         st.warning(f"This storage has no study `{asked}`: showing the newest one.")
-        state.put("study", None)
-    chosen = state.get("study") or names[0]
+    chosen = asked if asked in names else names[0]
+    state.put("study", chosen)
+    st.session_state.several = True
     return str(
         st.selectbox(
             "Study",

@@ -25,6 +25,7 @@ OF_AXIS: dict[str, Axis] = {
     "max_size_kb": "size",
     "max_latency_ms": "latency",
 }
+LEAST = 1e-9
 Preset = dict[str, float | None]
 
 
@@ -83,7 +84,9 @@ def presets(snapshot: Snapshot, paper: Sequence[Published]) -> dict[str, Preset]
             offers[f"{factor} times smaller than the teacher"] = {**tenth}
     for p in paper:
         if p.role == "fitnet":
-            offers[f"as the paper's {p.name}"] = {"max_params": p.params, "max_macs": p.macs}
+            # What it prints is rounded, and without biases: the net itself must fit.
+            params, macs = max(p.params, p.counted.params), max(p.macs or 0, p.counted.macs)
+            offers[f"as the paper's {p.name}"] = {"max_params": params, "max_macs": macs}
     return offers
 
 
@@ -103,7 +106,7 @@ def _field(name: str, rows: Sequence[Candidate]) -> None:
         st.session_state[f"{key}_set"] = value
     st.number_input(
         LABELS[name],
-        min_value=0.0,
+        min_value=0.0 if name == "min_accuracy" else LEAST,  # a typed 0 is refused: the empty field is no limit
         max_value=100.0 if name == "min_accuracy" else 1e12,
         step=step,
         format="%.6g" if step is None else "%.2f",
@@ -130,9 +133,12 @@ def _range(name: str, rows: Sequence[Candidate]) -> str:
 
 def _enter(name: str) -> None:
     typed = st.session_state[f"w_{name}"]
-    value = None if not typed else typed * UNITS[name]
+    # 57 x 0.01 is 0.5700000000000001: without rounding a student at exactly 57 % would not fit
+    value = None if typed is None else float(f"{typed * UNITS[name]:.9g}")
     if value is not None and name in state.WHOLE:
         value = max(1, round(value))
+    elif value is not None and name != "min_accuracy":
+        value = max(LEAST, value)
     state.put(name, value)
     st.session_state[f"w_{name}_set"] = value
 

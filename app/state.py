@@ -36,7 +36,7 @@ def publish() -> None:
     wanted = {name: str(get(name)) for name in NUMBERS if get(name) is not None}
     if axis() != AXES[0]:
         wanted["axis"] = axis()
-    if st.session_state.get("at_study"):
+    if st.session_state.get("several"):  # a link to the only study needs no name
         wanted["study"] = st.session_state.at_study
     if compared():
         wanted["compare"] = ",".join(map(str, compared()))

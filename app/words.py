@@ -100,6 +100,8 @@ def limit(broken: Broken) -> str:
     if broken.value is None:
         return f"{LIMITS[broken.limit]} not measured, the limit is {allowed(broken.limit, broken.allowed)}"
     value, limit = allowed(broken.limit, broken.value), allowed(broken.limit, broken.allowed)
+    if value == limit:  # rounded to the same: tell them exactly
+        value, limit = exactly(broken.limit, broken.value), exactly(broken.limit, broken.allowed)
     over = "below" if broken.limit == "min_accuracy" else "over the limit of"
     return f"{value} {LIMITS[broken.limit]}, {over} {limit}"
 
@@ -111,6 +113,13 @@ def allowed(limit: str, value: float) -> str:
     if limit == "max_latency_ms":
         return milliseconds(value)
     return size(1000 * value) if limit == "max_size_kb" else count(value)
+
+
+def exactly(limit: str, value: float) -> str:
+    """The same with every digit."""
+    if limit == "min_accuracy":
+        return f"{100 * value:.9g} %"
+    return f"{value:,.9g}" + {"max_latency_ms": " ms", "max_size_kb": " kB"}.get(limit, "")
 
 
 def title(candidate: Candidate) -> str:

@@ -71,6 +71,7 @@ def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Pu
     its_cost = teacher.get(cards.TEACHERS.get(axis, ""))
     return Scene(
         axis=axis,
+        study=snapshot.study,
         front=front if len(rows) >= FEW else (),
         cloud=others if len(rows) >= FEW else rows,
         running=tradeoffs.measured([c for c in snapshot.candidates if c.state == "running"], axis),

@@ -13,9 +13,11 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app import source
+from app import panel, source
+from app import words as text
 from search import progress, storage, timings, tradeoffs
-from search.budget import finished
+from search.budget import Broken, Budget, finished
+from search.paper import published as paper
 from search.results import Timing, read
 from tests.app import synthetic
 
@@ -269,6 +271,50 @@ def test_a_preset_fills_the_fields_and_clear_empties_them(path: Path, opened: Op
     assert "max_params" not in at.query_params
 
 
+def test_a_student_at_exactly_the_typed_accuracy_fits(path: Path, opened: Opened) -> None:
+    synthetic.empty(path)
+    about = synthetic.trained(0, RNG)
+    about["outcome"]["val_accuracy"] = 0.57
+    synthetic.fill(path, [("COMPLETE", about)])
+    at = opened()
+    next(n for n in at.number_input if n.label.startswith("Validation")).set_value(57.0).run()
+    assert at.query_params["min_accuracy"] == "0.57"
+    assert "No student is within the budget" not in words(at)
+
+
+@pytest.mark.parametrize("data", ["cifar10", "mnist"])
+def test_each_net_of_the_paper_fits_its_own_preset(path: Path, data: str) -> None:
+    snapshot = read(synthetic.study(path, 3), "digits")
+    published = paper.published(data)
+    offers = panel.presets(snapshot, published)
+    for p in published:
+        if p.role == "fitnet":
+            student = finished(snapshot.candidates)[0].model_copy(update={"cost": p.counted})
+            assert tradeoffs.verdict(student, Budget.model_validate(offers[f"as the paper's {p.name}"])) == []
+
+
+def test_a_limit_broken_by_a_hair_is_told_exactly() -> None:
+    told = text.limit(Broken(limit="max_params", value=30_000_001, allowed=30_000_000))
+    assert told == "30,000,001 parameters, over the limit of 30,000,000"
+    told = text.limit(Broken(limit="min_accuracy", value=0.569999, allowed=0.57))
+    assert told == "56.9999 % accuracy, below 57 %"
+
+
+def test_a_newer_study_does_not_take_the_page(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 20)
+    at = opened(max_params="3000")
+    assert "study" not in at.query_params
+    before = json.loads(charts(at)[0].spec)["layout"]["uirevision"]
+    with sqlite3.connect(path) as db:
+        db.execute("INSERT INTO studies (study_name) VALUES ('newer')")
+    db.close()
+    at.run()
+    assert at.title[0].value == "digits"
+    assert at.query_params["study"] == "digits"
+    assert json.loads(charts(at)[0].spec)["layout"]["uirevision"] == before
+    assert "digits" in before
+
+
 def test_typing_a_budget_reaches_the_address(path: Path, opened: Opened) -> None:
     synthetic.study(path, 60)
     at = opened()
@@ -339,10 +385,11 @@ def test_a_students_page_has_layers_curves_and_a_command(path: Path, opened: Ope
 @pytest.mark.parametrize("count", [10, 100])
 def test_a_students_classes_stand_beside_the_teachers(path: Path, opened: Opened, count: int) -> None:
     names = [f"class <{number}>" for number in range(count)]
-    taught = synthetic.classes(RNG, count)
+    rng = random.Random(count)
+    taught = synthetic.classes(rng, count)
     teacher = {"val_accuracy": taught.accuracy, "classes": taught.model_dump(mode="json")}
     synthetic.empty(path, teacher=teacher, images={"classes": names})
-    told = synthetic.classes(RNG, count)
+    told = synthetic.classes(rng, count)
     synthetic.fill(path, [("COMPLETE", synthetic.trained(0, RNG) | {"classes": told.model_dump(mode="json")})])
     at = opened("student")
     table = next(frame.value for frame in at.dataframe if "taken for" in frame.value)
