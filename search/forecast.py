@@ -61,7 +61,7 @@ class Forecast(Value):
     def lines(self) -> list[str]:
         """The forecast for people."""
         return [
-            f"{self.trials} trials on {self.slots} slot(s), {self.epochs:,} epochs in all; "
+            f"{self.trials} trial{'s' * (self.trials != 1)} on {self.slots} slot(s), {self.epochs:,} epochs in all; "
             f"{self.feasible:.0%} of random students are within the limits",
             f"teacher {duration(self.teacher_seconds)}, its tables {duration(self.tables_seconds)}, "
             f"a trial about {duration(self.trial_seconds)}",

@@ -124,7 +124,10 @@ def _open(
         f"{len(facts.classes)} classes; {crew.slots} slot(s) on {facts.device}"
     )
     with console.status("timing a few batches ..."):
-        lines = _forecast(study, facts, teacher, crew, runs)
+        done = 0 if known is None else trained(known)
+        lines = _forecast(study.changed(trials=max(1, study.trials - done)), facts, teacher, crew, runs)
+    if done:
+        console.print(f"  {done} of {study.trials} trials are done; for what is left:")
     console.print("\n".join(lines))
     return facts, teacher
 

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import optuna
 import pytest
 import typer
+from optuna.trial import TrialState, create_trial
 from typer.testing import Result
 
 from fitnets.config import Recipe, Report
@@ -279,12 +280,29 @@ def test_a_finished_study_says_so_and_how_to_extend_it(own: tuple[Path, Path], c
 def test_more_trials_continue_it(own: tuple[Path, Path], crew: list[Crew]) -> None:
     file, runs = own
     before = rows(file, runs)
-    assert invoke("run", file, "--runs", runs, "--trials", 4).exit_code == cli.OK
+    told = invoke("run", file, "--runs", runs, "--trials", 4)
+    assert told.exit_code == cli.OK
+    assert "3 of 4 trials are done; for what is left:\n  1 trial on" in told.output
     after = rows(file, runs)
     assert len(crew) == 1
     assert [row["trial"] for row in after if row["state"] == "complete"] == [0, 1, 2, 3]
     for old, new in zip(before, after, strict=False):
         assert {**old, "on_front": None} == {**new, "on_front": None}
+
+
+def test_a_lowered_total_leaves_no_trial_running(own: tuple[Path, Path], crew: list[Crew]) -> None:
+    file, runs = own
+    study = optuna.load_study(study_name="tiny", storage=open_storage(storage_url(runs, None)))
+    last = study.trials[-1]
+    recipe = Recipe.model_validate(last.user_attrs["recipe"]).changed(seed=99)
+    about = {"recipe": recipe.model_dump(mode="json"), "digest": recipe.digest(), "cost": last.user_attrs["cost"]}
+    left = create_trial(
+        state=TrialState.RUNNING, params=last.params, distributions=last.distributions, user_attrs=about
+    )
+    study.add_trial(left)
+    told = invoke("run", file, "--runs", runs, "--trials", 3)
+    assert told.exit_code == cli.OK, told.output
+    assert [row["state"] for row in rows(file, runs)].count("complete") == 4
 
 
 def test_a_changed_study_is_refused_with_the_differences(own: tuple[Path, Path], crew: list[Crew]) -> None:

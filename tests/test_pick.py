@@ -176,7 +176,7 @@ def test_limits_that_weights_do_not_decide_train_nothing_again(
     assert "`max_size_kb` allows" in told.stderr
 
 
-def test_other_images_than_the_studys_are_refused(finished: tuple[Path, Path]) -> None:
+def test_a_student_is_not_exported_with_other_images(finished: tuple[Path, Path]) -> None:
     snapshot = read(storage_url(finished[1], None), "tiny")
     other = snapshot.changed(images=snapshot.images | {"images": "f" * 64})
     Shipper(snapshot, finished[1])
