@@ -87,10 +87,10 @@ def _start(cpus: int) -> None:
 def _join(address: str) -> None:
     """Connect to a running cluster. Raises InputError at once where nothing listens: Ray itself tries for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
+    if host and port.isascii() and port.isdigit():
         try:
             socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise InputError(
                 f"nothing answers at `{address}` ({error}): start a Ray cluster with `ray start --head`, "
                 "or leave --address out to run on this machine."

@@ -1,10 +1,12 @@
-"""How much of a machine is ours."""
+"""How much of a machine is ours, and addresses where no cluster is."""
 
 import os
 from pathlib import Path
 
 import pytest
 
+from fitnets.errors import InputError
+from search import cluster
 from search.machine import cores
 
 
@@ -21,3 +23,9 @@ def test_a_containers_share_counts(quota: str, wanted: int, tmp_path: Path, monk
 def test_a_schedulers_share_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5}, raising=False)
     assert cores(tmp_path / "absent") == 2
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999", "ray://127.0.0.1:1", "127.0.0.1:²"])
+def test_a_cluster_that_is_not_there_is_told_at_once(address: str) -> None:
+    with pytest.raises(InputError, match=r"cannot be joined|nothing answers"):
+        cluster._join(address)
