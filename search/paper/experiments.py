@@ -13,6 +13,7 @@ from fitnets.paper import recipes
 from fitnets.paper.nets import Pair, nets
 from fitnets.paper.recipes import ALTERNATIVES, METHODS, PAPER_EPOCHS, Family, Lengths, Method
 from fitnets.value import Value
+from search.paper.readings import IMAGES, TAKEN, seen
 
 Scale = Literal["quick", "full"]
 System = Literal["mnist", "cifar10", "cifar100", "svhn", "aflw", "figure2"]
@@ -51,7 +52,7 @@ class Experiment(Value):
     arms: tuple[Arm, ...]
     seeds: int
     differs: tuple[str, ...]
-    """What differs from the paper."""
+    """What differs from the paper, and what is taken where it contradicts itself."""
 
     def runs(self) -> list[tuple[Arm, int, Recipe]]:
         """Every arm with every seed: all arms of a seed before the next seed."""
@@ -132,7 +133,7 @@ def experiment(
                 recipe = recipes.student(net, pair, system, family, method, lengths)
                 precise = native if family == "modern" and system != "figure2" else "float32"
                 arms.append(Arm(name=name, method=method, family=family, recipe=recipe.changed(precision=precise)))
-    lead: Family = "modern" if "modern" in families else "paper"
+    lead = _lead(families)
     teacher_epochs = (size.modern if lead == "modern" else size.paper).teacher
     return Experiment(
         system=system,
@@ -144,6 +145,11 @@ def experiment(
         seeds=seeds or size.seeds,
         differs=differences(system, scale, families, size),
     )
+
+
+def _lead(families: Sequence[Family]) -> Family:
+    """The family whose teacher and images are used."""
+    return "modern" if "modern" in families else "paper"
 
 
 def _data(system: System, scale: Scale) -> str:
@@ -174,7 +180,7 @@ def _students(system: System, size: Size, family: Family) -> list[tuple[str, Net
 
 
 def differences(system: System, scale: Scale, families: Sequence[Family], size: Size) -> tuple[str, ...]:
-    """What differs from the paper, for people."""
+    """What differs from the paper, and what is taken where it contradicts itself, for people."""
     told = []
     if size.limit is not None:
         told.append(f"about {size.limit:,} training images (validation included), not all of them")
@@ -191,4 +197,12 @@ def differences(system: System, scale: Scale, families: Sequence[Family], size: 
         told.append("modern recipe: initialisation, optimiser, schedule, hint loss and views are not the paper's")
     if "paper" in families and len(families) > 1:
         told.append("one teacher for both recipes, trained by the modern one")
+    if "paper" in families:
+        told += [f"paper recipe: {reading}" for reading in TAKEN[system]]
+        data, own = data_of(system, scale, _lead(families)), data_of(system, scale, "paper")
+        if data == own:
+            small = system == "figure2" and scale == "quick"
+            told += [f"paper recipe: {reading}" for reading in IMAGES["small figure2" if small else system]]
+        else:
+            told.append(f"paper recipe: on the modern recipe's images ({seen(data)}), not on its own ({seen(own)})")
     return tuple(told)

@@ -63,7 +63,7 @@ class Comparison(Value):
     experiment: Experiment
     rows: tuple[Row, ...]
     differs: tuple[str, ...]
-    """What differs from the paper, in the experiment and in the images that were there."""
+    """The experiment's own `differs`, and what differs in the images that were there."""
     train_images: int
     test_images: int
     machine: str
@@ -154,7 +154,7 @@ def show(comparison: Comparison, console: Console) -> None:
         f"torch {comparison.versions['torch']}; {comparison.made}",
         soft_wrap=True,
     )
-    console.print("What differs from the paper:" if comparison.differs else "Nothing differs from the paper.")
+    console.print("What differs from the paper, and what is taken where it contradicts itself:")
     for difference in comparison.differs:
         console.print(f"  - {difference}", markup=False, soft_wrap=True)
 
