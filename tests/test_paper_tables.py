@@ -3,7 +3,7 @@
 import json
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,16 @@ from PIL import Image
 from fitnets.config import Outcome
 from fitnets.cost import cost
 from fitnets.paper.nets import nets
-from fitnets.paper.recipes import ALTERNATIVES, METHODS, Family, ensemble, teacher
+from fitnets.paper.recipes import ALTERNATIVES, METHODS, Family, Method, ensemble, teacher
 from fitnets.store import Store
 from search.actor import Fault
+from search.facts import Facts, Speed
 from search.paper import experiments
-from search.paper.experiments import SIZES, SMALL_BUDGET, Experiment, Scale, System, data_of, experiment
+from search.paper.experiments import SIZES, SMALL_BUDGET, Arm, Experiment, Scale, System, data_of, experiment
+from search.paper.forecast import Forecast, forecast
 from search.paper.picture import draw
 from search.paper.published import published
+from search.paper.readings import TAKEN, seen
 from search.paper.runner import Finished, Kept
 from search.paper.table import Comparison, Measured, Seed, row
 from search.readings import READINGS
@@ -118,6 +121,10 @@ def test_the_same_command_trains_only_what_is_missing(tmp_path: Path, counting: 
     assert counting.submitted == [0, 1, 2, number]
     (after,) = tables(tmp_path / "runs")
     assert [one.test_errors for one in after.rows] == [one.test_errors for one in before.rows]
+    done[0].unlink()
+    told = invoke(*words, "--dry-run")
+    assert "1 of 3 runs to train on 1 slot(s): teacher 0 s" in told.output
+    assert not done[0].exists()
 
 
 def test_a_run_without_its_weights_counts_as_missing(tmp_path: Path) -> None:
@@ -179,6 +186,38 @@ def test_another_failure_ends_the_command_after_the_others(
     assert len(list((tmp_path / "runs/paper/done").iterdir())) == 2
 
 
+def test_images_of_another_shape_are_refused_before_anything_is_timed(tmp_path: Path, counting: type[Counting]) -> None:
+    data = folder(tmp_path / "data", "aflw")
+    for path in (data / "aflw").glob("*/*/*.png"):
+        Image.open(path).resize((12, 16)).save(path)
+    told = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs", "--dry-run")
+    assert told.exit_code == 2
+    assert (
+        f"the images of `aflw` in `{data}` are (3, 16, 12) with 2 classes, but the paper's `aflw/teacher` takes "
+        "(3, 16, 16) and tells 2 classes apart: put such images there"
+    ) in " ".join(told.output.split())
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_trained(
+    tmp_path: Path, counting: type[Counting]
+) -> None:
+    (out := tmp_path / "out").write_text("a file, not a folder")
+    data = folder(tmp_path / "data", "aflw")
+    told = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs", "--out", out)
+    assert told.exit_code == 2
+    assert "cannot be written" in told.output and "another folder with --out" in " ".join(told.output.split())
+    assert counting.submitted == []
+
+
+def test_a_table_that_cannot_be_written_is_told_in_words_of_out(tmp_path: Path, counting: type[Counting]) -> None:
+    data, out = folder(tmp_path / "data", "aflw"), tmp_path / "out"
+    (out / "aflw-quick-modern.json").mkdir(parents=True)
+    told = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs", "--out", out)
+    assert told.exit_code == 2
+    assert "aflw-quick-modern.json` cannot be written" in told.output and "--out" in told.output
+    assert len(list((out / "done").iterdir())) == 3, "every run is kept"
+
+
 def test_a_dry_run_trains_nothing(tmp_path: Path, counting: type[Counting]) -> None:
     data = folder(tmp_path / "data", "mnist")
     told = invoke("paper", "mnist", "--data", data, "--runs", tmp_path / "runs", "--dry-run")
@@ -186,6 +225,63 @@ def test_a_dry_run_trains_nothing(tmp_path: Path, counting: type[Counting]) -> N
     assert "3 of 3 runs to train" in told.output
     assert counting.submitted == []
     assert not (tmp_path / "runs/paper").exists()
+
+
+SECONDS = Speed(train_step=1.0, forward=0.0)
+
+
+def expected(*arms: Arm, missing: Sequence[int], retrain: bool = False, has: bool = True) -> Forecast:
+    """For 90 + 10 images, where a training step takes a second an image, and a pass over it none."""
+    facts = Facts(shape=(3, 32, 32), classes=("a",), train=90, val=10, images="", device="cpu", native="float32")
+    planned = experiment("cifar10", "full", ("paper",), 1, "float32")
+    planned = planned.changed(arms=arms, teacher=planned.teacher.changed(retrain=retrain))
+    return forecast(planned, facts, missing, has, lambda net, batch, precision: SECONDS)
+
+
+def test_a_forecast_counts_the_hints_stage_the_label_hints_and_the_training_on_all_images() -> None:
+    arms = {arm.method: arm for arm in experiment("cifar10", "full", ("paper",), 1, "float32").arms}
+    once = {method: arm.changed(recipe=arm.recipe.changed(retrain=False)) for method, arm in arms.items()}
+    tried: tuple[Method, ...] = ("hints", "labels, labels", "labels, KD")
+    hints, labels, kd, joint, plain = expected(
+        *(once[name] for name in (*tried, "joint, labels", "backpropagation")), missing=range(5)
+    ).runs
+    assert joint == plain == 500 * 90
+    assert 500 * 90 < hints == labels == kd < 2 * 500 * 90, "the same layers are guided"
+    assert expected(arms["backpropagation"], missing=[0]).runs == (500 * (90 + 100),)
+    stopped = once["KD"].recipe.changed(stage2=once["KD"].recipe.stage2.changed(until=20))
+    assert expected(once["KD"].changed(recipe=stopped), missing=[0]).runs == (20 * 90,)
+
+
+def test_a_forecast_is_of_what_is_missing() -> None:
+    arms = experiment("cifar10", "full", ("paper",), 1, "float32").arms[:3]
+    left = expected(*arms, missing=[1])
+    assert [seconds > 0 for seconds in left.runs] == [False, True, False]
+    assert "1 of 3 runs to train" in left.line([1], 2) and left.teacher == 0
+    assert expected(*arms, missing=[], has=False).teacher == 474 * 90
+    assert expected(*arms, missing=[], has=False, retrain=True).teacher == 474 * (90 + 100)
+
+
+@pytest.mark.parametrize("system", ["mnist", "cifar10", "cifar100", "svhn", "aflw", "figure2"])
+def test_what_is_taken_where_the_paper_contradicts_itself_is_told_with_the_papers_recipe(system: System) -> None:
+    for scale in ("quick", "full"):
+        told = {
+            families: " ".join(experiment(system, scale, families, 1, "float32").differs)
+            for families in (("paper",), ("modern",), ("paper", "modern"))
+        }
+        for reading in TAKEN[system]:
+            assert reading in told["paper",] and reading in told["paper", "modern"]
+            assert reading not in told["modern",]
+        own = data_of(system, scale, "paper")
+        both = own == data_of(system, scale, "modern")
+        assert "drawn at random" in told["paper",] or "a tenth of each class" in told["paper",]
+        assert ("on the modern recipe's images" in told["paper", "modern"]) is not both
+        assert f"not on its own ({seen(own)})" in told["paper", "modern"] or both
+
+
+def test_what_networks_see_in_words() -> None:
+    assert seen(data_of("cifar10", "full", "paper")) == "GCN and ZCA, flips"
+    assert seen(data_of("cifar10", "full", "modern")) == "standardised, shifts by up to 4, flips"
+    assert seen(data_of("svhn", "full", "paper")) == "local contrast normalisation"
 
 
 @pytest.mark.parametrize("scale", ["quick", "full"])
@@ -284,6 +380,7 @@ def test_the_papers_teachers_are_trained_as_the_reference_says(system: System) -
     assert (one.init, one.init_range) == ("uniform", 0.005)
     assert training.last == told.get("epochs", 500)
     assert (training.patience == 100) is ("100 epochs" in told.get("stop", ""))
+    assert one.retrain is (system == "cifar10"), "474 epochs on all 50,000"
 
 
 def test_ensembles_of_teachers_differ_in_their_seeds() -> None:
@@ -291,6 +388,8 @@ def test_ensembles_of_teachers_differ_in_their_seeds() -> None:
     several = ensemble(one, 3)
     assert [member.seed for member in several.members] == [0, 1, 2]
     assert all(member.changed(seed=0) == one for member in several.members)
+    retrained = teacher("cifar10", "paper", 3)
+    assert retrained.retrain and not any(member.retrain for member in ensemble(retrained, 2).members)
 
 
 def test_the_alternatives_are_tried_on_the_papers_net() -> None:

@@ -1,7 +1,7 @@
 """`python -m search.paper WHAT`: the paper's nets counted, and its tables run again. Wiring; no logic."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 from rich.console import Console
 
+from fitnets.config import Report
 from fitnets.errors import InputError
 from fitnets.paper.recipes import Family
 from fitnets.store import Store
 from search import cli
 from search.events import Stopped
-from search.paper import counts
+from search.facts import Facts
+from search.paper import counts, outputs
 from search.paper.experiments import Experiment, Scale, System, data_of, experiment
 from search.paper.forecast import forecast
+from search.paper.outputs import written
 from search.paper.picture import draw
 from search.paper.runner import Kept, key_of, train
 from search.paper.table import show
@@ -55,6 +58,8 @@ def main(
     recipe = recipe or ("both" if what == "figure2" else "modern")
     families: Sequence[Family] = get_args(Family) if recipe == "both" else (recipe,)
     writable(runs)
+    if not dry_run:
+        outputs.writable(_folder(runs, out))
     from search.workers import RayWorkers  # here, so that a wrong word on the command line is told at once
 
     try:
@@ -91,20 +96,42 @@ def _trained(
     with console.status("reading the images ..."):
         facts = crew.open(data_of(system, scale, families[-1]), data, runs / "store")
     planned = experiment(system, scale, families, seeds, facts.native)
+    _check_images(planned, facts, data)
     told = f"{system}, {scale}: {facts.train:,} training and {facts.val:,} validation images of {facts.shape}"
     console.print(f"{told}; {crew.slots} slot(s) on {facts.device}", soft_wrap=True)
+    kept = Kept(_folder(runs, out) / "done", Store(runs / "store"))
+
+    def taught(on_report: Callable[[Report], None]) -> list[str]:
+        teacher = crew.teach(planned.teacher, on_report)
+        return [key_of(recipe, planned.data, facts, teacher) for _, _, recipe in planned.runs()]
+
+    def missing(keys: list[str]) -> list[int]:
+        return [number for number, key in enumerate(keys) if kept.get(key) is None]
+
     with console.status("timing a few batches ..."):
-        expected = forecast(planned, facts, crew.has(planned.teacher), crew.measure)
-    console.print(f"  {expected.line(list(range(len(expected.runs))), crew.slots)}", soft_wrap=True)
+        has_teacher = crew.has(planned.teacher)
+        keys = taught(lambda report: None) if has_teacher else []  # at once: it is only loaded
+        left = missing(keys) if has_teacher else list(range(len(planned.runs())))
+        expected = forecast(planned, facts, left, has_teacher, crew.measure)
+    console.print(f"  {expected.line(left, crew.slots)}", soft_wrap=True)
     if dry_run:
         return planned, [], facts.device
-    with Watch(console, planned, expected, list(range(len(expected.runs))), crew.slots) as watch:
-        taught = crew.teach(planned.teacher, watch.teacher)
-        keys = [key_of(recipe, planned.data, facts, taught) for _, _, recipe in planned.runs()]
-        kept = Kept(_folder(runs, out) / "done", Store(runs / "store"))
-        watch.missing = {number for number, key in enumerate(keys) if kept.get(key) is None}
+    with Watch(console, planned, expected, left, crew.slots) as watch:
+        keys = keys or taught(watch.teacher)
+        watch.missing = set(missing(keys))  # a teacher that was trained again may be the one of before
         train(planned, keys, kept, crew, watch.hear)
     return planned, keys, facts.device
+
+
+def _check_images(planned: Experiment, facts: Facts, data: Path) -> None:
+    """Raises InputError when the images are not of the paper's shape and number of classes."""
+    net, given = planned.teacher.net, (facts.shape, len(facts.classes))
+    if given != (net.input, net.classes):
+        raise InputError(
+            f"the images of `{planned.data.name}` in `{data}` are {given[0]} with {given[1]} classes, but the paper's "
+            f"`{planned.teacher_name}` takes {net.input} and tells {net.classes} classes apart: put such images there, "
+            "or name another folder with --data."
+        )
 
 
 def _folder(runs: Path, out: Path | None) -> Path:
@@ -123,8 +150,9 @@ def _compared(
     show(comparison, console)
     families = "-".join(dict.fromkeys(arm.family for arm in planned.arms))
     path = folder / f"{planned.system}-{planned.scale}-{families}.json"
-    path.write_text(comparison.model_dump_json(indent=1) + "\n")
-    drawn = draw(comparison, path.with_suffix(".png"))
+    with written(path):
+        path.write_text(comparison.model_dump_json(indent=1) + "\n")
+        drawn = draw(comparison, path.with_suffix(".png"))
     console.print(f"written: {path}" + (f" and {path.with_suffix('.png').name}" if drawn else ""), soft_wrap=True)
     if not drawn:
         console.print("no picture: it needs matplotlib, `pip install fitnet-search[paper]`", markup=False)

@@ -1,8 +1,8 @@
 """How long an experiment takes on these workers, from a few timed batches: arithmetic only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from fitnets.config import Precision, Recipe
+from fitnets.config import Precision, Recipe, Training
 from fitnets.cost import layers
 from fitnets.net import Net
 from fitnets.value import Value
@@ -14,53 +14,67 @@ Measure = Callable[[Net, int, Precision], Speed]
 
 
 class Forecast(Value):
-    """Seconds of work, on one slot each."""
+    """Seconds of work that is left, on one slot each; trainings that may stop early count whole."""
 
     teacher: float
     tables: float
     """The teacher's passes over every view that stage 2 shows, shared by all runs."""
     runs: tuple[float, ...]
-    """One for each of the experiment's runs, in their order."""
+    """One for each of the experiment's runs, in their order; 0 for a run that is finished."""
 
-    def line(self, missing: list[int], slots: int) -> str:
+    def line(self, missing: Collection[int], slots: int) -> str:
         """For people."""
-        trained = sum(self.runs[number] for number in missing)
-        tables = self.tables if missing else 0.0
-        total = self.teacher + (tables + trained) / slots
+        trained = sum(self.runs)
+        total = self.teacher + (self.tables + trained) / slots
         return (
             f"{len(missing)} of {len(self.runs)} runs to train on {slots} slot(s): teacher {duration(self.teacher)}, "
-            f"its tables {duration(tables)}, runs {duration(trained)}; about {duration(total)} in all"
+            f"its tables {duration(self.tables)}, runs {duration(trained)}; about {duration(total)} in all"
         )
 
 
-def forecast(experiment: Experiment, facts: Facts, has_teacher: bool, measure: Measure) -> Forecast:
-    """`measure` times a net's training step and forward pass for one image."""
+def forecast(
+    experiment: Experiment, facts: Facts, missing: Collection[int], has_teacher: bool, measure: Measure
+) -> Forecast:
+    """For the `missing` runs, by number; `measure` times a net's training step and forward pass for one image."""
     known: dict[tuple[Net, Precision], Speed] = {}
 
-    def speed(net: Net, batch: int, precision: Precision) -> Speed:
+    def speed(net: Net, training: Training, precision: Precision) -> Speed:
         if (net, precision) not in known:
-            known[net, precision] = measure(net, batch, precision)
+            known[net, precision] = measure(net, training.batch, precision)
         return known[net, precision]
 
-    teacher = experiment.teacher
-    its_speed = speed(teacher.net, teacher.training.batch, teacher.precision)
-    epoch = its_speed.train_step * facts.train + its_speed.forward * facts.val
-    recipes = [recipe for _, _, recipe in experiment.runs()]
-    taught = max((recipe.stage2.epochs for recipe in recipes if recipe.distill.lambda_start), default=0)
-    plans = len({experiment.data.alike(epoch) for epoch in range(1, taught + 1)})
+    teacher, recipes = experiment.teacher, [recipe for _, _, recipe in experiment.runs()]
+    views = {
+        (recipe.precision, whole, experiment.data.alike(epoch))
+        for recipe in (recipes[number] for number in missing)
+        if recipe.distill.lambda_start
+        for whole in range(1 + recipe.retrain)
+        for epoch in range(1, recipe.stage2.last + 1)
+    }
+    passed = sum(facts.train + facts.val * whole for _, whole, _ in views)
+    its = Speed(train_step=0.0, forward=0.0)
+    if views or not has_teacher:
+        its = speed(teacher.net, teacher.training, teacher.precision)
     return Forecast(
-        teacher=0.0 if has_teacher else teacher.training.epochs * epoch,
-        tables=plans * its_speed.forward * facts.train,
+        teacher=0.0 if has_teacher else teacher.training.last * _epoch(facts, its, teacher.retrain),
+        tables=passed * its.forward,
         runs=tuple(
-            _run(recipe, facts, speed(recipe.student, recipe.stage2.batch, recipe.precision)) for recipe in recipes
+            _run(recipe, facts, speed(recipe.student, recipe.stage2, recipe.precision)) if number in missing else 0.0
+            for number, recipe in enumerate(recipes)
         ),
     )
 
 
 def _run(recipe: Recipe, facts: Facts, speed: Speed) -> float:
-    epoch = speed.train_step * facts.train + speed.forward * facts.val
-    hinted = 0.0
-    if recipe.hint is not None and recipe.stage1 is not None:
+    epochs = float(recipe.stage2.last)
+    if recipe.guided is not None and recipe.stage1 is not None:
         macs = [row.macs for row in layers(recipe.student)]
-        hinted = recipe.stage1.epochs * epoch * sum(macs[: recipe.hint.guided]) / sum(macs)
-    return hinted + recipe.stage2.epochs * epoch
+        epochs += recipe.stage1.last * sum(macs[: recipe.guided]) / sum(macs)
+    return epochs * _epoch(facts, speed, recipe.retrain)
+
+
+def _epoch(facts: Facts, speed: Speed, retrain: bool) -> float:
+    """An epoch's seconds; with its counterpart on all images, where a second training follows the first."""
+    validation = speed.forward * facts.val
+    first = speed.train_step * facts.train + validation
+    return first + retrain * (speed.train_step * (facts.train + facts.val) + validation)

@@ -10,13 +10,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fitnets.config import Data, Outcome, Recipe
-from fitnets.errors import InputError
 from fitnets.store import Store
 from fitnets.value import Value, canonical_json, sha256
 from search.events import Done, Event, Lost, News, Note, Stopped, Workers
 from search.facts import Facts, TeacherFacts
 from search.loop import ATTEMPTS
 from search.paper.experiments import Experiment
+from search.paper.outputs import written
 
 DIVERGED = "Diverged"  # a loss that is no number: a result of the recipe, not a fault of the machine
 
@@ -55,15 +55,10 @@ class Kept:
         if finished.outcome is not None and weights is not None:
             self.store.put("student", finished.outcome.weights_sha256, {"student.safetensors": weights})
         path = self.folder / f"{key}.json"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        with written(path):
             making = path.with_suffix(".making")
             making.write_text(finished.model_dump_json(indent=1) + "\n")
             making.replace(path)
-        except OSError as error:
-            raise InputError(
-                f"`{path}` cannot be written ({error.strerror}): choose another folder with --out."
-            ) from error
 
 
 def key_of(recipe: Recipe, data: Data, facts: Facts, teacher: TeacherFacts) -> str:
