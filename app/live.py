@@ -65,11 +65,11 @@ def _draw(picture: Picture, paused: bool) -> None:
         st.toggle("Pause refresh", value=paused, key="paused")
     if picture.late is not None:
         since = words.ago(picture.late, now)
-        st.warning(f"The storage is busy: showing data from {since}. It is tried again by itself.")
+        st.warning(f"The storage {picture.fault}: showing data from {since}. It is tried again by itself.")
     if word == "silent" and standing.news is not None:
         st.warning(
-            f"The last news came {words.ago(standing.news, now)}, much longer ago than a student takes. The search may "
-            "have died: the command that started it, given again, continues it."
+            f"The last news came {words.ago(standing.news, now)}, much longer ago than a student takes. The search was "
+            "stopped or has died: the command that started it, given again, continues it."
         )
     training = [c for c in picture.snapshot.candidates if c.state == "running"]
     if training:

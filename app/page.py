@@ -7,7 +7,7 @@ from app import live, source, state
 from app.source import Picture
 from fitnets.errors import InputError
 from search import tradeoffs
-from search.storage import shown
+from search.storage import Busy, shown
 
 
 def opened() -> Picture:
@@ -43,8 +43,15 @@ def _nothing(error: InputError) -> None:
     st.title("FitNet Search", anchor=False)
     text = str(error)
     st.info(text[0].upper() + text[1:])
-    st.markdown("A study starts with one command; this page shows it as soon as it exists:")
-    st.code(source.first_command(), language="bash")
+    if isinstance(error, Busy) or " cannot be read (" in text:
+        st.markdown("It is tried again every few seconds.")
+    else:
+        if "no stud" in text and "no study storage" not in text:
+            st.markdown(
+                "If a search was just started, it is training its teacher; its students appear here after that."
+            )
+        st.markdown("A study starts with one command; this page shows it as soon as it exists:")
+        st.code(source.first_command(), language="bash")
     _again()
     st.stop()
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app import chart_classes, figures, palette, source, words
+from fitnets.errors import InputError
 from search import classes
 from search.results import Candidate, Snapshot
 
@@ -14,7 +15,11 @@ def section(snapshot: Snapshot, c: Candidate) -> None:
     if c.outcome is None:
         return
     st.header("Class by class", anchor=False)
-    student = source.reader(snapshot.study).classes(c.trial)
+    try:
+        student = source.classes(snapshot.study, c)
+    except InputError as error:
+        st.info(f"Its classes cannot be read just now: {error}")
+        return
     if student is None:
         st.info("This student was trained by a version that did not count its classes.")
         return

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import streamlit as st
 
+from fitnets.classes import PerClass
+from fitnets.config import Report
 from fitnets.errors import InputError
 from search import progress, timings, tradeoffs
 from search.budget import finished
 from search.progress import Standing
 from search.results import Candidate, Snapshot
-from search.snapshot import Reader
-from search.storage import Busy, counts, shown, storage_url, studies
+from search.snapshot import Gone, Reader
+from search.storage import Busy, counts, shown, sqlite_path, storage_url, studies
 from search.tradeoffs import Axis
 
 MANY = 200  # students, from which on their number is felt
@@ -57,7 +59,9 @@ class Picture:
     trained: Sequence[Candidate]
     """The students that can be picked, the most accurate first."""
     late: float | None = None
-    """When the picture was taken, where the storage is busy and a newer one cannot be had."""
+    """When the picture was taken, where the storage cannot be read and a newer one cannot be had."""
+    fault: str = ""
+    """What the storage is then: busy, or not to be reached."""
     fronts: dict[Axis, list[Candidate]] = field(default_factory=dict)
 
     def front(self, axis: Axis) -> list[Candidate]:
@@ -69,9 +73,10 @@ class Picture:
 
 @dataclass(slots=True)
 class _Kept:
-    """The last picture, when it was looked at, and what it was made of."""
+    """The last picture, when it was looked at, what it was made of, and since when somebody looks."""
 
     picture: Picture | None = None
+    since: float = field(default_factory=time.time)
     looked: float = 0.0
     made_of: tuple[int, int | None] | None = None
 
@@ -82,29 +87,34 @@ def _last(url: str, name: str) -> _Kept:
 
 
 def picture(name: str) -> Picture:
-    """The study as it stands; the last good picture while the storage is busy.
+    """The study as it stands; the last good picture while the storage cannot be read.
 
-    Raises InputError when there is none.
+    Raises InputError when there is none, Gone when the study is not there any more.
     """
     reader, kept = _reader(url(), name), _last(url(), name)
     try:
         seen = reader.look()
-    except Busy:
+    except Gone:
+        raise
+    except InputError as error:
         if kept.picture is None:
             raise
-        return replace(kept.picture, late=kept.looked)
+        fault = "is busy" if isinstance(error, Busy) else "cannot be read just now"
+        return replace(kept.picture, late=kept.looked, fault=fault)
     made_of = (seen.version, timings.stamp(runs()))
     last = kept.picture
     if last is None or kept.made_of != made_of:
         timed = timings.attached(seen.snapshot, timings.stored(runs(), name))
         version = 1 if last is None else last.version + 1
-        last = Picture(timed, version, seen.pulse, progress.standing(timed), finished(timed.candidates))
+        standing = progress.standing(timed, seen.heard, kept.since)
+        last = Picture(timed, version, seen.pulse, standing, finished(timed.candidates))
         _settle(len(timed.candidates))
     elif last.pulse != seen.pulse:
         now = {c.trial: c for c in seen.snapshot.candidates if c.state == "running"}
         rows = tuple(now.get(c.trial, c) for c in last.snapshot.candidates)
         snapshot = last.snapshot.model_copy(update={"candidates": rows})
-        last = replace(last, snapshot=snapshot, pulse=seen.pulse)
+        standing = progress.standing(snapshot, seen.heard, kept.since)
+        last = replace(last, snapshot=snapshot, pulse=seen.pulse, standing=standing)
     kept.picture, kept.made_of, kept.looked = last, made_of, time.time()
     return last
 
@@ -126,14 +136,52 @@ def _settle(students: int) -> None:
         gc.freeze()
 
 
-def reader(name: str) -> Reader:
-    """The shared reader, for one trial's reports."""
-    return _reader(url(), name)
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _reports(url: str, name: str, trial: int, ended: str) -> tuple[Report, ...]:
+    """A finished trial's reports do not change: read once."""
+    return _reader(url, name).reports(trial)
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _classes(url: str, name: str, trial: int, ended: str) -> PerClass | None:
+    return _reader(url, name).classes(trial)
+
+
+def reports(name: str, c: Candidate) -> tuple[Report, ...]:
+    """A trial's reports so far. Raises InputError where they cannot be read just now."""
+    if c.reports or c.state in ("running", "infeasible"):
+        return c.reports
+    return _reports(url(), name, c.trial, _ended(c))
+
+
+def classes(name: str, c: Candidate) -> PerClass | None:
+    """What a finished student tells each class to be. Raises InputError where it cannot be read just now."""
+    return _classes(url(), name, c.trial, _ended(c))
+
+
+def _ended(c: Candidate) -> str:
+    """Tells a trial from one of the same number in a file that took the storage's place."""
+    return c.outcome.weights_sha256 if c.outcome else str(c.ended)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _names(url: str) -> list[str]:
+    """The studies that were there at the last look."""
+    return []
 
 
 def names() -> list[str]:
-    """The studies in the storage, the newest first. Raises InputError when there is no storage."""
-    return list(reversed(studies(url())))
+    """The studies in the storage, the newest first; those of the last look while it cannot be read.
+
+    Raises InputError when there is no storage, or it could never be read.
+    """
+    kept, path = _names(url()), sqlite_path(url())
+    try:
+        kept[:] = reversed(studies(url()))
+    except InputError:
+        if not kept or (path is not None and not path.is_file()):
+            raise
+    return list(kept)
 
 
 def quick_counts(name: str) -> dict[str, int]:

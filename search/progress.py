@@ -13,6 +13,7 @@ from search.results import Candidate, Snapshot
 from search.tradeoffs import Axis, accuracy, front_on, measured, on_axis, verdict
 
 EDGE = 1.1  # where the box ends, beyond the dearest student: that one adds to the area as well
+WATCHED = 60.0  # seconds that somebody must have looked on before a search is called silent
 SILENCE = 3.0  # no news for so many times the median trial: the search has died
 
 
@@ -24,32 +25,44 @@ class Standing(Value):
     wanted: int | None
     """How many students the study wants."""
     news: float | None
-    """When a trial last ended or started, in seconds since 1970."""
+    """When a trial last started, reported an epoch or ended, in seconds since 1970."""
     result: float | None
     """When a trial last ended."""
     patience: float
     """How long a running search may be silent."""
+    since: float = 0.0
+    """Since when somebody looks on: a search that was continued keeps the old times of its trials."""
 
     def word(self, now: float) -> str:
-        """`finished`, `running`, `silent` (its driver seems to have died), `stopped` or `empty`."""
+        """`finished`, `running`, `silent` (its driver seems to be gone), `stopped` or `empty`."""
         if self.wanted is not None and self.counts.get("complete", 0) + self.counts.get("failed", 0) >= self.wanted:
             return "finished"
         if not self.counts.get("running"):
             return "stopped" if self.counts else "empty"
-        return "silent" if self.news is not None and now - self.news > self.patience else "running"
+        silent = self.news is not None and now - self.news > self.patience and now - self.since >= WATCHED
+        return "silent" if silent else "running"
 
 
-def standing(snapshot: Snapshot) -> Standing:
-    """How a study stands."""
+def standing(snapshot: Snapshot, heard: float | None = None, since: float = 0.0) -> Standing:
+    """How a study stands; `heard`: when a trial in training was seen to report, by somebody who looks on `since` then.
+
+    Where nobody saw it, an epoch's report came about when its trial had trained for as long as the report says.
+    """
     rows = snapshot.candidates
+    running = [c for c in rows if c.state == "running"]
+    moments = [heard] if heard is not None else []
+    moments += [moment for c in rows if (moment := c.ended or c.started) is not None]
+    moments += [c.started + sum(r.seconds for r in c.reports) for c in running if c.started is not None]
+    epochs = [SILENCE * r.seconds for c in running for r in c.reports]
     seconds = [c.outcome.seconds for c in rows if c.outcome is not None]
     wanted = snapshot.definition.get("trials")
     return Standing(
         counts=dict(Counter([c.state for c in rows] + [u.state for u in snapshot.unread])),
         wanted=wanted if isinstance(wanted, int) else None,
-        news=max((moment for c in rows if (moment := c.ended or c.started)), default=None),
+        news=max(moments, default=None),
         result=max((c.ended for c in rows if c.ended and c.state in ("complete", "failed")), default=None),
-        patience=max(60.0, SILENCE * statistics.median(seconds)) if seconds else 600.0,
+        patience=max(60.0, SILENCE * statistics.median(seconds)) if seconds else max([600.0, *epochs]),
+        since=since,
     )
 
 

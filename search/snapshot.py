@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from fitnets.classes import PerClass
 from fitnets.config import Cost, Outcome, Recipe, Report
 from fitnets.cost import cost
+from fitnets.errors import InputError
 from fitnets.value import Value, explain
 from search.results import Candidate, Snapshot, State, Unread, marked
 from search.storage import STATES, STUDIES, absent, at_rest, engine, no_such, sqlite_path, told
@@ -26,6 +27,10 @@ from search.storage import STATES, STUDIES, absent, at_rest, engine, no_such, sq
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 _REPORTS = TypeAdapter(tuple[Report, ...])
 V = TypeVar("V", bound=Value)
+
+
+class Gone(InputError):
+    """The file or the study is not there; any other fault of a storage may pass."""
 
 
 class Seen(NamedTuple):
@@ -73,7 +78,7 @@ class Reader:
     def refresh(self) -> Snapshot:
         """The study as it stands; the same object as before when nothing changed.
 
-        Raises Busy when the storage is locked, InputError when there is no such storage or study.
+        Raises Gone when there is no such file or study, InputError when it cannot be read now.
         """
         return self.look().snapshot
 
@@ -108,7 +113,7 @@ class Reader:
         except OSError as error:
             self.close()
             self._forget(None)
-            raise absent(path) from error
+            raise Gone(str(absent(path))) from error
         if self._file != (about.st_dev, about.st_ino):
             self.close()
             self._forget((about.st_dev, about.st_ino))
@@ -136,7 +141,7 @@ class Reader:
     def _read(self, connection: sqlalchemy.Connection) -> Snapshot:
         study_id = connection.execute(_STUDY, {"name": self.name}).scalar()
         if study_id is None:
-            raise no_such(self.url, self.name, [row[0] for row in connection.execute(STUDIES)])
+            raise Gone(str(no_such(self.url, self.name, [row[0] for row in connection.execute(STUDIES)])))
         if study_id != self._study_id:
             self._forget(self._file)
             self._study_id = study_id

@@ -111,6 +111,21 @@ def test_pace_is_students_over_time(tmp_path: Path) -> None:
     assert found.seconds_left == pytest.approx(2 * 19)
 
 
+def test_news_are_the_reports_of_those_in_training(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    about = synthetic.running(1, rng)
+    found = of(tmp_path, [("COMPLETE", synthetic.trained(0, rng)), ("RUNNING", about)])
+    trained = sum(report["seconds"] for report in about["reports"])
+    assert progress.standing(found).news == pytest.approx(synthetic.START + 2 + trained)
+    assert progress.standing(found, heard=synthetic.START + 999).news == synthetic.START + 999
+
+
+def test_nothing_is_called_silent_before_it_was_watched() -> None:
+    about = Standing(counts={"running": 1}, wanted=10, news=100.0, result=None, patience=60.0, since=1000.0)
+    assert about.word(1001.0) == "running"
+    assert about.word(1061.0) == "silent"
+
+
 @pytest.mark.parametrize(
     ("counts", "now", "word"),
     [

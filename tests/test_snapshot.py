@@ -14,7 +14,7 @@ import pytest
 from fitnets.errors import InputError
 from search import storage
 from search.results import Candidate, Snapshot, dominated, read
-from search.snapshot import Reader
+from search.snapshot import Gone, Reader
 from search.storage import Busy, counts, studies
 from tests.app import synthetic
 
@@ -126,7 +126,7 @@ def test_a_deleted_file_says_so_and_may_come_back(path: Path, tmp_path: Path) ->
         reader.refresh()
         kept = tmp_path / "kept.db"
         path.rename(kept)
-        with pytest.raises(InputError, match="there is no study storage"):
+        with pytest.raises(Gone, match="there is no study storage"):
             reader.refresh()
         shutil.copy(kept, path)
         assert len(reader.refresh().candidates) == 3

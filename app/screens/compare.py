@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import chart_search, downloads, figures, page, palette, source, state, words
 from fitnets.config import Cost
+from fitnets.errors import InputError
 from search import shipped, tradeoffs
 from search.paper.published import Published, published
 from search.results import Candidate, Snapshot
@@ -154,8 +155,11 @@ def _published(p: Published) -> dict[str, str]:
 
 def _curves(snapshot: Snapshot, rows: list[Candidate]) -> None:
     st.header("Accuracy while training", anchor=False)
-    reader = source.reader(snapshot.study)
-    curves = [(words.title(c), c.reports or reader.reports(c.trial)) for c in rows]
+    try:
+        curves = [(words.title(c), source.reports(snapshot.study, c)) for c in rows]
+    except InputError as error:
+        st.info(f"Their epochs cannot be read just now: {error}")
+        return
     curves = [(name, reports) for name, reports in curves if any(r.val_accuracy is not None for r in reports)]
     if not curves:
         st.info("None of them has reported an epoch of stage 2: there is no curve to draw.")

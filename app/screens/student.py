@@ -19,6 +19,7 @@ from app import (
     words,
 )
 from fitnets.config import Report, Training
+from fitnets.errors import InputError
 from search import anatomy, shipped, tradeoffs
 from search.results import Candidate, Snapshot
 from search.tradeoffs import accuracy
@@ -179,8 +180,14 @@ def _share() -> Any:
 
 def _training(snapshot: Snapshot, c: Candidate) -> None:
     st.header("Training", anchor=False)
-    reports = c.reports or (source.reader(snapshot.study).reports(c.trial) if c.state != "infeasible" else ())
-    if c.state == "infeasible":
+    late = None
+    try:
+        reports = source.reports(snapshot.study, c)
+    except InputError as error:
+        reports, late = (), error
+    if late is not None:
+        st.info(f"Its epochs cannot be read just now: {late}")
+    elif c.state == "infeasible":
         st.info("It was over the study's own limits, so it was never trained.")
     elif not reports:
         st.info("No epoch has been reported: there is no curve to draw.")

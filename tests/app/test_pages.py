@@ -119,6 +119,7 @@ def test_no_data_is_said_in_words(path: Path, opened: Opened, page: str, state: 
     said = words(at)
     assert expected in said
     assert not charts(at)
+    assert ("training its teacher" in said) == (state == "no study")
     if state == "empty":
         assert any(word in said for word in ("yet", "so far", "starts with", "Choose")), said
     else:
@@ -164,20 +165,28 @@ def awkward(kind: str) -> list[tuple[str, dict[str, Any]]]:
     }[kind]
 
 
-def test_a_busy_storage_keeps_the_last_picture(path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_a_busy_storage_keeps_the_last_picture(
+    path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
     monkeypatch.setattr(storage, "PATIENCE", 0.1)
     synthetic.study(path, 30)
-    at = opened()
+    at = opened(page, compare="1,2", trial="1")
+    drawn = len(charts(at))
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("PRAGMA locking_mode = EXCLUSIVE")
     writer.execute("BEGIN EXCLUSIVE")
     writer.execute("DELETE FROM trial_heartbeats")
     try:
-        monkeypatch.setattr(source, "names", lambda: ["digits"])
         at.run()
         assert not at.exception
         assert "storage is busy" in words(at)
-        assert len(charts(at)) == 1
+        assert len(charts(at)) == drawn
+        if page == "student":
+            at.session_state.at_trial = 2
+            at.run()
+            assert "epochs cannot be read just now" in words(at)
+            assert "classes cannot be read just now" in words(at)
     finally:
         writer.execute("ROLLBACK")
         writer.close()
@@ -195,7 +204,9 @@ def test_a_storage_that_is_busy_from_the_start_says_so(
     writer.execute("BEGIN EXCLUSIVE")
     writer.execute("DELETE FROM trial_heartbeats")
     try:
-        assert "locked by another program" in words(opened())
+        said = words(opened())
+        assert "locked by another program" in said
+        assert "A study starts" not in said
     finally:
         writer.execute("ROLLBACK")
         writer.close()
@@ -519,13 +530,16 @@ def test_running_students_stand_at_their_known_cost(path: Path, opened: Opened) 
     assert charts(at)[0].spec == before, "an epoch must not mount the chart anew"
 
 
-def test_a_silent_search_is_told(path: Path, opened: Opened) -> None:
+def test_a_silent_search_is_told(path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     synthetic.study(path, 10)
     synthetic.fill(path, [("RUNNING", synthetic.running(10, RNG))])
     with sqlite3.connect(path) as db:
         db.execute("UPDATE study_user_attributes SET value_json = ? WHERE key = 'study'", (json.dumps({"trials": 99}),))
     db.close()
-    assert "may have died" in words(opened())
+    said = words(opened())
+    assert "has died" not in said, "it may have been continued: nobody has looked on for long enough"
+    monkeypatch.setattr(progress, "WATCHED", 0.0)
+    assert "stopped or has died" in words(opened())
 
 
 @pytest.mark.slow
