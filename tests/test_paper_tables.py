@@ -205,7 +205,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_trained(
     data = folder(tmp_path / "data", "aflw")
     told = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs", "--out", out)
     assert told.exit_code == 2
-    assert "cannot be written" in told.output and "another folder with --out" in " ".join(told.output.split())
+    assert f"`{out}` cannot be written" in told.output and "another folder with --out" in told.output
     assert counting.submitted == []
 
 

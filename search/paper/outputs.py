@@ -21,7 +21,8 @@ def written(path: Path) -> Iterator[None]:
 
 def writable(folder: Path) -> None:
     """Raises InputError when nothing can be written in `folder`: before the training, not after it."""
-    probe = folder / ".writable"
-    with written(probe):
+    with written(folder):
+        folder.mkdir(exist_ok=True)
+        probe = folder / ".writable"
         probe.touch()
         probe.unlink()
