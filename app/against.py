@@ -52,7 +52,7 @@ def _rivals(
                 "test": "",
                 "weights": words.count(teacher["weights"]) if "weights" in teacher else "",
                 "multiply-adds": words.count(teacher["macs"]) if "macs" in teacher else "",
-                "layers": str(len(layers)) if layers else "",
+                "layers": anatomy.counted(layers),
             }
         )
     for p in published:

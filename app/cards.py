@@ -1,6 +1,7 @@
 """Beside the chart: the best students that fit, and what one of them offers."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -39,9 +40,13 @@ def best_that_fit(snapshot: Snapshot, rows: Sequence[Candidate], scene: Scene, c
 
 def _rows(found: Sequence[Candidate], scene: Scene, choose: Callable[[int], None]) -> None:
     trials = [c.trial for c in found]
+    chosen = scene.chosen.trial if scene.chosen else None
+    # A table is known by its key, not by its rows: with other students in it, it must be another table.
+    key = f"best_rows {trials} {chosen}"
+    ticked = [trials.index(chosen)] if chosen in trials else []
 
     def selected() -> None:
-        picked = st.session_state.best_rows.selection.rows
+        picked = st.session_state[key].selection.rows
         if picked and picked[0] < len(trials):
             choose(trials[picked[0]])
 
@@ -58,7 +63,8 @@ def _rows(found: Sequence[Candidate], scene: Scene, choose: Callable[[int], None
         hide_index=True,
         on_select=selected,
         selection_mode="single-row",
-        key="best_rows",
+        selection_default={"selection": {"rows": ticked}},
+        key=key,
         alt=f"The {len(found)} most accurate students within the budget.",
     )
 
@@ -90,7 +96,7 @@ def _card(snapshot: Snapshot, c: Candidate, scene: Scene) -> None:
     with st.container(border=True, key="card"):
         st.markdown(f"**{words.title(c)}**")
         if c.outcome is None:
-            st.markdown(f"It is {c.state}: there is no accuracy yet." if not c.reason else f"It {c.state}: {c.reason}")
+            st.markdown(without(c))
         else:
             for lines in told(snapshot, c, scene):
                 st.markdown("  \n".join(lines))
@@ -98,11 +104,23 @@ def _card(snapshot: Snapshot, c: Candidate, scene: Scene) -> None:
             if st.button("Open", key="open"):
                 state.put("trial", c.trial)
                 st.switch_page("screens/student.py")
-            together = c.trial in state.compared()
-            if st.button("Compared" if together else "Compare", disabled=together, key="add"):
-                state.compare([*state.compared(), c.trial])
-                st.rerun()
+            compare_button(c)
             downloads.button(snapshot, c)
+
+
+def without(c: Candidate) -> str:
+    """Why a student has no accuracy."""
+    word = {"running": "It is in training", "infeasible": "It is over the study's limits"}.get(c.state)
+    word = word or ("It has no result" if c.state == "complete" else f"It is {c.state}")
+    return f"{word}: {c.reason}" if c.reason else f"{word}: there is no accuracy."
+
+
+def compare_button(c: Candidate) -> None:
+    """Lays the student beside others."""
+    together = c.trial in state.compared()
+    if st.button("Compared" if together else "Compare", disabled=together, key="add"):
+        state.compare([*state.compared(), c.trial])
+        st.rerun()
 
 
 def told(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]]:
@@ -150,10 +168,15 @@ def _noun(axis: Axis) -> str:
 
 
 def _smaller(snapshot: Snapshot, c: Candidate, axis: Axis) -> str:
-    theirs = snapshot.teacher.get(TEACHERS[axis])
-    if not isinstance(theirs, int | float) or theirs <= 0:
+    told = beside(snapshot.teacher.get(TEACHERS[axis]), on_axis(c, axis))
+    return f", {told}" if told else ""
+
+
+def beside(teachers: Any, mine: float) -> str:
+    """A student's cost beside its teacher's; empty where that is not known."""
+    if not isinstance(teachers, int | float) or teachers <= 0:
         return ""
-    factor = theirs / on_axis(c, axis)
+    factor = teachers / mine
     if 0.95 < factor < 1.05:
-        return ", as the teacher"
-    return f", {words.times(factor)} smaller than the teacher" if factor >= 1 else f", {words.times(1 / factor)} larger"
+        return "as the teacher"
+    return f"{words.times(factor)} smaller than the teacher" if factor >= 1 else f"{words.times(1 / factor)} larger"

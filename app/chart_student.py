@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 from app import figures, words
 from app.palette import Palette
 from fitnets.config import Report
-from search.anatomy import Layer
+from search.anatomy import Layer, counted
 
 BLOCK = 0.72  # width of a layer's block; layers are one unit apart
 TEACHER, STUDENT = 1.0, 0.0
@@ -118,7 +118,7 @@ def anatomy_alt(student: Sequence[Layer], teacher: Sequence[Layer]) -> str:
     guided = next((x.number for x in student if x.role), None)
     hint = next((x.number for x in teacher if x.role), None)
     told = f"The student has {words.plural(len(student), 'layer')}"
-    told += f", the teacher {len(teacher)}. " if teacher else ". "
+    told += f", the teacher {counted(teacher)}. " if teacher else ". "
     if guided is None:
         return told + "It was trained without hints."
     return told + f"In stage 1 the student's layer {guided} learns to predict the teacher's layer {hint or 'hint'}."

@@ -49,7 +49,8 @@ def section(snapshot: Snapshot, c: Candidate) -> None:
     """Take it away: the student's page."""
     st.header("Take it away", anchor=False)
     if c.state != "complete" or c.outcome is None:
-        st.info(f"There are no files to take: this student is {c.state}.")
+        why = "its outcome cannot be read" if c.state == "complete" else f"this student is {c.state}"
+        st.info(f"There are no files to take: {why}.")
         return
     take(snapshot, c)
     st.markdown("**The same on the command line**; it trains the student again where its weights are gone:")

@@ -141,6 +141,7 @@ def _enter(name: str) -> None:
         value = max(LEAST, value)
     state.put(name, value)
     st.session_state[f"w_{name}_set"] = value
+    st.session_state.w_preset = None  # its name no longer tells what the fields hold
 
 
 def _clear() -> None:
@@ -167,3 +168,4 @@ def relax(limits: dict[str, Any]) -> None:
     """Loosen limits to the given values."""
     for name, value in limits.items():
         state.put(name, value)
+    st.session_state.w_preset = None

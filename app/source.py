@@ -147,6 +147,11 @@ def _classes(url: str, name: str, trial: int, ended: str) -> PerClass | None:
     return _reader(url, name).classes(trial)
 
 
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _log(url: str, name: str, trial: int, ended: str) -> str:
+    return _reader(url, name).log(trial)
+
+
 def reports(name: str, c: Candidate) -> tuple[Report, ...]:
     """A trial's reports so far. Raises InputError where they cannot be read just now."""
     if c.reports or c.state in ("running", "infeasible"):
@@ -157,6 +162,11 @@ def reports(name: str, c: Candidate) -> tuple[Report, ...]:
 def classes(name: str, c: Candidate) -> PerClass | None:
     """What a finished student tells each class to be. Raises InputError where it cannot be read just now."""
     return _classes(url(), name, c.trial, _ended(c))
+
+
+def log(name: str, c: Candidate) -> str:
+    """The last lines of a failed trial's log. Raises InputError where they cannot be read just now."""
+    return _log(url(), name, c.trial, _ended(c))
 
 
 def _ended(c: Candidate) -> str:

@@ -1,5 +1,6 @@
 """The layers of a student and its teacher, with their shares of the cost and the hint pair marked. Pure; no torch."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -44,6 +45,15 @@ def teacher(snapshot: Snapshot, recipe: Recipe) -> list[Layer]:
     if isinstance(known, Trained):
         return described(known.net, hint, "hint layer")
     return _brought(known, snapshot.teacher.get("hint_shapes", []), hint)
+
+
+def counted(rows: Sequence[Layer]) -> str:
+    """How many layers a net has; of a net of somebody else's, how many of them are known."""
+    if not rows:
+        return ""
+    if any(row.kind == "unknown" for row in rows):
+        return f"{len(rows)} hint layer{'' if len(rows) == 1 else 's'} known"
+    return str(len(rows))
 
 
 def regressor(recipe: Recipe) -> str | None:

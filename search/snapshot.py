@@ -9,9 +9,9 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy
 from pydantic import TypeAdapter, ValidationError
@@ -45,7 +45,7 @@ class Seen(NamedTuple):
     """When a trial in training was last seen to have changed, in seconds since 1970; None until one was."""
 
 
-class Reader:
+class Reader(AbstractContextManager["Reader"]):
     """One study, read again and again; `look` tells whether there was anything new.
 
     Usable from several threads. A storage file that was replaced is read anew.
@@ -61,12 +61,7 @@ class Reader:
         """When the file was written last, where nobody has it open for writing."""
         self._forget(None)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *details: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -96,6 +91,10 @@ class Reader:
     def classes(self, trial: int) -> PerClass | None:
         """What a finished student tells each class to be; None where nobody counted."""
         return _valid(PerClass, self._attribute(trial, "classes"))
+
+    def log(self, trial: int) -> str:
+        """The last lines that a failed trial's worker wrote; empty where there are none."""
+        return str(_json(self._attribute(trial, "log")) or "")
 
     def _attribute(self, trial: int, key: str) -> str | None:
         """An attribute that `refresh` leaves out, because only the page of one trial shows it."""

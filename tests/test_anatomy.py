@@ -46,3 +46,12 @@ def test_a_brought_teacher_has_its_hint_layers(tmp_path: Path) -> None:
     rows = anatomy.teacher(found, RECIPE)
     assert [row.text for row in rows] == ["layer1", "layer2"]
     assert rows[1].role == "hint layer"
+
+
+def test_only_a_brought_teachers_hint_layers_are_counted(tmp_path: Path) -> None:
+    found = read(synthetic.study(tmp_path / "studies.db", 1), "digits")
+    assert anatomy.counted(anatomy.teacher(found, RECIPE)).isdigit()
+    brought = {"kind": "brought", "build": "a.b:c", "hint_layers": ["layer1", "layer2"]}
+    found = found.changed(definition=found.definition | {"teacher": brought})
+    assert anatomy.counted(anatomy.teacher(found, RECIPE)) == "2 hint layers known"
+    assert anatomy.counted([]) == ""

@@ -1,5 +1,6 @@
 """Page 2, Student: what is it, how was it trained, can I have it?"""
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -29,7 +30,7 @@ def main() -> None:
     """The page."""
     picture = page.opened()
     snapshot = picture.snapshot
-    chosen = _chosen(snapshot)
+    chosen = _chosen(snapshot, picture.trained)
     if chosen is None:
         return
     state.publish()
@@ -41,6 +42,7 @@ def main() -> None:
     _numbers(snapshot, chosen, tested)
     if chosen.state == "failed" or (chosen.reason and chosen.outcome is None):
         st.error(f"Why there is no result: {chosen.reason or 'no reason was recorded'}")
+        _log(snapshot, chosen)
     if chosen.same_as is not None:
         st.info(f"The same recipe as student {chosen.same_as}: it was not trained again, and shares its outcome.")
     _architecture(snapshot, chosen)
@@ -50,7 +52,7 @@ def main() -> None:
     downloads.section(snapshot, chosen)
 
 
-def _chosen(snapshot: Snapshot) -> Candidate | None:
+def _chosen(snapshot: Snapshot, trained: Sequence[Candidate]) -> Candidate | None:
     """The student that the address or a click names; the most accurate one where none does."""
     known = {c.trial: c for c in snapshot.candidates}
     asked = state.get("trial")
@@ -64,8 +66,9 @@ def _chosen(snapshot: Snapshot) -> Candidate | None:
     if not known:
         st.info("The study has no student yet: the first one appears here once the teacher is trained.")
         return None
-    trained = tradeoffs.best(snapshot.candidates, state.budget(), 1) or list(known.values())
-    chosen = known.get(asked, trained[0]) if asked is not None else trained[0]
+    best = tradeoffs.best(trained, state.budget(), 1) or trained or list(known.values())
+    chosen = known.get(asked, best[0]) if asked is not None else best[0]
+    state.put("trial", chosen.trial)  # a better one that comes later does not take its place
     if st.session_state.get("w_trial") != chosen.trial:
         st.session_state.w_trial = chosen.trial
     st.number_input(
@@ -79,7 +82,7 @@ def _enter() -> None:
 
 
 def _badges(snapshot: Snapshot, c: Candidate) -> None:
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(c.state, color="green" if c.state == "complete" else "orange" if c.state == "failed" else "blue")
         if c.on_front:
             st.badge("on the Pareto front", color="blue")
@@ -92,6 +95,19 @@ def _badges(snapshot: Snapshot, c: Candidate) -> None:
             st.badge(cards.noise(c, snapshot.candidates), color="gray")
         if c.attempts > 1:
             st.badge(f"started {c.attempts} times", color="gray")
+        cards.compare_button(c)
+
+
+def _log(snapshot: Snapshot, c: Candidate) -> None:
+    """The last lines that the trial wrote before it failed."""
+    try:
+        log = source.log(snapshot.study, c)
+    except InputError as error:
+        st.info(f"Its log cannot be read just now: {error}")
+        return
+    if log.strip():
+        st.markdown("The last lines of its log:")
+        st.code(log, language=None, wrap_lines=True)
 
 
 def _numbers(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]) -> None:
@@ -115,7 +131,7 @@ def _numbers(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]
     ):
         theirs = teacher.get(name)
         mine = getattr(c.cost, name)
-        cells.append((label, value, f"{words.times(theirs / mine)} less than the teacher" if theirs else ""))
+        cells.append((label, value, cards.beside(theirs, mine)))
     cells.append(("Weights, if int8", words.size(c.cost.params), "an estimate: one byte each"))
     made = downloads.card(snapshot.study, c)
     timed = made["latency"] if made else c.timing.model_dump() if c.timing else None

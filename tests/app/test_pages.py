@@ -381,6 +381,69 @@ def test_an_unknown_student_is_said(path: Path, opened: Opened) -> None:
     assert "no trial 999" in words(opened("compare", compare="999,1"))
 
 
+def test_the_page_holds_its_student_while_better_ones_come(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 30)
+    at = opened("student")
+    before = at.header[0].value
+    best = synthetic.trained(30, RNG)
+    best["outcome"]["val_accuracy"] = 0.9999
+    synthetic.fill(path, [("COMPLETE", best)])
+    at.run()
+    assert at.header[0].value == before
+
+
+def test_the_most_accurate_student_is_shown_where_none_fits(path: Path, opened: Opened) -> None:
+    url = synthetic.study(path, 30)
+    best = finished(read(url, "digits").candidates)[0]
+    assert opened("student", max_params="1").header[0].value == text.title(best)
+
+
+def test_a_failed_student_shows_its_log(path: Path, opened: Opened) -> None:
+    synthetic.empty(path)
+    about = synthetic.running(0, RNG) | {"reason": "ValueError: 7", "log": "one line\nthe last line"}
+    synthetic.fill(path, [("FAIL", about)])
+    assert "the last line" in words(opened("student"))
+
+
+def test_a_student_is_laid_beside_others_from_its_page(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 30)
+    at = opened("student", trial="4")
+    next(b for b in at.button if b.label == "Compare").click().run()
+    assert at.query_params["compare"] == "4"
+
+
+def test_a_student_with_an_unreadable_outcome_says_so(path: Path, opened: Opened) -> None:
+    synthetic.empty(path)
+    synthetic.fill(path, [*awkward("odd"), ("COMPLETE", synthetic.trained(9, RNG))])
+    assert "It has no result: its outcome cannot be read" in words(opened(trial="1"))
+    assert "its outcome cannot be read" in words(opened("student", trial="1"))
+
+
+def test_a_larger_student_is_called_larger(path: Path, opened: Opened) -> None:
+    small = {"val_accuracy": 0.9, "params": 10, "macs": 10, "weight_bytes": 40, "peak_activation_bytes": 10}
+    synthetic.study(path, 5, teacher=small)
+    said = words(opened("student"))
+    assert "larger" in said and "smaller than the teacher" not in said
+
+
+def test_the_tick_goes_with_its_student(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 30)
+    at = opened()
+    trials = [int(row.split()[0]) for row in at.dataframe[0].value["student"]]
+    at.session_state.at_trial = trials[2]
+    at.run()
+    assert at.session_state[f"best_rows {trials} {trials[2]}"].selection.rows == [2]
+
+
+def test_a_preset_that_was_changed_is_not_named_any_more(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 60)
+    at = opened()
+    next(s for s in at.selectbox if s.label == "Preset").select("microcontroller: 256 kB").run()
+    next(n for n in at.number_input if n.label.startswith("Size")).set_value(100.0).run()
+    assert next(s for s in at.selectbox if s.label == "Preset").value is None
+    assert at.query_params["max_size_kb"] == "100.0"
+
+
 def test_a_students_page_has_layers_curves_and_a_command(path: Path, opened: Opened) -> None:
     synthetic.study(path, 30)
     at = opened("student")
