@@ -32,6 +32,7 @@ def main(
     from streamlit.web import cli as streamlit
 
     flags = ["--server.address", HERE, "--server.port", str(port), "--browser.gatherUsageStats", "false"]
+    flags += ["--global.disableWidgetStateDuplicationWarning", "true"]  # a range slider is one by its default value
     streamlit.main(args=["run", str(MAIN), *flags], prog_name="streamlit")
 
 

@@ -76,7 +76,7 @@ def _miss(rows: Sequence[Candidate]) -> None:
         return
     candidate, limits = miss
     st.warning(
-        f"No student is within the budget. The nearest is {words.title(candidate)} "
+        f"No student is within the budget. The nearest is {words.named(candidate)} "
         f"({words.percent(accuracy(candidate))}): {words.listed([words.limit(b) for b in limits])}."
     )
     for limit in limits:
@@ -94,7 +94,7 @@ def relaxing(limit: Broken) -> str:
 
 def _card(snapshot: Snapshot, c: Candidate, scene: Scene) -> None:
     with st.container(border=True, key="card"):
-        st.markdown(f"**{words.title(c)}**")
+        st.markdown(f"**{words.named(c)}**")
         if c.outcome is None:
             st.markdown(without(c))
         else:
@@ -112,7 +112,7 @@ def without(c: Candidate) -> str:
     """Why a student has no accuracy."""
     word = {"running": "It is in training", "infeasible": "It is over the study's limits"}.get(c.state)
     word = word or ("It has no result" if c.state == "complete" else f"It is {c.state}")
-    return f"{word}: {c.reason}" if c.reason else f"{word}: there is no accuracy."
+    return f"{word}: {words.escaped(c.reason)}" if c.reason else f"{word}: there is no accuracy."
 
 
 def compare_button(c: Candidate) -> None:
@@ -132,7 +132,9 @@ def told(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]]:
         lines.append(f"{words.milliseconds(c.timing.p50_ms)} for one image (p90 {c.timing.p90_ms:.3g})")
     limits = [f"**Over:** {words.limit(b)}" for b in tradeoffs.verdict(c, state.budget())]
     down, up = tradeoffs.steps(c, scene.front, scene.axis)
-    next_ones = [rate(up, "**Next more accurate**", scene.axis)] if up else []
+    by = tradeoffs.beaten(c, scene.front, scene.axis)
+    next_ones = [rate(by, "**Beaten**", scene.axis, "by ")] if by else []
+    next_ones += [rate(up, "**Next more accurate**", scene.axis)] if up else []
     next_ones += [rate(down, "**Next cheaper**", scene.axis)] if down else []
     published = paper.nearest(c, str(snapshot.definition.get("data", {}).get("name", "")))
     rivals = [against(c, published)] if published else []
@@ -147,9 +149,9 @@ def noise(c: Candidate, candidates: Sequence[Candidate]) -> str:
     return f"{len(found)} seeds: {100 * min(found):.2f} to {100 * max(found):.2f}"
 
 
-def rate(step: Step, word: str, axis: Axis) -> str:
-    """An exchange rate: what the next student on the front gives, and costs."""
-    return f"{word} (student {step.to}): {words.points(step.gain)} for {words.times(step.factor)} the {_noun(axis)}"
+def rate(step: Step, word: str, axis: Axis, by: str = "") -> str:
+    """An exchange rate: what another student on the front gives, and costs."""
+    return f"{word} ({by}student {step.to}): {words.points(step.gain)} for {words.times(step.factor)} the {_noun(axis)}"
 
 
 def against(c: Candidate, published: paper.Published) -> str:

@@ -32,6 +32,8 @@ class Scene:
     """The limits that each drawn student breaks."""
     limit: float | None = None
     """The budget on this axis."""
+    floor: float | None = None
+    """The least accuracy that the budget allows."""
     chosen: Candidate | None = None
     knee: Candidate | None = None
     teacher: tuple[float, float | None] | None = None
@@ -43,13 +45,16 @@ def figure(scene: Scene, palette: Palette) -> go.Figure:
     """The chart. Each student's point carries its trial number as `customdata[0]`."""
     drawing = go.Figure()
     low, high = _cost_range(scene)
+    line = {"color": palette.over, "width": 2, "dash": "dash"}
     if scene.limit is not None:
         drawing.add_vrect(x0=scene.limit, x1=high * 1e3, fillcolor=palette.shade, line_width=0, layer="below")
-        line = {"color": palette.over, "width": 2, "dash": "dash"}
         drawing.add_vline(x=scene.limit, line=line)
+    if scene.floor is not None:
+        drawing.add_hrect(y0=-100, y1=100 * scene.floor, fillcolor=palette.shade, line_width=0, layer="below")
+        drawing.add_hline(y=100 * scene.floor, line=line)
     _cloud(drawing, scene, palette)
     _front(drawing, scene, palette, high)
-    bottom, top = _accuracy_range(scene)
+    bottom, top = accuracy_range(scene)
     _running(drawing, scene, palette, bottom + 0.02 * (top - bottom))
     _paper(drawing, scene, palette)
     if scene.knee is not None:
@@ -230,10 +235,11 @@ def _cost_range(scene: Scene) -> tuple[float, float]:
     return figures.widened(costs or [1e3, 1e6])
 
 
-def _accuracy_range(scene: Scene) -> tuple[float, float]:
+def accuracy_range(scene: Scene) -> tuple[float, float]:
     """From a little below the front to a little above the best: students far below are reached by zooming out."""
     heights = [100 * accuracy(c) for c in scene.front] or [100 * accuracy(c) for c in scene.cloud]
-    heights += [100 * p.test_accuracy for p in scene.paper if p.role == "fitnet"]
+    heights += [100 * p.test_accuracy for p in scene.paper if reported(p, scene.axis) is not None]
+    heights += [100 * scene.floor] if scene.floor is not None else []
     heights += [100 * scene.teacher[0]] if scene.teacher else []
     heights += [100 * accuracy(scene.chosen)] if scene.chosen and scene.chosen.outcome else []
     low, high = (min(heights), max(heights)) if heights else (0.0, 100.0)

@@ -22,8 +22,14 @@ def growth(history: Sequence[Growth], by_time: bool, palette: Palette) -> go.Fig
     drawing = go.Figure()
     x = [row.seconds / 3600 if by_time else i for i, row in enumerate(history, start=1)]
     line = {"shape": "hv", "color": palette.ours, "width": 2}
+    steps = [(at, row) for at, row in zip(x, history, strict=True) if row.gained or row is history[-1]]
     drawing.add_scatter(
-        x=x, y=[100 * row.hypervolume for row in history], mode="lines", line=line, name="hypervolume", hoverinfo="skip"
+        x=[at for at, _ in steps],
+        y=[100 * row.hypervolume for _, row in steps],
+        mode="lines",
+        line=line,
+        name="hypervolume",
+        hoverinfo="skip",
     )
     marks = [(at, row) for at, row in zip(x, history, strict=True) if row.gained]
     drawing.add_scatter(
@@ -36,7 +42,12 @@ def growth(history: Sequence[Growth], by_time: bool, palette: Palette) -> go.Fig
         hovertemplate="%{text}<extra></extra>",
     )
     if any(row.best is not None for row in history):
-        known = [(at, row.best) for at, row in zip(x, history, strict=True) if row.best is not None]
+        before = [None, *(row.best for row in history)]
+        known = [
+            (at, row.best)
+            for at, row, last in zip(x, history, before, strict=False)
+            if row.best is not None and (row.best != last or row is history[-1])
+        ]
         drawing.add_scatter(
             x=[at for at, _ in known],
             y=[100 * best for _, best in known],

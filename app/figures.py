@@ -90,7 +90,9 @@ def dimension(setting: Setting, chosen: tuple[float, float] | None) -> dict[str,
     if chosen is not None:
         ends = [scale(max(chosen[0], min(known))), scale(min(chosen[1], max(known)))]
         if ends[0] > low or ends[1] < high:
-            found["constraintrange"] = ends
+            # who lacks a value is inside every range, as `influence.inside` counts them
+            room = 0.01 * (high - low)
+            found["constraintrange"] = [[foot - room, foot + room], ends] if lacking else ends
     return found
 
 

@@ -38,7 +38,7 @@ def line(standing: Standing, now: float) -> str:
 
 
 @st.fragment(run_every=EVERY, key="live")
-def header(name: str, drawn: int) -> None:
+def header(name: str, drawn: int, known: int) -> None:
     """The status line. Every few seconds it looks for news; when there is some, the page is drawn again."""
     paused = bool(st.session_state.get("paused"))
     try:
@@ -48,7 +48,12 @@ def header(name: str, drawn: int) -> None:
     followed = st.session_state.get("followed")
     if not paused and (picture.version != drawn or followed not in (None, picture.pulse)):
         st.rerun()
-    _draw(picture, paused)
+    _draw(picture, paused, ended(picture) - known)
+
+
+def ended(picture: Picture) -> int:
+    """How many trials are over."""
+    return sum(c.state != "running" for c in picture.snapshot.candidates)
 
 
 def follow(picture: Picture) -> None:
@@ -56,11 +61,13 @@ def follow(picture: Picture) -> None:
     st.session_state.followed = picture.pulse
 
 
-def _draw(picture: Picture, paused: bool) -> None:
+def _draw(picture: Picture, paused: bool, new: int) -> None:
     now, standing = time.time(), picture.standing
     word = standing.word(now)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(word, color=COLOURS[word])
+        if paused:
+            st.badge(f"paused, {new} new" if new else "paused", color="orange")
         st.markdown(line(standing, now), width="stretch")
         st.toggle("Pause refresh", value=paused, key="paused")
     if picture.late is not None:
@@ -73,7 +80,7 @@ def _draw(picture: Picture, paused: bool) -> None:
         )
     training = [c for c in picture.snapshot.candidates if c.state == "running"]
     if training:
-        each = [f"{words.title(c)} ({words.epoch(c)})" for c in training[:MOST]]
+        each = [f"{words.named(c)} ({words.epoch(c)})" for c in training[:MOST]]
         st.markdown(f"In training: {words.listed(each)}.")
     if picture.snapshot.unread:
         _unread(picture.snapshot)
@@ -85,7 +92,7 @@ def _unread(snapshot: Snapshot) -> None:
         first = strange[0]
         st.warning(
             f"{words.plural(len(strange), 'trial')} cannot be read and {'is' if len(strange) == 1 else 'are'} left "
-            f"out; trial {first.trial}: {first.reason}."
+            f"out; trial {first.trial}: {words.escaped(first.reason)}."
         )
 
 

@@ -3,7 +3,7 @@
 import sqlalchemy.exc
 import streamlit as st
 
-from app import live, source, state
+from app import live, source, state, words
 from app.source import Picture
 from fitnets.errors import InputError
 from search import tradeoffs
@@ -21,7 +21,7 @@ def opened() -> Picture:
         _nothing(InputError(f"the storage {shown(source.url())} has no study yet."))
     st.session_state.followed = None
     name = live.study_name(names)
-    st.title(name, anchor=False)
+    st.title(words.escaped(name), anchor=False)
     try:
         if source.is_cold(name):
             counts = source.quick_counts(name)
@@ -32,7 +32,7 @@ def opened() -> Picture:
             picture = source.picture(name)
     except InputError as error:
         _nothing(error)
-    live.header(name, picture.version)
+    live.header(name, picture.version, live.ended(picture))
     state.offer(tradeoffs.axes(picture.trained))
     state.publish()
     return picture

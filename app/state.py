@@ -1,5 +1,6 @@
 """What the visitor chose: kept in the session and in the address, so that a copied link shows the same."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -9,24 +10,31 @@ from search.budget import Budget
 from search.tradeoffs import AXES, Axis
 
 COMPARED = 4
+SETTLED = 2.0  # seconds in which the browser has surely shown an address
 WHOLE = ("max_params", "max_macs", "trial")
+SHARES = ("front", "near the front", "all")  # which students are drawn
 LIMITS = ("max_params", "max_macs", "max_size_kb", "max_latency_ms", "min_accuracy")
 NUMBERS = (*LIMITS, "trial")
 
 
 def start() -> None:
-    """Take what the address says, once for each visit."""
-    if "visited" in st.session_state:
-        return
-    st.session_state.visited = True
-    query = st.query_params
+    """Take what the address says: at the first look, and where the browser's Back has changed it since.
+
+    An address that is a moment old is our own: a click can be faster than the browser. An empty one is another page's.
+    """
+    query = st.query_params.to_dict()
+    if "published" in st.session_state:
+        address, moment = st.session_state.published
+        if not query or query == address or time.monotonic() - moment < SETTLED:
+            return
     for name in NUMBERS:
         value = _number(query.get(name), whole=name in WHOLE)
         valid = value is not None and (name == "trial" or 0 < value <= (1 if name == "min_accuracy" else 1e15))
         st.session_state[f"at_{name}"] = value if valid else None
     asked = query.get("axis")
     st.session_state.at_axis = asked if asked in get_args(Axis) else AXES[0]
-    st.session_state.at_study = query.get("study")
+    st.session_state.at_share = query.get("share")
+    st.session_state.at_study = query.get("study", st.session_state.get("at_study"))
     named = [part.strip() for part in query.get("compare", "").split(",") if part.strip()]
     st.session_state.at_compare = [int(part) if part.isdecimal() else part for part in named][:COMPARED]
 
@@ -36,12 +44,16 @@ def publish() -> None:
     wanted = {name: str(get(name)) for name in NUMBERS if get(name) is not None}
     if axis() != AXES[0]:
         wanted["axis"] = axis()
+    if share() != SHARES[-1]:
+        wanted["share"] = share()
     if st.session_state.get("several"):  # a link to the only study needs no name
         wanted["study"] = st.session_state.at_study
     if compared():
         wanted["compare"] = ",".join(map(str, compared()))
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
+    before = st.session_state.get("published", ({}, 0.0))
+    st.session_state.published = before if before[0] == wanted else (wanted, time.monotonic())
 
 
 def get(name: str) -> Any:
@@ -58,6 +70,12 @@ def axis() -> Axis:
     """The cost that charts are drawn against."""
     chosen: Axis = st.session_state.get("at_axis", AXES[0])
     return chosen
+
+
+def share() -> str:
+    """Which students are drawn."""
+    asked = st.session_state.get("at_share")
+    return asked if asked in SHARES else SHARES[-1]
 
 
 def offer(axes: Sequence[Axis]) -> None:

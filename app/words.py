@@ -1,6 +1,7 @@
 """Numbers and sentences as people read them: the same in charts, tables and cards."""
 
 import math
+import re
 import time
 from collections.abc import Sequence
 
@@ -120,6 +121,16 @@ def exactly(limit: str, value: float) -> str:
     if limit == "min_accuracy":
         return f"{100 * value:.9g} %"
     return f"{value:,.9g}" + {"max_latency_ms": " ms", "max_size_kb": " kB"}.get(limit, "")
+
+
+def escaped(text: str) -> str:
+    """Other people's text for where Markdown is drawn: no picture is fetched, no word is bold for its sake."""
+    return re.sub(r"([\\`*_\[\]$~<>])", r"\\\1", text)
+
+
+def named(candidate: Candidate) -> str:
+    """`title` for where Markdown is drawn."""
+    return escaped(title(candidate))
 
 
 def title(candidate: Candidate) -> str:

@@ -5,6 +5,7 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from fitnets.value import Value
 from search import pareto
@@ -13,6 +14,7 @@ from search.results import Candidate, Snapshot
 from search.tradeoffs import Axis, accuracy, front_on, measured, on_axis, verdict
 
 EDGE = 1.1  # where the box ends, beyond the dearest student: that one adds to the area as well
+PAUSE = 10.0  # between two results, so many times the median: the search stood still
 WATCHED = 60.0  # seconds that somebody must have looked on before a search is called silent
 SILENCE = 3.0  # no news for so many times the median trial: the search has died
 
@@ -203,12 +205,18 @@ class Pace(Value):
 
 
 def pace(snapshot: Snapshot, recent: int = 30) -> Pace | None:
-    """Students an hour over the last ones, and the time left at that pace; None before there are two."""
+    """Students an hour over the last ones, and the time left at that pace; None before there are two.
+
+    A night in which the search stood still is no part of its pace: gaps far beyond the usual one are left out.
+    """
     rows = in_order(snapshot.candidates)
     ends = [c.ended for c in rows if c.ended][-recent:]
     if len(ends) < 2 or ends[-1] <= ends[0]:
         return None
-    per_hour = 3600 * (len(ends) - 1) / (ends[-1] - ends[0])
+    gaps = [later - earlier for earlier, later in pairwise(ends)]
+    usual = statistics.median(gaps)
+    gaps = [gap for gap in gaps if gap <= PAUSE * usual] if usual else gaps
+    per_hour = 3600 * len(gaps) / sum(gaps)
     wanted = snapshot.definition.get("trials")
     trained = len(rows) + sum(c.state == "failed" for c in snapshot.candidates)
     left = max(0, wanted - trained) if isinstance(wanted, int) else None

@@ -136,6 +136,16 @@ def steps(candidate: Candidate, front: Sequence[Candidate], axis: Axis) -> tuple
     return _step(candidate, down, axis), _step(candidate, up, axis)
 
 
+def beaten(candidate: Candidate, front: Sequence[Candidate], axis: Axis) -> Step | None:
+    """To the most accurate student of the front that costs no more, where that beats this one; None on the front."""
+    if not measured([candidate], axis):
+        return None
+    mine = (on_axis(candidate, axis), accuracy(candidate))
+    better = [c for c in front if on_axis(c, axis) <= mine[0] and accuracy(c) >= mine[1]]
+    by = max(better, key=accuracy, default=None)
+    return None if by is None or (on_axis(by, axis), accuracy(by)) == mine else _step(candidate, by, axis)
+
+
 def _step(start: Candidate, end: Candidate | None, axis: Axis) -> Step | None:
     if end is None:
         return None

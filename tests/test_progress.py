@@ -126,6 +126,14 @@ def test_nothing_is_called_silent_before_it_was_watched() -> None:
     assert about.word(1061.0) == "silent"
 
 
+def test_a_night_that_stood_still_is_no_part_of_the_pace(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    found = of(tmp_path, [("COMPLETE", synthetic.trained(i, rng)) for i in range(11)])
+    late = tuple(c.changed(ended=(c.ended or 0) + (30_000 if c.trial > 5 else 0)) for c in found.candidates)
+    pace = progress.pace(found.changed(candidates=late))
+    assert pace is not None and pace.per_hour == pytest.approx(1800)
+
+
 @pytest.mark.parametrize(
     ("counts", "now", "word"),
     [

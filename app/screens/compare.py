@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import chart_search, downloads, figures, page, palette, source, state, words
+from app import chart_search, downloads, figures, page, palette, source, state, tables, words
 from fitnets.config import Cost
 from fitnets.errors import InputError
 from search import shipped, tradeoffs
@@ -48,7 +48,7 @@ def main() -> None:
     students = [row for row in rows if isinstance(row, Candidate)]
     with st.container(horizontal=True):
         for c in students:
-            downloads.button(snapshot, c, f"Download {words.title(c).lower()}")
+            downloads.button(snapshot, c, f"Download {words.named(c).lower()}")
     _curves(snapshot, students)
     _costs(snapshot, rows)
 
@@ -207,6 +207,12 @@ def _costs(snapshot: Snapshot, rows: list[Rival]) -> None:
         theme=None,
         config=figures.STILL,
         alt="Against the teacher. " + "; ".join(told) + ".",
+    )
+    tables.folded(
+        "As a table",
+        "w_costs",
+        lambda: [{"net": name} | {label: f"{v:.3g}" for label, v in found.items()} for name, found in shares],
+        "Each one's costs as shares of the teacher's.",
     )
 
 

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
-from app import chart_search, figures, page, palette, state, words
+from app import chart_search, figures, page, palette, state, tables, words
 from fitnets.value import sha256
 from search import influence, tradeoffs
 from search.influence import Setting
@@ -85,7 +86,7 @@ def _parallel(rows: list[Candidate], found: influence.Importances | None) -> Non
     best = max(left, key=accuracy, default=None)
     told = f"**{len(left):,} of {len(rows):,}** students lie within the sliders"
     told += (
-        f"; the best is {words.title(best)} with {words.percent(accuracy(best))}, their mean is "
+        f"; the best is {words.named(best)} with {words.percent(accuracy(best))}, their mean is "
         f"{words.percent(sum(map(accuracy, left)) / len(left))}."
         if best
         else ": widen one."
@@ -100,8 +101,9 @@ def _parallel(rows: list[Candidate], found: influence.Importances | None) -> Non
             alt=told.replace("*", ""),
         )
     st.markdown(told)
-    with st.expander("These students as a table"):
-        st.dataframe(_table(left), hide_index=True, height=300, alt=f"{len(left)} students within the sliders.")
+    tables.folded(
+        "These students as a table", "w_inside", lambda: _table(left), f"{len(left)} students within the sliders."
+    )
 
 
 def _most_important(settings: list[Setting], found: influence.Importances | None) -> list[Setting]:
@@ -119,22 +121,50 @@ def _sliders(settings: Sequence[Setting]) -> dict[str, tuple[float, float]]:
     for i, setting in enumerate(settings):
         values = sorted({v for v in setting.values if v is not None})
         steps = values if len(values) <= 40 else [values[round(i * (len(values) - 1) / 40)] for i in range(41)]
+        steps = list({words.plain(v): v for v in steps}.values())  # Streamlit knows them by what they look like
+        chosen = state.get(f"range {setting.name}") or (None, None)
+        key = f"w_range {setting.name}"
+        st.session_state[key] = low, high = snapped(chosen, steps)
         with columns[i % 3]:
-            low, high = st.select_slider(
+            st.select_slider(
                 setting.name,
                 options=steps,
-                value=(steps[0], steps[-1]),
+                value=(low, high),
                 format_func=words.plain,
-                key=f"w_range {setting.name} {steps[0]:g} {steps[-1]:g}",
+                key=key,
+                on_change=_narrow,
+                args=(setting.name, steps[0], steps[-1]),
             )
         if (low, high) != (steps[0], steps[-1]):
-            ranges[setting.name] = (float(low), float(high))
+            ranges[setting.name] = (
+                values[0] if low == steps[0] else low,
+                values[-1] if high == steps[-1] else high,
+            )
     return ranges
 
 
-def _table(rows: Sequence[Candidate]) -> list[dict[str, float | int | None]]:
+Ends = tuple[float | None, float | None]
+"""A range that the reader chose; None where it goes to the end, wherever that will be."""
+
+
+def _narrow(name: str, first: float, last: float) -> None:
+    """Keep what was chosen apart from the slider, which is another one whenever a student brings a new value."""
+    low, high = st.session_state[f"w_range {name}"]
+    state.put(f"range {name}", (None if low == first else low, None if high == last else high))
+
+
+def snapped(chosen: Ends, steps: Sequence[float]) -> tuple[float, float]:
+    """The steps nearest to a chosen range."""
+    low, high = chosen
+    return (
+        steps[0] if low is None else min(steps, key=lambda step: abs(step - low)),
+        steps[-1] if high is None else min(steps, key=lambda step: abs(step - high)),
+    )
+
+
+def _table(rows: Sequence[Candidate]) -> list[dict[str, Any]]:
     found = influence.settings(rows)
-    table: list[dict[str, float | int | None]] = []
+    table: list[dict[str, Any]] = []
     for i, c in enumerate(rows):
         table.append({"student": c.trial, "accuracy %": round(100 * accuracy(c), 2)})
         table[-1].update({s.name: s.values[i] for s in found})
@@ -202,6 +232,12 @@ def _scatter(
         theme=None,
         config=figures.STILL,
         alt=f"Accuracy against {title}: the best, {words.percent(accuracy(best[1]))}, is at {words.plain(best[0])}.",
+    )
+    tables.folded(
+        "As a table",
+        f"w_table {key}",
+        lambda: [{"student": c.trial, title: x, "accuracy %": round(100 * accuracy(c), 2)} for x, c in points],
+        f"{words.plural(len(points), 'student')} with their {title}.",
     )
 
 

@@ -92,7 +92,10 @@ def _front(snapshot: Snapshot, students: int) -> None:
     if students < 2:
         return
     st.header("The front, then and now", anchor=False)
-    after = st.slider("The front after so many students", 1, students, max(1, students // 2), key="w_after")
+    # Kept apart from the slider, which is another one whenever a student ends: its largest value is part of it.
+    after = max(1, min(state.get("after") or students // 2, students))
+    st.session_state.w_after = after
+    st.slider("The front after so many students", 1, students, key="w_after", on_change=_look_back)
     axis = state.axis()
     then, now = progress.front_after(snapshot, axis, after), progress.front_after(snapshot, axis, students)
     stayed = {c.trial for c in then} & {c.trial for c in now}
@@ -122,6 +125,10 @@ def _front(snapshot: Snapshot, students: int) -> None:
             for trial, c in sorted(names.items())
         ]
         st.dataframe(rows, hide_index=True, alt="Students on either front.")
+
+
+def _look_back() -> None:
+    state.put("after", st.session_state.w_after)
 
 
 def _timeline(snapshot: Snapshot) -> None:
@@ -185,7 +192,7 @@ def _neighbours() -> None:
     }
     for name, port in NEIGHBOURS:
         if _answers(port):
-            st.markdown(f"[{name}](http://127.0.0.1:{port}) answers on this machine.")
+            st.markdown(f"[Something answers on port {port}](http://127.0.0.1:{port}), where {name} usually is.")
         elif commands[name]:
             st.markdown(f"{name} is not running. It can delete trials and has no login; this starts it for you alone:")
             st.code(commands[name], language="bash", wrap_lines=True)

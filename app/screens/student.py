@@ -37,11 +37,11 @@ def main() -> None:
     if chosen.state == "running":
         live.follow(picture)
     tested = shipped.readings(source.runs(), snapshot.study)
-    st.header(words.title(chosen), anchor=False)
+    st.header(words.named(chosen), anchor=False)
     _badges(snapshot, chosen)
     _numbers(snapshot, chosen, tested)
     if chosen.state == "failed" or (chosen.reason and chosen.outcome is None):
-        st.error(f"Why there is no result: {chosen.reason or 'no reason was recorded'}")
+        st.error(f"Why there is no result: {words.escaped(chosen.reason or 'no reason was recorded')}")
         _log(snapshot, chosen)
     if chosen.same_as is not None:
         st.info(f"The same recipe as student {chosen.same_as}: it was not trained again, and shares its outcome.")
@@ -59,7 +59,7 @@ def _chosen(snapshot: Snapshot, trained: Sequence[Candidate]) -> Candidate | Non
     if asked is not None and asked not in known:
         unread = next((u for u in snapshot.unread if u.trial == asked), None)
         if unread is not None:
-            st.warning(f"Trial {asked} has nothing to show: {unread.reason}.")
+            st.warning(f"Trial {asked} has nothing to show: {words.escaped(unread.reason)}.")
         else:
             numbers = f"{min(known)} to {max(known)}" if known else "none yet"
             st.warning(f"There is no trial {asked} in this study (its trials: {numbers}): showing another one.")

@@ -7,13 +7,13 @@ import streamlit as st
 from app import cards, chart_front, figures, page, palette, panel, state, words, zoom
 from app.chart_front import Scene
 from app.source import Picture
+from app.state import SHARES
 from search import tradeoffs
 from search.budget import Broken
 from search.paper import published as paper
 from search.results import Candidate, as_csv
 from search.tradeoffs import Axis
 
-SHARES = ("front", "near the front", "all")
 FEW = 5  # with fewer students there is no front line and no knee
 
 # The table comes first for the keyboard and on phones; where there is room it stands to the right of the chart.
@@ -54,7 +54,7 @@ def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Pu
     front = picture.front(axis)
     chosen = next((c for c in snapshot.candidates if c.trial == state.get("trial")), None)
     names = {c.trial for c in front}
-    share = st.session_state.get("w_share", SHARES[2])
+    share = state.share()
     others = [c for c in rows if c.trial not in names]
     if share == "front":
         others = []
@@ -77,6 +77,7 @@ def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Pu
         running=tradeoffs.measured([c for c in snapshot.candidates if c.state == "running"], axis),
         broken=broken,
         limit=_limit(axis),
+        floor=budget.min_accuracy,
         chosen=chosen,
         knee=tradeoffs.knee_of(front, axis) if len(rows) >= FEW else None,
         teacher=(teacher["val_accuracy"], its_cost) if "val_accuracy" in teacher else None,
@@ -115,7 +116,8 @@ def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
     )
     zoom.watch("front_chart")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.segmented_control("Students drawn", SHARES, default=SHARES[2], required=True, key="w_share")
+        st.session_state.w_share = state.share()
+        st.segmented_control("Students drawn", SHARES, required=True, key="w_share", on_change=_share)
         drawn = len(scene.front) + len(scene.cloud)
         if len(rows) > tradeoffs.DRAWN:
             st.toggle(f"Draw every student (now {drawn:,} of {len(rows):,})", key="w_every")
@@ -127,6 +129,9 @@ def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
 def _below(scene: Scene, rows: Sequence[Candidate]) -> str:
     """What the marks mean that are not in the legend."""
     told = []
+    below = sum(100 * tradeoffs.accuracy(c) < chart_front.accuracy_range(scene)[0] for c in rows)
+    if below:
+        told.append(f"{words.plural(below, 'student')} {'lies' if below == 1 else 'lie'} below the picture: zoom out.")
     if scene.knee is not None:
         told.append(
             "The star marks the best balance: the student furthest above the straight line between the front's ends "
@@ -167,6 +172,10 @@ def finding(scene: Scene, rows: Sequence[Candidate]) -> str:
     return told
 
 
+def _share() -> None:
+    state.put("share", st.session_state.w_share)
+
+
 def _point() -> None:
     """A click on a point chooses that student; a click beside one leaves the choice alone."""
     points = st.session_state.front_chart.selection.points
@@ -180,6 +189,7 @@ def _choose(trial: int) -> None:
 
 
 def _table(rows: Sequence[Candidate], scene: Scene) -> None:
+    front = {c.trial for c in scene.front}  # the drawn one, of accuracy and this cost
     table = [
         {
             "trial": c.trial,
@@ -191,7 +201,7 @@ def _table(rows: Sequence[Candidate], scene: Scene) -> None:
             **({"latency ms": round(c.timing.p50_ms, 4)} if c.timing else {}),
             "layers": c.recipe.student.depth,
             "widths": words.stages(c.recipe.student.stages),
-            "on the front": c.on_front,
+            "on the front": c.trial in front,
             "limits broken": "; ".join(words.limit(b) for b in tradeoffs.verdict(c, state.budget())),
         }
         for c in rows
@@ -222,7 +232,7 @@ def _nothing_yet(picture: Picture) -> None:
     elif failed:
         st.error(
             f"No student has finished, and {words.plural(len(failed), 'trial')} failed. The last reason: "
-            f"{failed[-1].reason or 'none was recorded'}. See the Progress page for all reasons."
+            f"{words.escaped(failed[-1].reason or 'none was recorded')}. See the Progress page for all reasons."
         )
     elif snapshot.candidates:
         st.info(

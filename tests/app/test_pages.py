@@ -13,8 +13,9 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app import panel, source
+from app import panel, source, state
 from app import words as text
+from app.screens import matters
 from search import progress, storage, timings, tradeoffs
 from search.budget import Broken, Budget, finished
 from search.paper import published as paper
@@ -442,6 +443,101 @@ def test_a_preset_that_was_changed_is_not_named_any_more(path: Path, opened: Ope
     next(n for n in at.number_input if n.label.startswith("Size")).set_value(100.0).run()
     assert next(s for s in at.selectbox if s.label == "Preset").value is None
     assert at.query_params["max_size_kb"] == "100.0"
+
+
+def test_the_sliders_stay_while_students_arrive(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 60)
+    at = opened("matters")
+    slider = next(s for s in at.select_slider if s.label == "tau")
+    third, last = slider.options[len(slider.options) // 3], slider.options[-1]
+    slider.set_range(float(third), float(last)).run()
+    first = next(s.value for s in at.select_slider if s.label == "tau")
+    synthetic.fill(path, [("COMPLETE", synthetic.trained(60 + i, RNG)) for i in range(5)])
+    at.run()
+    kept = next(s.value for s in at.select_slider if s.label == "tau")
+    assert not at.exception
+    assert kept[0] == pytest.approx(first[0], rel=0.2)
+    assert kept[1] >= first[1]
+    assert matters.snapped((None, 3.2), [1.0, 3.0, 9.0]) == (1.0, 3.0)
+
+
+def test_the_front_then_stays_while_students_arrive(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 60)
+    at = opened("progress")
+    at.slider[0].set_value(7).run()
+    synthetic.fill(path, [("COMPLETE", synthetic.trained(60, RNG))])
+    at.run()
+    assert "After 7 students the front had" in words(at)
+
+
+def test_a_beaten_student_says_by_whom(path: Path, opened: Opened) -> None:
+    url = synthetic.study(path, 60)
+    rows = finished(read(url, "digits").candidates)
+    front = tradeoffs.front_on(rows, "parameters")
+    loser = next(c for c in rows if c not in front)
+    by = tradeoffs.beaten(loser, front, "parameters")
+    assert by is not None and by.gain >= 0 and by.factor <= 1
+    assert f"**Beaten** (by student {by.to})" in words(opened(trial=str(loser.trial)))
+    assert all(tradeoffs.beaten(c, front, "parameters") is None for c in front)
+
+
+def test_the_least_accuracy_is_drawn(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 60)
+    spec = json.loads(charts(opened(min_accuracy="0.9"))[0].spec)
+    shapes = spec["layout"]["shapes"]
+    assert [shape["y1"] for shape in shapes if shape["type"] == "rect"] == [90]
+    assert any(shape["type"] == "line" and shape["y0"] == shape["y1"] == 90 for shape in shapes)
+
+
+def test_what_is_below_the_picture_is_told(path: Path, opened: Opened) -> None:
+    url = synthetic.study(path, 60)
+    low = synthetic.trained(60, RNG)
+    low["outcome"]["val_accuracy"] = 0.01
+    synthetic.fill(path, [("COMPLETE", low)])
+    at = opened()
+    bottom = json.loads(charts(at)[0].spec)["layout"]["yaxis"]["range"][0]
+    rows = finished(read(url, "digits").candidates)
+    below = sum(100 * tradeoffs.accuracy(c) < bottom for c in rows)
+    assert below and f"{text.plural(below, 'student')} lie" in words(at)
+
+
+def test_which_students_are_drawn_is_in_the_address(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 60)
+    at = opened(share="front")
+    assert "Others" not in traces(at)
+    assert at.query_params["share"] == "front"
+
+
+def test_back_in_the_browser_chooses_what_was_chosen(
+    path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthetic.study(path, 30)
+    at = opened("student", trial="4")
+    at.number_input(key="w_trial").set_value(5).run()
+    assert at.query_params["trial"] == "5"
+    at.query_params["trial"] = "4"
+    at.run()
+    assert at.header[0].value == "Student 5", "an address that is a moment old is not the reader's"
+    monkeypatch.setattr(state, "SETTLED", 0.0)
+    at.query_params["trial"] = "4"
+    at.run()
+    assert at.header[0].value == "Student 4"
+
+
+def test_a_paused_page_counts_what_is_new(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 30)
+    at = opened()
+    at.toggle(key="paused").set_value(True).run()
+    assert "paused" in words(at)
+
+
+def test_a_name_cannot_make_the_browser_fetch(path: Path, opened: Opened) -> None:
+    synthetic.empty(path)
+    named = {"name": "![](https://elsewhere/x.png)"}
+    synthetic.fill(path, [("COMPLETE", synthetic.trained(i, RNG) | named) for i in range(6)])
+    said = words(opened(trial="1")) + words(opened("student", trial="1"))
+    assert "![](" not in said
+    assert "!\\[\\](https" in said
 
 
 def test_a_students_page_has_layers_curves_and_a_command(path: Path, opened: Opened) -> None:
