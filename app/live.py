@@ -104,12 +104,12 @@ def study_name(names: list[str]) -> str:
     asked = st.session_state.get("at_study")
     if len(names) == 1:
         if asked not in (None, names[0]):
-            st.warning(f"This storage has no study `{asked}`: showing `{names[0]}`, the only one.")
+            st.warning(f"This storage has no study {words.escaped(asked)}: showing `{names[0]}`, the only one.")
         state.put("study", names[0])
         st.session_state.several = False
         return names[0]
     if asked is not None and asked not in names:
-        st.warning(f"This storage has no study `{asked}`: showing the newest one.")
+        st.warning(f"This storage has no study {words.escaped(asked)}: showing the newest one.")
     chosen = asked if asked in names else names[0]
     state.put("study", chosen)
     st.session_state.several = True

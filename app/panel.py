@@ -60,7 +60,7 @@ def _latency(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:
         newest = max(times, key=lambda timing: timing.date)
         busiest = max(timing.load for timing in times)
         st.markdown(
-            f"Latency: {len(timed):,} of {words.plural(len(rows), 'student')}, on {newest.device}, "
+            f"Latency: {len(timed):,} of {words.plural(len(rows), 'student')}, on {words.escaped(newest.device)}, "
             f"{newest.date[:10]}, load {busiest:.1f} at most. Time more, or on another machine:"
         )
     else:

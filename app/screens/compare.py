@@ -33,7 +33,7 @@ def main() -> None:
     known |= {p.name: p for p in published(str(snapshot.definition.get("data", {}).get("name", "")))}
     gone = [name for name in state.compared() if name not in known]
     if gone:
-        st.warning(f"This study has no trial {words.listed([str(n) for n in gone])}: left out.")
+        st.warning(f"This study has no trial {words.listed([words.escaped(str(n)) for n in gone])}: left out.")
         state.compare([name for name in state.compared() if name in known])
     _choose(snapshot, known)
     rows = [known[name] for name in state.compared() if name in known]

@@ -1,6 +1,7 @@
 """Page 4, What matters: what made the good students good?"""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,7 +99,7 @@ def _parallel(rows: list[Candidate], found: influence.Importances | None) -> Non
             key="parallel",
             theme=None,
             config=figures.STILL,
-            alt=told.replace("*", ""),
+            alt=re.sub(r"[*\\]", "", told),
         )
     st.markdown(told)
     tables.folded(

@@ -260,7 +260,7 @@ def _recipe(c: Candidate) -> str:
     if c.outcome is not None:
         took = f"**Time**: {words.span(c.outcome.seconds)} of training"
         versions = ", ".join(f"{name} {number}" for name, number in c.outcome.versions.items())
-        lines.append(f"{took}; {versions}." if versions else f"{took}.")
+        lines.append(f"{took}; {words.escaped(versions)}." if versions else f"{took}.")
     return "  \n".join(lines)
 
 

@@ -1,0 +1,52 @@
+"""What the tests of the pages share: what a page says and draws, and studies that are awkward to show."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from streamlit.testing.v1 import AppTest
+
+from tests.app import synthetic
+
+MAIN = Path(__file__).parents[2] / "app/main.py"
+PAGES = ("tradeoffs", "student", "compare", "matters", "progress")
+RNG = random.Random(3)
+Opened = Callable[..., AppTest]
+
+
+def words(at: AppTest) -> str:
+    """Everything that the page says."""
+    kinds = (at.title, at.header, at.subheader, at.markdown, at.info, at.warning, at.error, at.code)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def charts(at: AppTest) -> list[Any]:
+    return [element.proto for element in at.get("plotly_chart")]
+
+
+def traces(at: AppTest, chart: int = 0) -> dict[str, Any]:
+    return {trace.get("name"): trace for trace in json.loads(charts(at)[chart].spec)["data"]}
+
+
+def drawn_points(trace: dict[str, Any]) -> list[tuple[list[int], float]]:
+    return list(zip(trace["customdata"], trace["x"], strict=True))
+
+
+def awkward(kind: str) -> list[tuple[str, dict[str, Any]]]:
+    over = synthetic.running(0, RNG, epochs=0) | {"infeasible": True}
+    one = synthetic.trained(0, RNG)
+    future = synthetic.trained(1, RNG)
+    future["recipe"] = future["recipe"] | {"unknown": 1}
+    nan = synthetic.trained(2, RNG)
+    nan["outcome"]["val_accuracy"] = float("nan")
+    bare = {"recipe": one["recipe"]}
+    return {
+        "running": [("RUNNING", synthetic.running(0, RNG)), ("WAITING", {})],
+        "failed": [("FAIL", synthetic.running(0, RNG) | {"reason": "ValueError: <b>7</b> is wrong"})] * 3,
+        "infeasible": [("PRUNED", over)],
+        "one": [("COMPLETE", one)],
+        "equal": [("COMPLETE", one)] * 12,
+        "odd": [("COMPLETE", future), ("COMPLETE", nan), ("COMPLETE", bare), ("FAIL", {}), ("COMPLETE", {})],
+    }[kind]

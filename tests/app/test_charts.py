@@ -1,0 +1,51 @@
+"""What the charts hold, as pure functions."""
+
+from pathlib import Path
+
+from app import chart_search, chart_student, figures
+from app.palette import LIGHT
+from search import anatomy, influence, progress
+from search.budget import Budget, finished
+from search.influence import Setting
+from search.results import read
+from tests.app import synthetic
+
+
+def test_who_lacks_a_setting_is_drawn_inside_its_slider() -> None:
+    setting = Setting(name="guided layer", log=False, values=(1.0, None, 5.0))
+    found = figures.dimension(setting, (2.0, 4.0))
+    (low, high), ends = found["constraintrange"]
+    assert low < found["values"][1] < high
+    assert ends == [2.0, 4.0]
+    whole = Setting(name="guided layer", log=False, values=(1.0, 3.0, 5.0))
+    assert figures.dimension(whole, (2.0, 4.0))["constraintrange"] == [2.0, 4.0]
+
+
+def test_the_sentence_and_the_chart_count_the_same_students(tmp_path: Path) -> None:
+    rows = finished(read(synthetic.study(tmp_path / "studies.db", 120), "digits").candidates)
+    setting = next(s for s in influence.settings(rows) if s.name == "guided layer")
+    found = figures.dimension(setting, (2.0, 3.0))
+    drawn = [v for v in found["values"] if any(low <= v <= high for low, high in found["constraintrange"])]
+    assert None in setting.values
+    assert len(drawn) == len(influence.inside(rows, {"guided layer": (2.0, 3.0)}))
+
+
+def test_the_growth_is_drawn_by_its_gains(tmp_path: Path) -> None:
+    snapshot = read(synthetic.study(tmp_path / "studies.db", 200), "digits")
+    history = progress.growth(snapshot, "parameters", Budget(max_params=5000))
+    line, marks, best = chart_search.growth(history, False, LIGHT).data
+    gains = [i for i, row in enumerate(history, start=1) if row.gained]
+    assert list(marks.x) == gains
+    assert list(line.x) == sorted({*gains, len(history)})
+    assert line.y[-1] == 100 * history[-1].hypervolume
+    assert len(best.x) < 40 and best.x[-1] == len(history)
+    assert best.y[-1] == 100 * (history[-1].best or 0)
+
+
+def test_a_brought_teachers_layers_are_not_counted(tmp_path: Path) -> None:
+    found = read(synthetic.study(tmp_path / "studies.db", 1), "digits")
+    brought = {"kind": "brought", "build": "a.b:c", "hint_layers": ["layer1", "layer2"]}
+    found = found.changed(definition=found.definition | {"teacher": brought})
+    recipe = found.candidates[0].recipe
+    told = chart_student.anatomy_alt(anatomy.student(recipe), anatomy.teacher(found, recipe))
+    assert "the teacher 2 hint layers known" in told
