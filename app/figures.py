@@ -90,10 +90,25 @@ def dimension(setting: Setting, chosen: tuple[float, float] | None) -> dict[str,
     if chosen is not None:
         ends = [scale(max(chosen[0], min(known))), scale(min(chosen[1], max(known)))]
         if ends[0] > low or ends[1] < high:
-            # who lacks a value is inside every range, as `influence.inside` counts them
-            room = 0.01 * (high - low)
-            found["constraintrange"] = [[foot - room, foot + room], ends] if lacking else ends
+            _constrain(found, ends, foot if lacking else None, 1e-3 * (high - low))
     return found
+
+
+def _constrain(dimension: dict[str, Any], ends: list[float], foot: float | None, room: float) -> None:
+    """Mark the range that is chosen; who lacks a value is inside, as `influence.inside` counts them.
+
+    Plotly moves a range's ends to a quarter of the way beyond the nearest ticks, so the ends get ticks. It knows
+    ticks by their texts, so these have different ones that cannot be seen.
+    """
+    edges = [ends[0] - room, *ends, ends[1] + room]
+    dimension["constraintrange"] = ends
+    if foot is not None:
+        edges.append(foot + room)
+        dimension["constraintrange"] = [[foot - room, foot + room], ends]
+    texts = {at: "\u200b" * i for i, at in enumerate(edges, start=1)}
+    texts |= dict(zip(dimension["tickvals"], dimension["ticktext"], strict=True))
+    marks = sorted(texts.items())
+    dimension["tickvals"], dimension["ticktext"] = [at for at, _ in marks], [text for _, text in marks]
 
 
 def _ticks(low: float, high: float, log: bool) -> list[float]:

@@ -66,6 +66,12 @@ def put(name: str, value: Any) -> None:
     st.session_state[f"at_{name}"] = int(value) if value is not None and name in WHOLE else value
 
 
+def hold(widget: str, value: Any) -> None:
+    """Give a widget its value; one that has it is left alone, else it would jump back under a moving finger."""
+    if widget not in st.session_state or st.session_state[widget] != value:
+        st.session_state[widget] = value
+
+
 def axis() -> Axis:
     """The cost that charts are drawn against."""
     chosen: Axis = st.session_state.get("at_axis", AXES[0])

@@ -125,7 +125,8 @@ def _sliders(settings: Sequence[Setting]) -> dict[str, tuple[float, float]]:
         steps = list({words.plain(v): v for v in steps}.values())  # Streamlit knows them by what they look like
         chosen = state.get(f"range {setting.name}") or (None, None)
         key = f"w_range {setting.name}"
-        st.session_state[key] = low, high = snapped(chosen, steps)
+        low, high = snapped(chosen, steps)
+        state.hold(key, (low, high))
         with columns[i % 3]:
             st.select_slider(
                 setting.name,
@@ -144,8 +145,8 @@ def _sliders(settings: Sequence[Setting]) -> dict[str, tuple[float, float]]:
     return ranges
 
 
+# A range that the reader chose; None where it goes to the end, wherever that will be.
 Ends = tuple[float | None, float | None]
-"""A range that the reader chose; None where it goes to the end, wherever that will be."""
 
 
 def _narrow(name: str, first: float, last: float) -> None:

@@ -116,7 +116,7 @@ def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
     )
     zoom.watch("front_chart")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.session_state.w_share = state.share()
+        state.hold("w_share", state.share())
         st.segmented_control("Students drawn", SHARES, required=True, key="w_share", on_change=_share)
         drawn = len(scene.front) + len(scene.cloud)
         if len(rows) > tradeoffs.DRAWN:

@@ -25,9 +25,26 @@ def test_the_sentence_and_the_chart_count_the_same_students(tmp_path: Path) -> N
     rows = finished(read(synthetic.study(tmp_path / "studies.db", 120), "digits").candidates)
     setting = next(s for s in influence.settings(rows) if s.name == "guided layer")
     found = figures.dimension(setting, (2.0, 3.0))
-    drawn = [v for v in found["values"] if any(low <= v <= high for low, high in found["constraintrange"])]
+    ranges = [snapped(ends, found["tickvals"]) for ends in found["constraintrange"]]
+    drawn = [v for v in found["values"] if any(low <= v <= high for low, high in ranges)]
     assert None in setting.values
     assert len(drawn) == len(influence.inside(rows, {"guided layer": (2.0, 3.0)}))
+
+
+def snapped(ends: list[float], ticks: list[float]) -> tuple[float, float]:
+    """A range as plotly.js draws it (parcoords, `ordinalScaleSnap`): moved to beyond the nearest ticks."""
+
+    def snap(value: float, marks: list[float], sign: int) -> float:
+        last = before = marks[0]
+        for mark in marks[1:]:
+            if sign * value < sign * (0.99 * last + 0.01 * mark):
+                return 0.75 * last + 0.25 * before
+            if sign * value < sign * mark or mark == marks[-1]:
+                return 0.75 * mark + 0.25 * last
+            before, last = last, mark
+        return last
+
+    return snap(ends[0], ticks, 1), snap(ends[1], ticks[::-1], -1)
 
 
 def test_the_growth_is_drawn_by_its_gains(tmp_path: Path) -> None:
