@@ -181,4 +181,5 @@ def beside(teachers: Any, mine: float) -> str:
     factor = teachers / mine
     if 0.95 < factor < 1.05:
         return "as the teacher"
-    return f"{words.times(factor)} smaller than the teacher" if factor >= 1 else f"{words.times(1 / factor)} larger"
+    told = f"{words.times(factor)} smaller" if factor >= 1 else f"{words.times(1 / factor)} larger"
+    return f"{told} than the teacher"
