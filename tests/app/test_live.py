@@ -142,3 +142,15 @@ def test_back_in_the_browser_chooses_what_was_chosen(
     at.query_params["trial"] = "4"
     at.run()
     assert at.header[0].value == "Student 4"
+
+
+def test_only_the_page_of_a_student_in_training_follows_its_epochs(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 30)
+    synthetic.fill(path, [("RUNNING", synthetic.running(30, RNG))])
+    at = opened("student", trial="30")
+    assert at.session_state["followed"] is not None
+    assert "stage 1, epoch 2 of 3" in words(at)
+    for page in ("tradeoffs", "matters"):
+        at.switch_page(f"screens/{page}.py").run()
+        assert at.session_state["followed"] is None
+    assert opened("student", trial="4").session_state["followed"] is None
