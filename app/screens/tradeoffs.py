@@ -129,7 +129,8 @@ def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
 def _below(scene: Scene, rows: Sequence[Candidate]) -> str:
     """What the marks mean that are not in the legend."""
     told = []
-    below = sum(100 * tradeoffs.accuracy(c) < chart_front.accuracy_range(scene)[0] for c in rows)
+    bottom, _ = chart_front.accuracy_range(scene)
+    below = sum(100 * tradeoffs.accuracy(c) < bottom for c in rows)
     if below:
         told.append(f"{words.plural(below, 'student')} {'lies' if below == 1 else 'lie'} below the picture: zoom out.")
     if scene.knee is not None:

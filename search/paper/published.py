@@ -2,7 +2,7 @@
 
 import json
 from decimal import Decimal
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,7 +69,7 @@ class Published(Value):
         """As printed; None where the paper does not say."""
         return self.printed_macs.value if self.printed_macs else None
 
-    @property
+    @cached_property
     def counted(self) -> Cost:
         """What our counter says of the same net."""
         return cost(self.net)
