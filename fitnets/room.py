@@ -39,8 +39,12 @@ def entries(store: Store) -> list[Entry]:
     return found
 
 
-def make_room(store: Store, limit: int, last: Callable[[], Sequence[str]] = lambda: ()) -> int:
-    """Remove what can be made again until the store takes `limit` bytes at most; returns what it takes then.
+def make_room(
+    store: Store, limit: int, last: Callable[[], Sequence[str]] = lambda: (), down_to: int | None = None
+) -> int:
+    """Where the store takes more than `limit` bytes, remove what can be made again; returns what it takes then.
+
+    It is brought to `down_to` bytes (default: `limit`), as far as that goes.
 
     First what dead writers left unfinished, then tables, prefixes and decoded images, of each the least recently used
     before the others, and then the students that `last` names, in its order.
@@ -49,6 +53,7 @@ def make_room(store: Store, limit: int, last: Callable[[], Sequence[str]] = lamb
     taken = sum(entry.size for entry in found)
     if taken <= limit:
         return taken
+    limit = limit if down_to is None else down_to
     unfinished = [entry for entry in found if entry.name.startswith(".")]
     for entry in unfinished:
         if now - entry.used > STALE_SECONDS:

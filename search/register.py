@@ -90,14 +90,14 @@ def register(study: Study, storage: optuna.storages.BaseStorage, about: dict[str
         made.set_user_attr(name, value)
 
 
-def writable(runs: Path) -> None:
-    """Raises InputError when nothing can be written under `runs`."""
+def writable(folder: Path, option: str = "--runs") -> None:
+    """Raises InputError when nothing can be written under `folder`, which `option` names."""
     try:
-        runs.mkdir(parents=True, exist_ok=True)
-        probe = runs / ".writable"
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
         probe.touch()
         probe.unlink()
     except OSError as error:
         raise InputError(
-            f"`{runs}` cannot be written ({error.strerror}): choose another folder with --runs."
+            f"`{folder}` cannot be written ({error.strerror}): choose another folder with {option}."
         ) from error

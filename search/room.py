@@ -30,9 +30,7 @@ class Room:
         """Make room where it is time to look, or `now`. Raises DiskError when what must stay exceeds the limit."""
         if self.limit is None or (not now and time.monotonic() - self._looked < LOOK_SECONDS):
             return
-        taken = sum(entry.size for entry in entries(self.store))
-        if taken > self.limit:
-            taken = make_room(self.store, int(SLACK * self.limit), self.beaten)
+        taken = make_room(self.store, self.limit, self.beaten, down_to=int(SLACK * self.limit))
         self._looked = time.monotonic()
         if taken > self.limit:
             stays = sum(entry.size for entry in entries(self.store) if entry.kind not in PASSING)

@@ -3,7 +3,6 @@
 The export runs in a process of its own, because it needs torch.
 """
 
-import json
 import os
 import shlex
 import subprocess
@@ -15,7 +14,7 @@ from typing import Any
 from fitnets.errors import InputError
 from fitnets.store import Store
 from fitnets.value import Value, sha256
-from search.readings import READINGS
+from search.readings import READINGS, rows
 from search.results import Candidate
 from search.storage import shown, storage_url
 
@@ -54,10 +53,9 @@ def readings(runs: Path, study: str) -> dict[str, dict[str, Any]]:
 def records(path: Path, study: str) -> list[dict[str, Any]]:
     """A study's records in a file of JSON lines, the newest last; none where it cannot be read."""
     try:
-        rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-    except (OSError, ValueError):
+        return [row for row in rows(path) if row.get("study") == study]
+    except OSError:
         return []
-    return [row for row in rows if isinstance(row, dict) and row.get("study") == study]
 
 
 def command(study: str, trial: int, runs: Path, url: str, out: str) -> str:

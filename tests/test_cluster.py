@@ -267,26 +267,18 @@ def broken(*arguments: Any) -> Any:
     raise RuntimeError("no such library")
 
 
-def test_workers_that_cannot_start_end_the_search_with_one_message(
-    crew_of: Callable[..., RayWorkers], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slots, "LOOK_SECONDS", 0.2)
-    crew = crew_of(2, broken)
-    with pytest.raises(Stopped, match=r"3 workers in a row could not start, .*: RuntimeError: no such library"):
-        crew.open(STUDY.data, tmp_path, tmp_path)
-
-
 def killed(*arguments: Any) -> Any:
     """A Trainer whose images do not fit into memory: the system ends its process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_workers_that_die_while_they_start_end_the_search_with_one_message(
-    crew_of: Callable[..., RayWorkers], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("made", "why"), [(broken, "RuntimeError: no such library"), (killed, "its process died")])
+def test_workers_that_cannot_start_end_the_search_with_one_message(
+    made: Maker, why: str, crew_of: Callable[..., RayWorkers], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slots, "LOOK_SECONDS", 0.2)
-    crew = crew_of(2, killed)
-    with pytest.raises(Stopped, match=r"3 workers in a row could not start, .*: its process died"):
+    crew = crew_of(2, made)
+    with pytest.raises(Stopped, match=rf"3 workers in a row could not start, .*: {why}"):
         crew.open(STUDY.data, tmp_path, tmp_path)
 
 

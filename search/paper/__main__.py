@@ -16,7 +16,7 @@ from fitnets.store import Store
 from search import cli
 from search.events import Stopped
 from search.facts import Facts
-from search.paper import counts, outputs
+from search.paper import counts
 from search.paper.experiments import Experiment, Scale, System, data_of, experiment
 from search.paper.forecast import forecast
 from search.paper.outputs import written
@@ -59,7 +59,7 @@ def main(
     families: Sequence[Family] = get_args(Family) if recipe == "both" else (recipe,)
     writable(runs)
     if not dry_run:
-        outputs.writable(_folder(runs, out))
+        writable(_folder(runs, out), "--out")
     from search.workers import RayWorkers  # here, so that a wrong word on the command line is told at once
 
     try:

@@ -17,12 +17,3 @@ def written(path: Path) -> Iterator[None]:
         raise InputError(
             f"`{path}` cannot be written ({error.strerror or error}): choose another folder with --out."
         ) from error
-
-
-def writable(folder: Path) -> None:
-    """Raises InputError when nothing can be written in `folder`: before the training, not after it."""
-    with written(folder):
-        folder.mkdir(exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
