@@ -98,16 +98,17 @@ def _axis(axes: list[Axis]) -> None:
 def _field(name: str, rows: Sequence[Candidate]) -> None:
     value = state.get(name)
     unit = UNITS[name]
-    shown = None if value is None else value / unit
     step = 1.0 if name == "min_accuracy" else None
     key = f"w_{name}"
+    shown = None if value is None else float(f"{value / unit:.6g}")
     if key not in st.session_state or st.session_state.get(f"{key}_set") != value:
-        st.session_state[key] = None if shown is None else float(f"{shown:.6g}")
+        st.session_state[key] = shown
         st.session_state[f"{key}_set"] = value
     st.number_input(
         LABELS[name],
         min_value=0.0 if name == "min_accuracy" else LEAST,  # a typed 0 is refused: the empty field is no limit
         max_value=100.0 if name == "min_accuracy" else 1e12,
+        value=shown,  # see state.hold
         step=step,
         format="%.6g" if step is None else "%.2f",
         placeholder=_range(name, rows),

@@ -67,7 +67,11 @@ def put(name: str, value: Any) -> None:
 
 
 def hold(widget: str, value: Any) -> None:
-    """Give a widget its value; one that has it is left alone, else it would jump back under a moving finger."""
+    """Give a widget its value; one that has it is left alone, else it would jump back under a moving finger.
+
+    The widget's own `value` must say the same. A browser that still loads the widget's code when the page is drawn a
+    second time never hears what was set through the session, and would show the widget's first value: its minimum.
+    """
     if widget not in st.session_state or st.session_state[widget] != value:
         st.session_state[widget] = value
 

@@ -95,7 +95,7 @@ def _front(snapshot: Snapshot, students: int) -> None:
     # Kept apart from the slider, which is another one whenever a student ends: its largest value is part of it.
     after = max(1, min(state.get("after") or students // 2, students))
     state.hold("w_after", after)
-    st.slider("The front after so many students", 1, students, key="w_after", on_change=_look_back)
+    st.slider("The front after so many students", 1, students, value=after, key="w_after", on_change=_look_back)
     axis = state.axis()
     then, now = progress.front_after(snapshot, axis, after), progress.front_after(snapshot, axis, students)
     stayed = {c.trial for c in then} & {c.trial for c in now}

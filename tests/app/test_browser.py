@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def browser() -> Iterator[Any]:
 class Visit:
     """A page in the browser, and everything that it asked for and complained about."""
 
-    def __init__(self, browser: Any, url: str, **options: Any):
+    def __init__(self, browser: Any, url: str, before: Callable[[Any], None] | None = None, **options: Any):
         self.context = browser.new_context(**({"viewport": {"width": 1440, "height": 1000}} | options))
         self.page = self.context.new_page()
         self.elsewhere: list[str] = []
@@ -59,6 +59,8 @@ class Visit:
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.set_default_timeout(30_000)
+        if before is not None:
+            before(self.page)
         self.page.goto(url)
 
     def _request(self, request: Any) -> None:
@@ -141,6 +143,24 @@ def test_a_budget_is_drawn_and_bookmarked(visit: Any, browser: Any, app: Served)
     again.wait_for_chart()
     again.page.wait_for_function(limit + "return s?.some(q => q.type === 'line' && Math.abs(q.x0 - 3000) < 1); })()")
     assert again.page.get_by_label(LIMIT).input_value() == "3"
+
+
+def test_a_slow_browser_shows_the_budget_of_the_address(visit: Any) -> None:
+    held: list[Any] = []
+
+    def hold(page: Any) -> None:
+        page.route("**/NumberInput.*.js", lambda request: held.append(request))
+
+    opened = visit("/?max_params=3000", before=hold)
+    opened.wait_for_chart()
+    opened.page.get_by_role("radio", name="near the front").click()  # the page is drawn again, and has no field yet
+    opened.page.wait_for_function("location.search.includes('share=near')")
+    opened.page.wait_for_timeout(500)
+    assert held and opened.page.get_by_label(LIMIT).count() == 0
+    for request in held:
+        request.continue_()
+    opened.page.get_by_label(LIMIT).wait_for()
+    assert opened.page.get_by_label(LIMIT).input_value() == "3"
 
 
 def test_a_trial_arrives_while_choice_and_zoom_stay(visit: Any, runs: Path) -> None:
