@@ -78,6 +78,11 @@ def _draw(picture: Picture, paused: bool, new: int) -> None:
             f"The last news came {words.ago(standing.news, now)}, much longer ago than a student takes. The search was "
             "stopped or has died: the command that started it, given again, continues it."
         )
+    if word == "stopped" and standing.stopped is not None:
+        st.info(
+            f"The search was stopped {words.ago(standing.stopped, now)}: the command that started it, given again, "
+            "continues it."
+        )
     training = [c for c in picture.snapshot.candidates if c.state == "running"]
     if training:
         each = [f"{words.named(c)} ({words.epoch(c)})" for c in training[:MOST]]

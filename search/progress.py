@@ -34,13 +34,17 @@ class Standing(Value):
     """How long a running search may be silent."""
     since: float = 0.0
     """Since when somebody looks on: a search that was continued keeps the old times of its trials."""
+    stopped: float | None = None
+    """When its driver ended, where it could still say so."""
 
     def word(self, now: float) -> str:
         """`finished`, `running`, `silent` (its driver seems to be gone), `stopped` or `empty`."""
         if self.wanted is not None and self.counts.get("complete", 0) + self.counts.get("failed", 0) >= self.wanted:
             return "finished"
-        if not self.counts.get("running"):
-            return "stopped" if self.counts else "empty"
+        if not self.counts:
+            return "empty"
+        if self.stopped is not None or not self.counts.get("running"):
+            return "stopped"
         silent = self.news is not None and now - self.news > self.patience and now - self.since >= WATCHED
         return "silent" if silent else "running"
 
@@ -65,6 +69,7 @@ def standing(snapshot: Snapshot, heard: float | None = None, since: float = 0.0)
         result=max((c.ended for c in rows if c.ended and c.state in ("complete", "failed")), default=None),
         patience=max(60.0, SILENCE * statistics.median(seconds)) if seconds else max([600.0, *epochs]),
         since=since,
+        stopped=snapshot.stopped,
     )
 
 

@@ -1,19 +1,24 @@
 """A study's entry in the storage: made once, and held against what is asked for when it is continued."""
 
+import time
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.trial import TrialState
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from fitnets.config import Brought
 from fitnets.errors import InputError
 from search.facts import Facts, TeacherFacts
 from search.loop import DIRECTIONS, METRICS
+from search.results import ENDED
+from search.storage import StorageLost
 from search.study import Study, differences
 
 ANOTHER_NAME = "start a new study of another name with --name."
@@ -88,6 +93,19 @@ def register(study: Study, storage: optuna.storages.BaseStorage, about: dict[str
     made.set_user_attr("study", study.model_dump(mode="json"))
     for name, value in about.items():
         made.set_user_attr(name, value)
+
+
+@contextmanager
+def telling_of_the_end(name: str, storage: optuna.storages.BaseStorage) -> Iterator[None]:
+    """Write into the study when its driver ended, so that those who look on need not wait for news to learn it."""
+    study = optuna.load_study(study_name=name, storage=storage)
+    study.set_user_attr(ENDED, None)
+    try:
+        yield
+    finally:
+        # What ended the driver may be the storage itself, or the study's deletion (KeyError); that is told elsewhere.
+        with suppress(KeyError, StorageLost, StorageInternalError, SQLAlchemyError):
+            study.set_user_attr(ENDED, time.time())
 
 
 def writable(folder: Path, option: str = "--runs") -> None:

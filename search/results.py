@@ -16,6 +16,8 @@ from search import pareto
 
 State = Literal["complete", "running", "pruned", "infeasible", "failed"]
 
+ENDED = "driver_ended"  # the study's attribute that says when its driver ended
+
 
 class Timing(Value):
     """How long one image took on somebody's machine (see `search.timings`)."""
@@ -99,6 +101,8 @@ class Snapshot(Value):
     """Their shape, classes and numbers, and the folder that they were read from."""
     candidates: tuple[Candidate, ...]
     unread: tuple[Unread, ...] = ()
+    stopped: float | None = None
+    """When its driver ended, in seconds since 1970; None while one runs, and where one died without a word."""
 
     def front(self) -> tuple[Candidate, ...]:
         """The Pareto front, from the smallest student up."""

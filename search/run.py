@@ -23,7 +23,16 @@ from search.forecast import forecast, typical
 from search.lock import driving
 from search.logs import logs_folder
 from search.loop import Search
-from search.register import check_images, check_teacher, known_study, register, running, trained, writable
+from search.register import (
+    check_images,
+    check_teacher,
+    known_study,
+    register,
+    running,
+    telling_of_the_end,
+    trained,
+    writable,
+)
 from search.results import Snapshot, read
 from search.results_cli import print_results
 from search.room import notes
@@ -156,7 +165,8 @@ def _search(
         frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), facts.native)
         register(study, storing, about)
         search = Search(study, frame, storing, crew, Store(runs / "store"))
-        search.run(study.trials, display.event)
+        with telling_of_the_end(study.name, storing):
+            search.run(study.trials, display.event)
 
 
 def _forecast(study: Study, facts: Facts, teacher: Trained | Brought, crew: "RayWorkers", runs: Path) -> list[str]:

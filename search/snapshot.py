@@ -4,29 +4,23 @@ Finished trials do not change, so they are read once; new and unfinished ones ar
 tables are read directly: twenty times faster than loading the study. No torch, no ray.
 """
 
-import json
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import sqlalchemy
-from pydantic import TypeAdapter, ValidationError
 
 from fitnets.classes import PerClass
-from fitnets.config import Cost, Outcome, Recipe, Report
-from fitnets.cost import cost
+from fitnets.config import Report
 from fitnets.errors import InputError
-from fitnets.value import Value, explain
-from search.results import Candidate, Snapshot, State, Unread, marked
-from search.storage import STATES, STUDIES, absent, at_rest, engine, no_such, sqlite_path, told
+from search.results import ENDED, Candidate, Snapshot, Unread, marked
+from search.storage import STUDIES, absent, at_rest, engine, no_such, sqlite_path, told
+from search.stored import mapping, plain, reports, row, valid
 
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
-_REPORTS = TypeAdapter(tuple[Report, ...])
-V = TypeVar("V", bound=Value)
 
 
 class Gone(InputError):
@@ -86,15 +80,15 @@ class Reader(AbstractContextManager["Reader"]):
 
     def reports(self, trial: int) -> tuple[Report, ...]:
         """One trial's reports so far, which `refresh` reads for running trials only."""
-        return _reports(self._attribute(trial, "reports"))
+        return reports(self._attribute(trial, "reports"))
 
     def classes(self, trial: int) -> PerClass | None:
         """What a finished student tells each class to be; None where nobody counted."""
-        return _valid(PerClass, self._attribute(trial, "classes"))
+        return valid(PerClass, self._attribute(trial, "classes"))
 
     def log(self, trial: int) -> str:
         """The last lines that a failed trial's worker wrote; empty where there are none."""
-        return str(_json(self._attribute(trial, "log")) or "")
+        return str(plain(self._attribute(trial, "log")) or "")
 
     def _attribute(self, trial: int, key: str) -> str | None:
         """An attribute that `refresh` leaves out, because only the page of one trial shows it."""
@@ -181,104 +175,23 @@ class Reader(AbstractContextManager["Reader"]):
                 self._open_trials.pop(trial_id, None)
                 changed = True
             self._last = max(self._last, trial_id)
-            self._rows[number] = _row(number, state, started, ended, about)
+            self._rows[number] = row(number, state, started, ended, about)
         return changed, reported
 
     def _made(self, about: Mapping[str, str]) -> Snapshot:
         rows = [self._rows[number] for number in sorted(self._rows)]
-        candidates = marked([row for row in rows if isinstance(row, Candidate)])
+        candidates = marked([r for r in rows if isinstance(r, Candidate)])
         self._rows.update({c.trial: c for c in candidates})
-        known = {key: _object(about.get(key)) for key in ("study", "teacher", "images")}
+        known = {key: mapping(about.get(key)) for key in ("study", "teacher", "images")}
         return Snapshot(
             study=self.name,
             definition=known["study"],
             teacher=known["teacher"],
             images=known["images"],
             candidates=candidates,
-            unread=tuple(row for row in rows if isinstance(row, Unread)),
+            unread=tuple(r for r in rows if isinstance(r, Unread)),
+            stopped=float(moment) if isinstance(moment := plain(about.get(ENDED)), int | float) else None,
         )
-
-
-def _row(number: int, stored: str, started: Any, ended: Any, attrs: Mapping[str, str]) -> Candidate | Unread:
-    """A trial as the storage has it; what cannot be read says why, and never stops the others."""
-    state: State = "infeasible" if _json(attrs.get("infeasible")) else STATES.get(stored, "running")
-    told = _json(attrs.get("reason"))
-    reason = None if told is None else str(told)
-    if "recipe" not in attrs:
-        waiting = "it has not been dispatched yet" if state == "running" else "it has no recipe"
-        return Unread(trial=number, state=state, reason=reason or waiting)
-    try:
-        recipe = Recipe.model_validate_json(attrs["recipe"])
-    except ValidationError as error:
-        line = explain(error).splitlines()[0]
-        return Unread(trial=number, state=state, reason=f"its recipe is another version's ({line})")
-    outcome, fault = _outcome(attrs.get("outcome"))
-    if state == "complete" and outcome is None:
-        reason = reason or fault or "it has no outcome"
-    name, began = _json(attrs.get("name")), _json(attrs.get("started"))
-    attempts, same_as = _json(attrs.get("attempts")), _json(attrs.get("same_as"))
-    return Candidate(
-        trial=number,
-        name=None if name is None else str(name),
-        state=state,
-        on_front=False,
-        recipe=recipe,
-        cost=_valid(Cost, attrs.get("cost")) or cost(recipe.student),
-        outcome=outcome,
-        reports=_reports(attrs.get("reports")),
-        reason=reason,
-        started=float(began) if isinstance(began, int | float) else _seconds(started),
-        ended=_seconds(ended),
-        attempts=attempts if isinstance(attempts, int) else 1,
-        same_as=same_as if isinstance(same_as, int) else None,
-    )
-
-
-def _outcome(text: str | None) -> tuple[Outcome | None, str | None]:
-    """A stored outcome, or what is wrong with it."""
-    if text is None:
-        return None, None
-    try:
-        outcome = Outcome.model_validate_json(text)
-    except ValidationError as error:
-        return None, f"its outcome cannot be read ({explain(error).splitlines()[0]})"
-    if not 0 <= outcome.val_accuracy <= 1:
-        return None, f"its accuracy is {outcome.val_accuracy}, not a number from 0 to 1"
-    return outcome, None
-
-
-def _valid(kind: type[V], text: str | None) -> V | None:
-    """A stored value; None where it is absent or another version's."""
-    try:
-        return kind.model_validate_json(text) if text is not None else None
-    except ValidationError:
-        return None
-
-
-def _reports(text: str | None) -> tuple[Report, ...]:
-    try:
-        return _REPORTS.validate_json(text) if text is not None else ()
-    except ValidationError:
-        return ()
-
-
-def _json(text: str | None) -> Any:
-    try:
-        return None if text is None else json.loads(text)
-    except ValueError:
-        return None
-
-
-def _object(text: str | None) -> dict[str, Any]:
-    found = _json(text)
-    return found if isinstance(found, dict) else {}
-
-
-def _seconds(moment: Any) -> float | None:
-    """What Optuna stored, UTC without saying so, as seconds since 1970."""
-    if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment)
-    return moment.replace(tzinfo=UTC).timestamp() if isinstance(moment, datetime) else None
 
 
 _STUDY = sqlalchemy.text("SELECT study_id FROM studies WHERE study_name = :name")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from search.logs import logs_folder, trained_epochs
+from search.progress import standing
 from search.results import read
 from search.storage import storage_url
 from tests.test_end_to_end import command, descendants, environment
@@ -62,6 +63,8 @@ def test_a_driver_told_to_end_says_how_to_continue_and_leaves_no_process(tmp_pat
     assert "Traceback" not in out + err
     assert "stopped; everything finished is kept. Continue with:\n  python -m search.run digits" in out
     until(lambda: not there(ours), GONE_SECONDS)
+    left = read(storage_url(tmp_path / "runs", None), "digits-smoke")
+    assert standing(left).word(time.time()) == "stopped"
 
 
 def test_a_killed_driver_leaves_no_process_and_its_trials_to_the_next(tmp_path: Path) -> None:
@@ -72,8 +75,9 @@ def test_a_killed_driver_leaves_no_process_and_its_trials_to_the_next(tmp_path: 
     os.kill(driver.pid, signal.SIGKILL)
     until(lambda: not there(ours), GONE_SECONDS)
     driver.communicate(timeout=GONE_SECONDS)
-    states = [c.state for c in read(storage_url(tmp_path / "runs", None), "digits-smoke").candidates]
-    assert "running" in states
+    left = read(storage_url(tmp_path / "runs", None), "digits-smoke")
+    assert "running" in [c.state for c in left.candidates]
+    assert left.stopped is None, "nobody could say so"
 
 
 def title(pid: int) -> bytes:

@@ -126,6 +126,12 @@ def test_nothing_is_called_silent_before_it_was_watched() -> None:
     assert about.word(1061.0) == "silent"
 
 
+def test_a_search_whose_driver_ended_is_called_stopped_at_once() -> None:
+    about = Standing(counts={"running": 1}, wanted=10, news=100.0, result=None, patience=60.0, stopped=101.0)
+    assert about.word(102.0) == "stopped"
+    assert about.changed(counts={"complete": 10}).word(102.0) == "finished"
+
+
 def test_a_night_that_stood_still_is_no_part_of_the_pace(tmp_path: Path) -> None:
     rng = random.Random(0)
     found = of(tmp_path, [("COMPLETE", synthetic.trained(i, rng)) for i in range(11)])

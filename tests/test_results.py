@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ from fitnets.config import Cost, Outcome
 from fitnets.cost import cost
 from fitnets.errors import InputError
 from search import pareto
+from search.events import Stopped
 from search.loop import DIRECTIONS
 from search.opening import open_storage
+from search.register import telling_of_the_end
 from search.results import Candidate, State, as_csv, dominated, marked, read
 from search.storage import storage_url
 from tests.helpers import RECIPE, STUDY
@@ -116,6 +120,25 @@ def stored(folder: Path) -> str:
         values = [OUTCOME.val_accuracy, 3.0, 4.0] if state == TrialState.COMPLETE else None
         study.add_trial(create_trial(state=state, values=values, user_attrs=attributes))
     return url
+
+
+def test_a_driver_tells_of_its_end_however_it_ends(tmp_path: Path) -> None:
+    url = stored(tmp_path)
+    storage = open_storage(url)
+    assert read(url, "tiny").stopped is None
+    for ends in (KeyboardInterrupt, InputError, None):
+        with nullcontext() if ends is None else pytest.raises(ends), telling_of_the_end("tiny", storage):
+            assert read(url, "tiny").stopped is None, "it runs again"
+            if ends is not None:
+                raise ends
+        assert read(url, "tiny").stopped == pytest.approx(time.time(), abs=5)
+
+
+def test_a_study_deleted_while_its_driver_ran_hides_no_reason(tmp_path: Path) -> None:
+    storage = open_storage(stored(tmp_path))
+    with pytest.raises(Stopped, match="was deleted"), telling_of_the_end("tiny", storage):
+        optuna.delete_study(study_name="tiny", storage=storage)
+        raise Stopped("the study was deleted")
 
 
 def test_states_are_the_contracts(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from app import state
 from app.screens import matters
 from search import progress
+from search.results import ENDED
 from tests.app import synthetic
 from tests.app.pages import RNG, Opened, charts, traces, words
 
@@ -119,6 +121,20 @@ def test_a_silent_search_is_told(path: Path, opened: Opened, monkeypatch: pytest
     assert "has died" not in said, "it may have been continued: nobody has looked on for long enough"
     monkeypatch.setattr(progress, "WATCHED", 0.0)
     assert "stopped or has died" in words(opened())
+
+
+def test_a_stopped_search_is_told_at_once(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 10)
+    synthetic.fill(path, [("RUNNING", synthetic.running(10, RNG))])
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE study_user_attributes SET value_json = ? WHERE key = 'study'", (json.dumps({"trials": 99}),))
+        db.execute(
+            "INSERT INTO study_user_attributes (study_id, key, value_json) VALUES (1, ?, ?)", (ENDED, str(time.time()))
+        )
+    db.close()
+    said = words(opened())
+    assert "The search was stopped" in said and "continues it" in said
+    assert "has died" not in said
 
 
 def test_a_paused_page_counts_what_is_new(path: Path, opened: Opened) -> None:
