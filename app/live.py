@@ -87,12 +87,11 @@ def _draw(picture: Picture, paused: bool, new: int) -> None:
     if training:
         each = [f"{words.named(c)} ({words.epoch(c)})" for c in training[:MOST]]
         st.markdown(f"In training: {words.listed(each)}.")
-    if picture.snapshot.unread:
-        _unread(picture.snapshot)
+    _unread(picture.snapshot)
 
 
 def _unread(snapshot: Snapshot) -> None:
-    strange = [u for u in snapshot.unread if u.state not in ("running", "failed")]
+    strange = snapshot.unreadable()
     if strange:
         first = strange[0]
         st.warning(

@@ -104,6 +104,10 @@ class Snapshot(Value):
     stopped: float | None = None
     """When its driver ended, in seconds since 1970; None while one runs, and where one died without a word."""
 
+    def unreadable(self) -> tuple[Unread, ...]:
+        """The trials that ended and should be a row, but cannot be read."""
+        return tuple(u for u in self.unread if u.state not in ("running", "failed"))
+
     def front(self) -> tuple[Candidate, ...]:
         """The Pareto front, from the smallest student up."""
         return tuple(sorted((c for c in self.candidates if c.on_front), key=lambda c: (c.cost.params, c.cost.macs)))

@@ -36,6 +36,8 @@ def main(
     """List a study's students: every trial as JSON or CSV, the Pareto front first as a table."""
     snapshot = read(storage_url(runs, storage), cli.stored_name(study, name))
     rows = [candidate.row() for candidate in snapshot.candidates]
+    for left_out in snapshot.unreadable():
+        cli.ERRORS.print(f"trial {left_out.trial} is left out: {left_out.reason}.", markup=False)
     if format == Format.json:
         sys.stdout.write(json.dumps(rows, indent=1) + "\n")
     elif format == Format.csv:

@@ -23,6 +23,7 @@ from search.opening import open_storage
 from search.register import telling_of_the_end
 from search.results import Candidate, State, as_csv, dominated, marked, read
 from search.storage import storage_url
+from tests.commands import invoke
 from tests.helpers import RECIPE, STUDY
 
 OUTCOME = Outcome(
@@ -139,6 +140,17 @@ def test_a_study_deleted_while_its_driver_ran_hides_no_reason(tmp_path: Path) ->
     with pytest.raises(Stopped, match="was deleted"), telling_of_the_end("tiny", storage):
         optuna.delete_study(study_name="tiny", storage=storage)
         raise Stopped("the study was deleted")
+
+
+def test_what_is_left_out_of_the_results_is_told(tmp_path: Path) -> None:
+    study = optuna.load_study(study_name="tiny", storage=open_storage(stored(tmp_path)))
+    values, theirs = [0.9, 3.0, 4.0], {"recipe": {"of": "another version"}}
+    study.add_trial(create_trial(state=TrialState.COMPLETE, values=values, user_attrs=theirs))
+    for form in ("table", "json", "csv"):
+        told = invoke("results", "digits", "--name", "tiny", "--runs", tmp_path, "--format", form)
+        assert told.exit_code == 0
+        assert "trial 7 is left out: its recipe is another version's" in told.stderr
+        assert "left out" not in told.stdout
 
 
 def test_states_are_the_contracts(tmp_path: Path) -> None:
