@@ -204,9 +204,9 @@ def test_a_trial_goes_on_from_its_checkpoint_where_the_folder_is_shared_and_begi
 
 
 def kept(folder: Path) -> int:
-    """How many epochs the newest checkpoint holds; 0 without one."""
-    found = [int(entry.name.rsplit("-", 1)[1]) for entry in folder.rglob("checkpoint/[!.]*-*") if entry.is_dir()]
-    return max(found, default=0)
+    """How many epochs the newest checkpoint holds; 0 without one. Folders may go while it looks: `walk` skips them."""
+    names = [name for at, names, _ in os.walk(folder) if Path(at).name == "checkpoint" for name in names]
+    return max((int(name.rsplit("-", 1)[1]) for name in names if "-" in name and name[0] != "."), default=0)
 
 
 def running(pid: int) -> bool:
