@@ -12,6 +12,7 @@ from search.progress import Standing
 from search.results import Snapshot
 
 EVERY = 4.0  # seconds between looks at the storage
+CONTINUES = "the command that started it, given again, continues it."
 MOST = 8  # students in training that are told one by one
 STATES = {
     "running": "in training",
@@ -76,13 +77,10 @@ def _draw(picture: Picture, paused: bool, new: int) -> None:
     if word == "silent" and standing.news is not None:
         st.warning(
             f"The last news came {words.ago(standing.news, now)}, much longer ago than a student takes. The search was "
-            "stopped or has died: the command that started it, given again, continues it."
+            f"stopped or has died: {CONTINUES}"
         )
     if word == "stopped" and standing.stopped is not None:
-        st.info(
-            f"The search was stopped {words.ago(standing.stopped, now)}: the command that started it, given again, "
-            "continues it."
-        )
+        st.info(f"The search was stopped {words.ago(standing.stopped, now)}: {CONTINUES}")
     training = [c for c in picture.snapshot.candidates if c.state == "running"]
     if training:
         each = [f"{words.named(c)} ({words.epoch(c)})" for c in training[:MOST]]

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import streamlit as st
 
 from search.budget import Budget
 from search.tradeoffs import AXES, Axis
 
+T = TypeVar("T")
 COMPARED = 4
 SETTLED = 2.0  # seconds in which the browser has surely shown an address
 WHOLE = ("max_params", "max_macs", "trial")
@@ -66,14 +67,16 @@ def put(name: str, value: Any) -> None:
     st.session_state[f"at_{name}"] = int(value) if value is not None and name in WHOLE else value
 
 
-def hold(widget: str, value: Any) -> None:
+def hold(widget: str, value: T) -> T:
     """Give a widget its value; one that has it is left alone, else it would jump back under a moving finger.
 
-    The widget's own `value` must say the same. A browser that still loads the widget's code when the page is drawn a
-    second time never hears what was set through the session, and would show the widget's first value: its minimum.
+    It is returned for the widget's own `value`, which must say the same. A browser that still loads the widget's code
+    when the page is drawn a second time never hears what was set through the session, and would show the widget's first
+    value: its minimum.
     """
     if widget not in st.session_state or st.session_state[widget] != value:
         st.session_state[widget] = value
+    return value
 
 
 def axis() -> Axis:

@@ -126,12 +126,11 @@ def _sliders(settings: Sequence[Setting]) -> dict[str, tuple[float, float]]:
         chosen = state.get(f"range {setting.name}") or (None, None)
         key = f"w_range {setting.name}"
         low, high = snapped(chosen, steps)
-        state.hold(key, (low, high))
         with columns[i % 3]:
             st.select_slider(
                 setting.name,
                 options=steps,
-                value=(low, high),
+                value=state.hold(key, (low, high)),
                 format_func=words.plain,
                 key=key,
                 on_change=_narrow,

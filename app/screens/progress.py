@@ -94,8 +94,8 @@ def _front(snapshot: Snapshot, students: int) -> None:
     st.header("The front, then and now", anchor=False)
     # Kept apart from the slider, which is another one whenever a student ends: its largest value is part of it.
     after = max(1, min(state.get("after") or students // 2, students))
-    state.hold("w_after", after)
-    st.slider("The front after so many students", 1, students, value=after, key="w_after", on_change=_look_back)
+    held = state.hold("w_after", after)
+    st.slider("The front after so many students", 1, students, value=held, key="w_after", on_change=_look_back)
     axis = state.axis()
     then, now = progress.front_after(snapshot, axis, after), progress.front_after(snapshot, axis, students)
     stayed = {c.trial for c in then} & {c.trial for c in now}

@@ -69,12 +69,11 @@ def _chosen(snapshot: Snapshot, trained: Sequence[Candidate]) -> Candidate | Non
     best = tradeoffs.best(trained, state.budget(), 1) or trained or list(known.values())
     chosen = known.get(asked, best[0]) if asked is not None else best[0]
     state.put("trial", chosen.trial)  # a better one that comes later does not take its place
-    state.hold("w_trial", chosen.trial)
     st.number_input(
         "Student number",
         min_value=0,
         max_value=max(known),
-        value=chosen.trial,
+        value=state.hold("w_trial", chosen.trial),
         step=1,
         key="w_trial",
         on_change=_enter,

@@ -116,10 +116,8 @@ def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
     )
     zoom.watch("front_chart")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        state.hold("w_share", state.share())
-        st.segmented_control(
-            "Students drawn", SHARES, default=state.share(), required=True, key="w_share", on_change=_share
-        )
+        held = state.hold("w_share", state.share())
+        st.segmented_control("Students drawn", SHARES, default=held, required=True, key="w_share", on_change=_share)
         drawn = len(scene.front) + len(scene.cloud)
         if len(rows) > tradeoffs.DRAWN:
             st.toggle(f"Draw every student (now {drawn:,} of {len(rows):,})", key="w_every")
