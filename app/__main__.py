@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from search import cli
-from search.storage import storage_url
+from search.storage.address import storage_url
 
 MAIN = Path(__file__).with_name("main.py")
 HERE = "127.0.0.1"
@@ -38,7 +38,14 @@ def main(
 
 def _warm() -> None:
     """Import what the pages need before somebody opens one: the first visit then waits for its data only."""
-    for module in ("app.page", "app.cards", "app.chart_search", "app.chart_student", "app.downloads", "pandas"):
+    for module in (
+        "app.page",
+        "app.widgets.cards",
+        "app.charts.search_chart",
+        "app.charts.student_chart",
+        "app.widgets.downloads",
+        "pandas",
+    ):
         importlib.import_module(module)
 
 

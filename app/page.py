@@ -3,11 +3,13 @@
 import sqlalchemy.exc
 import streamlit as st
 
-from app import live, source, state, words
+from app import source, state, words
 from app.source import Picture
+from app.widgets import live
 from fitnets.errors import InputError
-from search import tradeoffs
-from search.storage import Busy, shown
+from search.read import tradeoffs
+from search.storage.address import shown
+from search.storage.faults import Busy
 
 
 def opened() -> Picture:

@@ -10,16 +10,19 @@ from pathlib import Path
 
 import streamlit as st
 
-from fitnets.classes import PerClass
 from fitnets.config import Report
 from fitnets.errors import InputError
-from search import progress, timings, tradeoffs
-from search.budget import finished
-from search.progress import Standing
-from search.results import Candidate, Snapshot
-from search.snapshot import Gone, Reader
-from search.storage import Busy, counts, shown, sqlite_path, storage_url, studies
-from search.tradeoffs import Axis
+from fitnets.values.per_class import PerClass
+from search.read import progress, tradeoffs
+from search.read.budget import finished
+from search.read.candidates import Candidate, Snapshot
+from search.read.listing import counts, studies
+from search.read.progress import Standing
+from search.read.reader import Gone, Reader
+from search.read.tradeoffs import Axis
+from search.ship import latencies
+from search.storage.address import shown, sqlite_path, storage_url
+from search.storage.faults import Busy
 
 MANY = 200  # students, from which on their number is felt
 
@@ -101,10 +104,10 @@ def picture(name: str) -> Picture:
             raise
         fault = "is busy" if isinstance(error, Busy) else "cannot be read just now"
         return replace(kept.picture, late=kept.looked, fault=fault)
-    made_of = (seen.version, timings.stamp(runs()))
+    made_of = (seen.version, latencies.stamp(runs()))
     last = kept.picture
     if last is None or kept.made_of != made_of:
-        timed = timings.attached(seen.snapshot, timings.stored(runs(), name))
+        timed = latencies.attached(seen.snapshot, latencies.stored(runs(), name))
         version = 1 if last is None else last.version + 1
         standing = progress.standing(timed, seen.heard, kept.since)
         last = Picture(timed, version, seen.pulse, standing, finished(timed.candidates))

@@ -6,8 +6,8 @@ from typing import Any, TypeVar, get_args
 
 import streamlit as st
 
-from search.budget import Budget
-from search.tradeoffs import AXES, Axis
+from search.read.budget import Budget
+from search.read.tradeoffs import AXES, Axis
 
 T = TypeVar("T")
 COMPARED = 4

@@ -5,9 +5,9 @@ import re
 import time
 from collections.abc import Sequence
 
-from search.budget import Broken
-from search.results import Candidate
-from search.tradeoffs import Axis
+from search.read.budget import Broken
+from search.read.candidates import Candidate
+from search.read.tradeoffs import Axis
 
 LIMITS = {
     "max_params": "parameters",

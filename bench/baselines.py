@@ -15,12 +15,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fitnets.config import Recipe
-from search.budget import Budget, fitting
-from search.results import read
-from search.results_cli import short, stages_text
-from search.storage import storage_url
+from search.read.budget import Budget, fitting
+from search.read.reader import read
+from search.storage.address import storage_url
 from search.study import Study
-from search.trainer import Trainer
+from search.units import short, stages_text
+from search.workers.trainer import Trainer
 
 FIRST_SEED = 1000  # far from any seed that the search used
 

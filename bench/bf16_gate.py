@@ -18,13 +18,13 @@ from pathlib import Path
 import torch
 
 from bench.hardware import table, versions
-from fitnets import teacher as teachers
 from fitnets.config import Data, Hint, Precision, Recipe, Trained, Training
-from fitnets.data import load
-from fitnets.distill import distill, result_of
-from fitnets.net import Net, Shape
-from fitnets.store import Store
-from fitnets.value import Value
+from fitnets.disk.store import Store
+from fitnets.distill.run import distill, result_of
+from fitnets.images.images import load
+from fitnets.teacher import teacher as teachers
+from fitnets.values.base import Value
+from fitnets.values.net import Net, Shape
 
 PRECISIONS: tuple[Precision, Precision] = ("float32", "bf16")
 

@@ -23,12 +23,12 @@ from pathlib import Path
 
 from bench.hardware import table, versions
 from bench.victim import Command
-from fitnets.checkpoint import KIND
-from fitnets.store import Store
-from search.logs import trained_epochs
-from search.results import Candidate, marked
+from fitnets.disk.store import Store
+from fitnets.training.checkpoints import KIND
+from search.read.candidates import Candidate, marked
 from search.study import Study, find_study
-from search.trainer import Trainer
+from search.workers.logs import trained_epochs
+from search.workers.trainer import Trainer
 
 KINDS = ("driver", "worker", "node")
 TRAINING_SECONDS = 3.0  # a kill comes at most so long after the first epoch since the one before

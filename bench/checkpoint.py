@@ -13,12 +13,12 @@ import torch
 
 from bench.hardware import table, versions
 from bench.nets import FITNET_1, FITNET_4
-from fitnets.checkpoint import Checkpoints
 from fitnets.config import Report, Training
-from fitnets.fit import Run
-from fitnets.models import Network
-from fitnets.net import Net
-from fitnets.store import Store
+from fitnets.disk.store import Store
+from fitnets.nets.network import Network
+from fitnets.training.checkpoints import Checkpoints
+from fitnets.training.run import Run
+from fitnets.values.net import Net
 
 DIGITS = Net.staged((1, 8, 8), 10, ((8, 8), (12,)))
 

@@ -27,13 +27,13 @@ import optuna
 
 from bench.hardware import table, versions
 from bench.stub import stub
-from fitnets.store import Store
-from search.events import Done, Event, Lost
-from search.ledger import Ledger
-from search.loop import DIRECTIONS, Search
-from search.opening import open_storage
-from search.storage import storage_url
+from fitnets.disk.store import Store
+from search.driver.ledger import Ledger
+from search.driver.loop import DIRECTIONS, Search
+from search.storage.address import storage_url
+from search.storage.writer import open_storage
 from search.study import Study, find_study
+from search.workers.protocol import Done, Event, Lost
 
 NODES, SLOTS = 3, 2
 EPOCH_SECONDS = 1.0
@@ -49,7 +49,7 @@ def resident() -> int:
 
 def nodes_of(every: float, tell: Any) -> None:
     """A process that holds the cluster: every so many seconds it kills a node and adds another."""
-    from search.cluster import ray
+    from search.workers.cluster import ray
 
     ray()
     from ray.cluster_utils import Cluster
@@ -70,7 +70,7 @@ def nodes_of(every: float, tell: Any) -> None:
 
 def searched(folder: Path, address: str, trials: int, told: Callable[[int, int], None]) -> tuple[Counter[int], int]:
     """Run the search; how often each trial was finished, and how many were lost on the way."""
-    from search.workers import RayWorkers
+    from search.workers.crew import RayWorkers
 
     crew = RayWorkers(address, None, STUDY.gpu_fraction, stub(EPOCH_SECONDS))
     facts = crew.open(STUDY.data, folder, folder / "store", folder / "logs")

@@ -20,16 +20,16 @@ from typing import Any, NamedTuple
 
 import optuna
 
-from app.live import EVERY
+from app.widgets.live import EVERY
 from bench import live
 from bench.browser import DRAWN, FRONT, Served, chromium
 from bench.hardware import table, versions
 from bench.synthetic import CLASSES, FRAME, REPORTS, STUDY, quick_history
 from fitnets.config import Trained
-from fitnets.cost import cost
-from search.opening import open_storage
-from search.register import register
-from search.storage import storage_url
+from fitnets.nets.cost import cost
+from search.driver.registration import register
+from search.storage.address import storage_url
+from search.storage.writer import open_storage
 
 TIMES = 5
 BUDGETS = (20, 30, 50, 80, 120, 200, 300, 500)  # thousands of parameters, a change each

@@ -1,4 +1,4 @@
-"""Driver time for one trial: ask + price + write + tell, over the real `search.loop`, against the finished trials.
+"""Driver time for one trial: ask + price + write + tell, over the real driver loop, against the finished trials.
 
     python -m bench.driver [--quick]
 
@@ -20,12 +20,12 @@ import optuna
 
 from bench.hardware import table, versions
 from bench.synthetic import FRAME, STUDY, Instant, quick_history, result_of, values_of
-from fitnets.cost import cost
-from fitnets.store import Store
-from search.events import Done
-from search.loop import DIRECTIONS, Search
-from search.opening import open_storage
+from fitnets.disk.store import Store
+from fitnets.nets.cost import cost
+from search.driver.loop import DIRECTIONS, Search
 from search.space import recipe_of, suggest
+from search.storage.writer import open_storage
+from search.workers.protocol import Done
 
 SLOTS = 8
 
@@ -42,7 +42,7 @@ def history(folder: Path, finished: int) -> Path:
 
 
 def ours(folder: Path, trials: int) -> list[float]:
-    """Milliseconds between finished trials of `search.loop` itself, the workers taking no time."""
+    """Milliseconds between finished trials of `search.driver.loop` itself, the workers taking no time."""
     storage = open_storage(f"sqlite:///{folder}/studies.db")
     search = Search(STUDY, FRAME, storage, Instant(SLOTS), Store(folder / "store"))
     ends: list[float] = []

@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from bench.hardware import table, versions
 from bench.nets import FITNET_1, FITNET_4, TEACHER_NET
 from fitnets.config import Data, Distill
-from fitnets.losses import kd_loss
-from fitnets.models import Layer, Network, initialise
-from fitnets.net import Net
-from fitnets.precision import computing
-from fitnets.views import Plan, view
+from fitnets.distill.losses import kd_loss
+from fitnets.images.views import Plan, view
+from fitnets.nets.network import Layer, Network, initialise
+from fitnets.nets.precision import computing
+from fitnets.values.net import Net
 
 Call = Callable[[], None]
 NUM_IMAGES = 50_000

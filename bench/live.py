@@ -17,17 +17,17 @@ import optuna
 
 from bench.browser import FRONT, Served, chromium
 from fitnets.config import Recipe
-from fitnets.store import Store
-from search.budget import finished
-from search.events import Event
-from search.facts import Facts, TeacherFacts
-from search.loop import Search
-from search.opening import open_storage
-from search.register import register
-from search.results import read
-from search.storage import storage_url
+from fitnets.disk.store import Store
+from search.driver.loop import Search
+from search.driver.registration import register
+from search.read.budget import finished
+from search.read.reader import read
+from search.storage.address import storage_url
+from search.storage.writer import open_storage
 from search.study import Study, find_study
-from search.workers import RayWorkers
+from search.workers.crew import RayWorkers
+from search.workers.facts import Facts, TeacherFacts
+from search.workers.protocol import Event
 
 # When each student was first seen as a finished point of the chart, in seconds since 1970.
 WATCH = f"""
@@ -50,7 +50,7 @@ class Run(NamedTuple):
 
 
 class Clocked:
-    """Workers (see `search.events.Workers`) that note how long the driver is busy between two waits."""
+    """Workers (see `search.workers.protocol.Workers`) that note how long the driver is busy between two waits."""
 
     def __init__(self, crew: RayWorkers):
         self.crew, self.slots = crew, crew.slots

@@ -22,13 +22,14 @@ from torch import Tensor
 from bench.hardware import table, versions
 from bench.nets import FITNET_4
 from bench.step import RECIPE, paper_teacher
-from fitnets import fit, hint_tables, tables, teacher
 from fitnets.config import Data, Hint
-from fitnets.data import Split
-from fitnets.precision import native
-from fitnets.tables import Rows, Table
-from fitnets.views import shuffled
-from search.trainer import Trainer
+from fitnets.images.images import Split
+from fitnets.images.views import shuffled
+from fitnets.nets.precision import native
+from fitnets.teacher import hints, tables, teacher
+from fitnets.teacher.tables import Rows, Table
+from fitnets.training import loop
+from search.workers.trainer import Trainer
 
 STEPS = 4
 
@@ -66,8 +67,8 @@ def main() -> None:
         val = trainer.images.val
         trainer.images = replace(trainer.images, val=Split(val.pixels_NHWC[:1024], val.label_N[:1024]))
         trainer.teacher = paper_teacher()
-        hint_tables.tabled = teacher.tabled = _zeros  # type: ignore[attr-defined, assignment]
-        fit.shuffled = _few  # type: ignore[attr-defined, assignment]
+        hints.tabled = teacher.tabled = _zeros  # type: ignore[attr-defined, assignment]
+        loop.shuffled = _few  # type: ignore[attr-defined, assignment]
         recipe = RECIPE.changed(student=FITNET_4, hint=Hint(hint=2, guided=11), precision=native(torch.device("cpu")))
         for report in trainer.train(recipe):
             rows.append([f"{report.stage} of FitNet 4", peak()])

@@ -1,6 +1,6 @@
 """The paper's nets, by value (its appendix; the fully connected layer's 5 pieces are its text's)."""
 
-from fitnets.net import Conv, Dense, Net
+from fitnets.values.net import Conv, Dense, Net
 
 FULLY_CONNECTED = (Dense(width=500, pieces=5),)
 TEACHER_NET = Net(

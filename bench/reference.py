@@ -16,13 +16,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from fitnets.config import Hint, Recipe, Training
-from fitnets.data import Images, Split
-from fitnets.hints import Regressor
-from fitnets.losses import lambda_at
-from fitnets.models import Layer, Network
-from fitnets.net import Net
-from fitnets.optim import optimiser, steer
-from fitnets.teacher import Teacher
+from fitnets.distill.losses import lambda_at
+from fitnets.distill.regressor import Regressor
+from fitnets.images.images import Images, Split
+from fitnets.nets.network import Layer, Network
+from fitnets.teacher.teacher import Teacher
+from fitnets.training.optim import optimiser, steer
+from fitnets.values.net import Net
 
 
 class PlainLayer(nn.Module):

@@ -2,7 +2,7 @@
 
     python -m bench.sampler [--trials 1500] [--seeds 6] [--quick]
 
-Both sides run `search.sampling`; over an unbounded history it proposes exactly what Optuna's stock sampler does (a
+Both sides run the project's sampler; over an unbounded history it proposes exactly what Optuna's stock sampler does (a
 test holds that), only faster. Hypervolume is of (accuracy, log10 parameters, log10 multiply-adds) up to a fixed
 reference point; the noise of the formula's accuracy is left out of it.
 """
@@ -18,9 +18,9 @@ from optuna.trial import TrialState, create_trial
 
 from bench.hardware import table, versions
 from bench.synthetic import FRAME, STUDY, accuracy_of, values_of
-from fitnets.cost import cost
-from search.loop import DIRECTIONS
-from search.sampling import FRONT, RECENT, Draw, History, sampler_for
+from fitnets.nets.cost import cost
+from search.driver.loop import DIRECTIONS
+from search.driver.sampling import FRONT, RECENT, Draw, History, sampler_for
 from search.space import recipe_of, suggest
 
 REFERENCE = np.array([-0.3, 6.5, 9.0])  # accuracy 0.3, 3.2M parameters, 1G multiply-adds

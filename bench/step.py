@@ -3,8 +3,8 @@
     python -m bench.step --data DIR [--rounds 5] [--quick]
 
 Images per CPU-second of this process on one thread, rounds interleaved, medians and min to max. The first line is
-`bench.reference`; the last is `fitnets.distill.distill` itself, the tables filled beforehand (the table's own cost is
-the line "teacher pass": once for each epoch of a *study*). The lines between run `fitnets.fit.fit` with one lever more
+`bench.reference`; the last is `distill` itself, the tables filled beforehand (the table's own cost is
+the line "teacher pass": once for each epoch of a *study*). The lines between run `fit` with one lever more
 each. Weights are random, which speed does not depend on; images are CIFAR-10's.
 """
 
@@ -22,17 +22,18 @@ from torch import Tensor
 from bench import reference
 from bench.hardware import table, versions
 from bench.nets import FITNET_1, TEACHER_NET
-from fitnets import sizes
 from fitnets.config import Data, Hint, Precision, Recipe, Training
-from fitnets.data import Images, Split, load
-from fitnets.distill import discard, distill
-from fitnets.fit import Run, fit
-from fitnets.losses import kd_loss
-from fitnets.models import Network, initialise
-from fitnets.precision import computing, native
-from fitnets.store import Store
-from fitnets.teacher import Frozen, Teacher
-from fitnets.views import Plan
+from fitnets.disk.store import Store
+from fitnets.distill.losses import kd_loss
+from fitnets.distill.run import discard, distill
+from fitnets.images.images import Images, Split, load
+from fitnets.images.views import Plan
+from fitnets.nets.network import Network, initialise
+from fitnets.nets.precision import computing, native
+from fitnets.teacher.teacher import Frozen, Teacher
+from fitnets.training.loop import fit
+from fitnets.training.run import Run
+from fitnets.values import table_sizes
 
 CPU = torch.device("cpu")
 SGD = Training(epochs=1, lr=1e-3, optimizer="sgd", schedule="constant")
@@ -86,7 +87,7 @@ def usual_hint(teacher: Teacher, images: Images) -> Rung:
 
 
 def fitted_kd(teacher: Teacher, images: Images, *, rewritten: bool, precision: Precision) -> Rung:
-    """`fitnets.fit` with a live teacher: gather and no read in a step, then the levers that are named."""
+    """`fitnets.training.loop` with a live teacher: gather and no read in a step, then the levers that are named."""
 
     def rung() -> int:
         network = Network(FITNET_1)
@@ -116,13 +117,13 @@ def fitted_kd(teacher: Teacher, images: Images, *, rewritten: bool, precision: P
 
 
 def ours(recipe: Recipe, teacher: Teacher, images: Images, store: Store, *, tables: bool = True) -> Rung:
-    """`fitnets.distill` itself, its first epoch; with `tables=False`, as where hints' tables are over their limit."""
+    """`distill` itself, its first epoch; with `tables=False`, as where hints' tables are over their limit."""
 
     def rung() -> int:
         discard(recipe, images, teacher, store)  # else it would go on after the last round's epoch, and train none
-        limit, sizes.TABLE_BYTES = sizes.TABLE_BYTES, sizes.TABLE_BYTES * tables
+        limit, table_sizes.TABLE_BYTES = table_sizes.TABLE_BYTES, table_sizes.TABLE_BYTES * tables
         report = next(distill(recipe, images, teacher, store))
-        sizes.TABLE_BYTES = limit
+        table_sizes.TABLE_BYTES = limit
         assert not report.replayed
         return len(images.train)
 

@@ -6,9 +6,9 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 from fitnets.config import Data, Outcome, Recipe, Report, Result
-from fitnets.value import sha256
-from search.actor import Maker
-from search.facts import Facts, Speed, TeacherFacts
+from fitnets.values.base import sha256
+from search.workers.actor import Maker
+from search.workers.facts import Facts, Speed, TeacherFacts
 
 
 class Stub:

@@ -24,16 +24,16 @@ import torch
 from bench import reference
 from bench.hardware import table, versions
 from bench.nets import TEACHER_NET
-from fitnets import teacher as teachers
 from fitnets.config import Data, Outcome, Recipe, Report, Trained, Training
-from fitnets.data import Images, load
-from fitnets.distill import distill, result_of
-from fitnets.hint_tables import Hints
-from fitnets.hints import Target
-from fitnets.models import Network, initialise
-from fitnets.store import Store
-from fitnets.teacher import Teacher
-from fitnets.value import seed_of
+from fitnets.disk.store import Store
+from fitnets.distill.regressor import Target
+from fitnets.distill.run import distill, result_of
+from fitnets.images.images import Images, load
+from fitnets.nets.network import Network, initialise
+from fitnets.teacher import teacher as teachers
+from fitnets.teacher.hints import Hints
+from fitnets.teacher.teacher import Teacher
+from fitnets.values.base import seed_of
 from search.space import Space
 from search.study import Study
 
@@ -72,10 +72,10 @@ def searched(study: Study, data_dir: Path, runs: Path) -> tuple[float, list[tupl
     """Wall-clock seconds of the search, and what it trained."""
     import optuna
 
-    from search.events import News
-    from search.loop import DIRECTIONS, Search
-    from search.opening import open_storage
-    from search.workers import RayWorkers
+    from search.driver.loop import DIRECTIONS, Search
+    from search.storage.writer import open_storage
+    from search.workers.crew import RayWorkers
+    from search.workers.protocol import News
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     began = time.perf_counter()

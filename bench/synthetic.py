@@ -16,14 +16,14 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from fitnets.classes import PerClass
 from fitnets.config import Outcome, Recipe, Report, Result
-from fitnets.cost import cost
-from search.events import Done, Event, News
-from search.forecast import Drawn
-from search.sampling import History
+from fitnets.nets.cost import cost
+from fitnets.values.per_class import PerClass
+from search.driver.forecast import Drawn
+from search.driver.sampling import History
 from search.space import Frame, recipe_of, suggest
 from search.study import Study, find_study
+from search.workers.protocol import Done, Event, News
 
 STUDY: Study = find_study("cifar10").changed(name="synthetic", first=(), max_params=None, max_macs=None)
 FRAME: Frame = STUDY.frame((3, 32, 32), 10, 3)
@@ -76,7 +76,7 @@ def result_of(recipe: Recipe) -> Result:
 
 
 class Instant:
-    """Workers (see `search.events.Workers`) that answer at once: every epoch's report, then the result."""
+    """Workers (see `search.workers.protocol.Workers`) that answer at once: every epoch's report, then the result."""
 
     def __init__(self, slots: int):
         self.slots = slots

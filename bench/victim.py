@@ -10,10 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from fitnets.errors import InputError
-from search.logs import logs_folder
-from search.results import Candidate, read
-from search.storage import storage_url
+from search.read.candidates import Candidate
+from search.read.reader import read
+from search.storage.address import storage_url
 from search.study import Study
+from search.workers.logs import logs_folder
 
 
 class Command:

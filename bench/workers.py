@@ -16,10 +16,10 @@ from pathlib import Path
 
 from bench.hardware import table, versions
 from fitnets.config import Recipe
-from search.events import Done, Failed, Lost
 from search.space import extreme
 from search.study import Study, find_study
-from search.workers import RayWorkers
+from search.workers.crew import RayWorkers
+from search.workers.protocol import Done, Failed, Lost
 
 
 def opened(study: Study, runs: Path) -> tuple[RayWorkers, Recipe, list[str], int]:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
-from fitnets.data import EVAL_BATCH, Preprocess, Split
-from fitnets.models import Network
-from fitnets.net import Net, Shape
-from fitnets.value import Value
+from fitnets.images.images import EVAL_BATCH, Preprocess, Split
+from fitnets.nets.network import Network
+from fitnets.values.base import Value
+from fitnets.values.net import Net, Shape
 
 TOLERANCE = 1e-4  # the most that a logit of the exported file may differ from torch's, on images of the data set
 INPUT, OUTPUT = "pixels", "logits"

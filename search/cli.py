@@ -16,7 +16,7 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 from rich.console import Console
 
 from fitnets.errors import DiskError, InputError
-from fitnets.value import explain
+from fitnets.values.base import explain
 from search.study import NAME, Study, find_study
 
 OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130

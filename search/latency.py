@@ -12,13 +12,15 @@ import typer
 from rich.console import Console
 
 from fitnets.errors import InputError
-from search import cli, shipped, timings
-from search.budget import finished
-from search.lock import driving
-from search.machine import cores
-from search.results import Timing, read
-from search.results_cli import short
-from search.storage import storage_url
+from search import cli
+from search.read.budget import finished
+from search.read.candidates import Timing
+from search.read.reader import read
+from search.ship import latencies, student_files
+from search.storage.address import storage_url
+from search.storage.lock import driving
+from search.units import short
+from search.workers.machine import cores
 
 BUSY = 0.5  # processes for each core, from which on the numbers are another load's too
 
@@ -40,12 +42,12 @@ def main(
     load, ours = os.getloadavg()[0], cores()
     console = Console(highlight=False, soft_wrap=True)
     with driving(url, snapshot.study), console.status("timing ..."):
-        from search.ship import Shipper, device, now  # here, so that a wrong word is told at once
+        from search.ship.shipper import Shipper, device, now  # here, so that a wrong word is told at once
 
         shipper = Shipper(snapshot, runs)
         timed = 0
         for c in chosen:
-            if shipped.weights(runs, c) is None:
+            if student_files.weights(runs, c) is None:
                 console.print(f"trial {c.trial:3d}  its weights are no longer stored: not timed")
                 continue
             latency = shipper.exported(c).latency
@@ -57,7 +59,7 @@ def main(
                 date=now(),
                 load=load,
             )
-            timings.add(runs, snapshot.study, c, timing)
+            latencies.add(runs, snapshot.study, c, timing)
             timed += 1
             costs = f"{short(c.cost.params)} params  {short(c.cost.macs)} multiply-adds"
             console.print(f"trial {c.trial:3d}  {costs}  {timing.p50_ms:.3g} ms (p90 {timing.p90_ms:.3g})")
@@ -66,7 +68,7 @@ def main(
         raise InputError(f"no weights of these students are in `{store}` any more: pick one, which trains it again.")
     if load > BUSY * ours:
         console.print(f"note: this machine was busy (load {load:.1f} on {ours} cores): time again when it is idle.")
-    console.print(f"written to {runs / timings.LATENCIES}; the pages offer the axis `latency` now.", markup=False)
+    console.print(f"written to {runs / latencies.LATENCIES}; the pages offer the axis `latency` now.", markup=False)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,16 @@ import typer
 from rich.console import Console
 
 from fitnets.errors import InputError
-from fitnets.value import sha256
+from fitnets.values.base import sha256
 from search import cli
-from search.budget import Budget, Miss, broken, finished, fitting, nearest, nearest_miss
-from search.results import Candidate, Snapshot, read
-from search.results_cli import short, stages_text
-from search.storage import storage_url
+from search.read.budget import Budget, Miss, broken, finished, fitting, nearest, nearest_miss
+from search.read.candidates import Candidate, Snapshot
+from search.read.reader import read
+from search.storage.address import storage_url
+from search.units import short, stages_text
 
 if TYPE_CHECKING:
-    from search.ship import Exported, Shipper
+    from search.ship.shipper import Exported, Shipper
 
 Count = Annotated[str | None, typer.Option(metavar="COUNT", help="As 250k, 0.25M, 30M or 250000.")]
 
@@ -50,7 +51,7 @@ def main(
         raise InputError(_nothing(snapshot, nearest_miss(snapshot.candidates, budget)))
     console = Console(highlight=False)
     with console.status("exporting ...") as status:
-        from search.ship import Shipper  # here, so that a wrong word on the command line is told at once
+        from search.ship.shipper import Shipper  # here, so that a wrong word on the command line is told at once
 
         shipper = Shipper(snapshot, runs, status.update)
         shipper.ready(out)

@@ -1,166 +1,101 @@
-"""Read-only results: storage -> Candidates, and which of them are on the Pareto front. No torch, no ray.
+"""`python -m search.results STUDY`: a study's students as a table, JSON or CSV."""
 
-`python -m search.results STUDY` prints them. This and `search.snapshot`, its incremental reader, are the app's only
-doors to a study.
-"""
-
-import csv
-import io
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
-from fitnets.config import Cost, Outcome, Recipe, Report
-from fitnets.value import Value
-from search import pareto
+import typer
+from rich.console import Console
+from rich.table import Table
 
-State = Literal["complete", "running", "pruned", "infeasible", "failed"]
-
-ENDED = "driver_ended"  # the study's attribute that says when its driver ended
-
-
-class Timing(Value):
-    """How long one image took on somebody's machine (see `search.timings`)."""
-
-    p50_ms: float
-    p90_ms: float
-    threads: int
-    device: str
-    date: str
-    load: float
-    """What else that machine did: its load average when the timing began."""
+from search import cli
+from search.read.candidates import Candidate, Snapshot, as_csv
+from search.read.published import published
+from search.read.reader import read
+from search.storage.address import storage_url
+from search.units import short, stages_text
 
 
-class Candidate(Value):
-    """A row of the results: one trial's recipe, cost and outcome, and whether it is on the front."""
+class Format(StrEnum):
+    """How the results are written."""
 
-    trial: int
-    name: str | None
-    """What its designer called it; None for the sampler's own."""
-    state: State
-    on_front: bool
-    recipe: Recipe
-    cost: Cost
-    outcome: Outcome | None
-    reports: tuple[Report, ...]
-    reason: str | None
-    """Why it failed."""
-    started: float | None = None
-    """Seconds since 1970."""
-    ended: float | None = None
-    attempts: int = 1
-    """How often it was started; more than once where its worker died."""
-    same_as: int | None = None
-    """The trial of the same recipe whose outcome this one shares."""
-    timing: Timing | None = None
-    """None where it was not timed: the search itself times nothing."""
-
-    def row(self) -> dict[str, Any]:
-        """The candidate as plain JSON: accuracies are fractions, params and macs integers, times seconds."""
-        recipe, outcome = self.recipe, self.outcome
-        return {
-            "trial": self.trial,
-            "name": self.name,
-            "state": self.state,
-            "val_accuracy": outcome.val_accuracy if outcome else None,
-            "best_val_accuracy": outcome.best_val_accuracy if outcome else None,
-            "params": self.cost.params,
-            "weights": self.cost.weights,
-            "macs": self.cost.macs,
-            "on_front": self.on_front,
-            "depth": recipe.student.depth,
-            "widths": [list(widths) for widths in recipe.student.stages],
-            "hint_layer": recipe.hint.hint if recipe.hint else None,
-            "guided_layer": recipe.hint.guided if recipe.hint else None,
-            "hint_r2": outcome.hint_r2 if outcome else None,
-            "tau": recipe.distill.tau,
-            "lambda_start": recipe.distill.lambda_start,
-            "lambda_end": recipe.distill.lambda_end,
-            "seconds": outcome.seconds if outcome else sum(report.seconds for report in self.reports),
-            "reason": self.reason,
-            "recipe": recipe.model_dump(mode="json"),
-        }
+    table = "table"
+    json = "json"
+    csv = "csv"
 
 
-class Unread(Value):
-    """A trial that is no candidate: without a recipe, or with one that this version cannot read."""
-
-    trial: int
-    state: State
-    reason: str
-
-
-class Snapshot(Value):
-    """One study as it stands."""
-
-    study: str
-    definition: dict[str, Any]
-    teacher: dict[str, Any]
-    """Its digest, validation accuracy and cost; empty before it is trained."""
-    images: dict[str, Any]
-    """Their shape, classes and numbers, and the folder that they were read from."""
-    candidates: tuple[Candidate, ...]
-    unread: tuple[Unread, ...] = ()
-    stopped: float | None = None
-    """When its driver ended, in seconds since 1970; None while one runs, and where one died without a word."""
-
-    def unreadable(self) -> tuple[Unread, ...]:
-        """The trials that ended and should be a row, but cannot be read."""
-        return tuple(u for u in self.unread if u.state not in ("running", "failed"))
-
-    def front(self) -> tuple[Candidate, ...]:
-        """The Pareto front, from the smallest student up."""
-        return tuple(sorted((c for c in self.candidates if c.on_front), key=lambda c: (c.cost.params, c.cost.macs)))
+@cli.app
+def main(
+    study: cli.StudyName,
+    format: Annotated[Format, typer.Option(help="How the results are written.")] = Format.table,
+    runs: cli.Runs = Path("runs"),
+    storage: cli.Storage = None,
+    name: cli.Name = None,
+) -> None:
+    """List a study's students: every trial as JSON or CSV, the Pareto front first as a table."""
+    snapshot = read(storage_url(runs, storage), cli.stored_name(study, name))
+    rows = [candidate.row() for candidate in snapshot.candidates]
+    for left_out in snapshot.unreadable():
+        cli.ERRORS.print(f"trial {left_out.trial} is left out: {left_out.reason}.", markup=False)
+    if format == Format.json:
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+    elif format == Format.csv:
+        sys.stdout.write(as_csv(rows))
+    else:
+        print_results(snapshot, Console())
 
 
-def read(url: str, name: str) -> Snapshot:
-    """The study `name` of the storage at `url`, read without ever writing to it or creating it.
-
-    Raises InputError when there is no such storage or study.
-    """
-    from search.snapshot import Reader
-
-    with Reader(url, name, all_reports=True) as reader:
-        return reader.refresh()
-
-
-def dominated(candidate: Candidate, others: Iterable[Candidate]) -> bool:
-    """Whether another student is at least as good in accuracy, parameters and multiply-adds, and better in one."""
-    mine = objectives(candidate)
-    return any(
-        all(theirs <= ours for theirs, ours in zip(other, mine, strict=True)) and other != mine
-        for other in map(objectives, others)
+def print_results(snapshot: Snapshot, console: Console) -> None:
+    """The front as a table, and what became of the other trials."""
+    front = snapshot.front()
+    if front:
+        console.print(front_table(front, snapshot))
+    else:
+        console.print(f"{snapshot.study}: no student has finished yet.")
+    counts = {state: sum(c.state == state for c in snapshot.candidates) for state in ("complete", "running", "failed")}
+    rejected = sum(c.state == "infeasible" for c in snapshot.candidates)
+    console.print(
+        f"{counts['complete']} trained, {counts['running']} running, {counts['failed']} failed; "
+        f"{rejected} over the limits and never trained."
     )
+    for failed in [c for c in snapshot.candidates if c.state == "failed"][:3]:
+        console.print(f"  trial {failed.trial} failed: {failed.reason}", markup=False)
+    known = published(str(snapshot.definition.get("data", {}).get("name", "")))
+    if known:
+        console.print("the paper's nets on this data set, by accuracy on the test images:")
+    for one in known:
+        macs = f", {short(one.macs)} multiply-adds" if one.macs else ""
+        console.print(f"  {one.name}: {one.test_accuracy:.2%}, {short(one.params)} parameters{macs}", markup=False)
 
 
-def objectives(candidate: Candidate) -> tuple[float, int, int]:
-    """To be minimised. Only for finished candidates."""
-    assert candidate.outcome is not None
-    return -candidate.outcome.val_accuracy, candidate.cost.params, candidate.cost.macs
-
-
-def marked(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """The candidates, with those on the front marked; the same objects where nothing changed."""
-    finished = [c for c in candidates if c.outcome is not None and c.state == "complete"]
-    on_front = {finished[i].trial for i in pareto.front([objectives(c) for c in finished])}
-    return tuple(
-        c if c.on_front == (c.trial in on_front) else c.model_copy(update={"on_front": c.trial in on_front})
-        for c in candidates
-    )
-
-
-def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows as comma-separated values; lists and recipes as JSON within a field."""
-    out = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: json.dumps(v) if isinstance(v, list | dict) else v for k, v in row.items()})
-    return out.getvalue()
+def front_table(front: tuple[Candidate, ...], snapshot: Snapshot) -> Table:
+    """Accuracy against cost, from the smallest student up, the teacher last."""
+    table = Table(title=f"{snapshot.study}: Pareto front, validation accuracy", title_justify="left", padding=(0, 0))
+    for heading in ("trial", "accuracy", "params", "mult-adds", "stages", "hint", "tau", "lambda"):
+        table.add_column(heading, justify="left" if heading == "stages" else "right", no_wrap=True)
+    for c in front:
+        assert c.outcome is not None
+        recipe, hint = c.recipe, c.recipe.hint
+        table.add_row(
+            f"{c.trial}" + (f" {c.name}" if c.name else ""),
+            f"{c.outcome.val_accuracy:.2%}",
+            short(c.cost.params),
+            short(c.cost.macs),
+            stages_text(recipe.student.stages),
+            f"{hint.guided}<-{hint.hint}" if hint else "-",
+            f"{recipe.distill.tau:.1f}",
+            f"{recipe.distill.lambda_start:.1f}->{recipe.distill.lambda_end:.1f}",
+        )
+    teacher = snapshot.teacher
+    if teacher:
+        params, macs = teacher.get("params"), teacher.get("macs")
+        costs = [short(value) if value else "?" for value in (params, macs)]
+        table.add_section()
+        table.add_row("teacher", f"{teacher['val_accuracy']:.2%}", *costs, "", "", "", "")
+    return table
 
 
 if __name__ == "__main__":
-    from search.results_cli import main
-
-    main()
+    sys.exit(main())

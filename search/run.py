@@ -12,18 +12,14 @@ import typer
 from rich.console import Console
 
 from fitnets.config import Brought, Trained
-from fitnets.cost import cost
-from fitnets.store import Store
+from fitnets.disk.store import Store
+from fitnets.nets.cost import cost
 from search import cli
-from search.budget import finished
-from search.display import Display
-from search.events import Stopped
-from search.facts import Facts
-from search.forecast import forecast, typical
-from search.lock import driving
-from search.logs import logs_folder
-from search.loop import Search
-from search.register import (
+from search.driver.disk_limit import notes
+from search.driver.display import Display
+from search.driver.forecast import forecast, typical
+from search.driver.loop import Search
+from search.driver.registration import (
     check_images,
     check_teacher,
     known_study,
@@ -33,14 +29,20 @@ from search.register import (
     trained,
     writable,
 )
-from search.results import Snapshot, read
-from search.results_cli import print_results
-from search.room import notes
-from search.storage import StorageLost, shown, storage_url, working
+from search.read.budget import finished
+from search.read.candidates import Snapshot
+from search.read.reader import read
+from search.results import print_results
+from search.storage.address import shown, storage_url
+from search.storage.faults import StorageLost, working
+from search.storage.lock import driving
 from search.study import Study, find_study
+from search.workers.facts import Facts
+from search.workers.logs import logs_folder
+from search.workers.protocol import Stopped
 
 if TYPE_CHECKING:
-    from search.workers import RayWorkers
+    from search.workers.crew import RayWorkers
 
 
 @cli.app
@@ -115,7 +117,7 @@ def _say_finished(console: Console, study: Study, url: str, number: int, again: 
 
 
 def _workers(address: str | None, slots: int | None, study: Study) -> "RayWorkers":
-    from search.workers import RayWorkers  # here, so that a wrong word on the command line is told at once
+    from search.workers.crew import RayWorkers  # here, so that a wrong word on the command line is told at once
 
     return RayWorkers(address, slots, study.gpu_fraction)
 

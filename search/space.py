@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from fitnets.config import Distill, Hint, Precision, Recipe, Training
-from fitnets.net import Dense, Net, Shape
-from fitnets.value import Value
+from fitnets.values.base import Value
+from fitnets.values.net import Dense, Net, Shape
 
 Regressor = Literal["paper", "linear", "normalised"]
 

@@ -13,8 +13,8 @@ from pydantic import ByteSize, Field, PositiveFloat, PositiveInt, ValidationErro
 import studies
 from fitnets.config import Brought, Data, Distill, Hint, Precision, Recipe, Trained, Training
 from fitnets.errors import InputError
-from fitnets.net import Dense, Net, Shape
-from fitnets.value import Value, explain
+from fitnets.values.base import Value, explain
+from fitnets.values.net import Dense, Net, Shape
 from search.space import Frame, Space
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")

@@ -8,7 +8,7 @@ study's training settings, where the limits admit them.
 """
 
 from fitnets.config import Data, Hint, Training
-from fitnets.net import Dense
+from fitnets.values.net import Dense
 from search.space import Space
 from search.study import Named, Staged, Study
 

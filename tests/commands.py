@@ -5,16 +5,16 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from search import latency, pick, results_cli, run
-from search.facts import Speed
-from search.inline import InlineWorkers
+from search import latency, pick, results, run
 from search.paper import __main__ as paper
 from search.study import Study
+from search.workers.facts import Speed
+from search.workers.inline import InlineWorkers
 from tests.helpers import STUDY
 
 COMMANDS: dict[str, Any] = {  # a study's
     "run": run.main,
-    "results": results_cli.main,
+    "results": results.main,
     "pick": pick.main,
     "latency": latency.main,
 }

@@ -12,11 +12,11 @@ import pytest
 import torch
 from hypothesis import settings
 
-from fitnets import teacher as teachers
-from fitnets.data import Images, load
-from fitnets.store import Store
-from fitnets.teacher import Teacher
-from search.storage import storage_url
+from fitnets.disk.store import Store
+from fitnets.images.images import Images, load
+from fitnets.teacher import teacher as teachers
+from fitnets.teacher.teacher import Teacher
+from search.storage.address import storage_url
 from tests.commands import Crew, invoke, study_file
 from tests.helpers import DIGITS, TEACHER
 from tests.postgres import Server
@@ -53,7 +53,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("finished")
     file = study_file(root)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "search.workers", types.SimpleNamespace(RayWorkers=Crew))
+        patch.setitem(sys.modules, "search.workers.crew", types.SimpleNamespace(RayWorkers=Crew))
         told = invoke("run", file, "--runs", root / "runs")
     assert told.exit_code == 0, told.output
     assert "next: python -m search.pick" in told.output

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fitnets.config import Data, Hint, Recipe, Report, Result, Trained, Training
-from fitnets.net import Conv, Dense, Net
-from fitnets.value import sha256
+from fitnets.values.base import sha256
+from fitnets.values.net import Conv, Dense, Net
 from search.space import Space
 from search.study import Staged, Study
 

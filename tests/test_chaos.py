@@ -10,14 +10,14 @@ import pytest
 from torch import nn
 
 from bench.chaos import KINDS, Witness, verdict
-from fitnets.checkpoint import Checkpoints
-from fitnets.cost import cost
-from fitnets.fit import Run
-from fitnets.store import Store
-from search.logs import Log
-from search.results import Candidate, marked
+from fitnets.disk.store import Store
+from fitnets.nets.cost import cost
+from fitnets.training.checkpoints import Checkpoints
+from fitnets.training.run import Run
+from search.read.candidates import Candidate, marked
+from search.workers.logs import Log
 from tests.helpers import RECIPE, SHORT
-from tests.test_loop import report, result
+from tests.search.test_loop import report, result
 
 
 def candidate(number: int, state: str = "complete", **fields: Any) -> Candidate:

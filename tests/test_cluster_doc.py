@@ -14,8 +14,8 @@ import yaml
 
 from app import __main__ as app_main
 from search import export_one
-from search.cluster import ray
 from search.study import study_names
+from search.workers.cluster import ray
 from tests.commands import COMMANDS
 
 TEXT = (Path(__file__).parent.parent / "docs/cluster.md").read_text()

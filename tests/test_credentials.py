@@ -12,9 +12,10 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app import page
-from search.inline import InlineWorkers
-from search.lock import driving
-from search.storage import StorageLost, engine, working
+from search.storage.faults import StorageLost, working
+from search.storage.lock import driving
+from search.storage.readonly import engine
+from search.workers.inline import InlineWorkers
 from tests.commands import Crew, invoke, study_file
 from tests.postgres import PASSWORD, QUOTED, USER, Server
 
@@ -24,7 +25,7 @@ SECRETS = (PASSWORD, QUOTED)
 @pytest.fixture(autouse=True)
 def crew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inline workers."""
-    monkeypatch.setitem(sys.modules, "search.workers", types.SimpleNamespace(RayWorkers=Crew))
+    monkeypatch.setitem(sys.modules, "search.workers.crew", types.SimpleNamespace(RayWorkers=Crew))
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +114,7 @@ def test_the_driver_prints_no_password_when_it_fails_where_nobody_expected_it(
     server: Server, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A fault that no one turned into a line: its traceback goes to the terminal."""
-    code = "import sys; from search.storage import engine; engine(sys.argv[1]).connect()"
+    code = "import sys; from search.storage.address import engine; engine(sys.argv[1]).connect()"
     for url in (server.url() + "_absent", server.url().replace(QUOTED, "wrong")):
         done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=False)
         assert "Traceback" in clean(done.stderr)
@@ -167,7 +168,9 @@ def test_a_lost_connection_is_told_without_the_password(server: Server) -> None:
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="reads Linux's /proc")
 def test_ray_is_not_told_the_password_of_a_command_line() -> None:
     """It keeps the driver's command line for its dashboard, as the system has it; `ps` shows the same."""
-    code = "from search.cluster import ray; ray(); print(open('/proc/self/cmdline').read().replace(chr(0), ' '))"
+    code = (
+        "from search.workers.cluster import ray; ray(); print(open('/proc/self/cmdline').read().replace(chr(0), ' '))"
+    )
     words = [sys.executable, "-c", code, "--storage", f"postgresql://{USER}:{QUOTED}@host/db"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert f"postgresql://{USER}:***@host/db" in clean(done.stdout)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from search.results import read
-from search.storage import storage_url
+from search.read.reader import read
+from search.storage.address import storage_url
 
 ROOT = Path(__file__).parent.parent
 SLOW = pytest.mark.slow

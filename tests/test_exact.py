@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from fitnets.config import Training
-from fitnets.models import GlobalMaxPool, Layer, Network, initialise
-from fitnets.net import Conv, Dense, Net
-from fitnets.optim import optimiser
+from fitnets.nets.network import GlobalMaxPool, Layer, Network, initialise
+from fitnets.training.optim import optimiser
+from fitnets.values.net import Conv, Dense, Net
 from tests.helpers import STUDENT, random_images
 
 NETS = {

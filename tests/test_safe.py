@@ -16,7 +16,7 @@ MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "mar
 BUILTINS = {"eval", "exec", "compile", "__import__"}
 CALLS = {"torch.load", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "os.system", "os.popen", "pandas.read_pickle"}
 IMPORTERS = {
-    "fitnets/brought.py",  # the function that builds the user's own teacher
+    "fitnets/teacher/brought.py",  # the function that builds the user's own teacher
     "search/study.py",  # the user's own study
     "app/__main__.py",  # our own modules, by constant names
 }

@@ -13,18 +13,19 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fitnets.config import Hint, Precision, Report
-from fitnets.data import Images
-from fitnets.distill import distill, prefix_key
-from fitnets.fit import Run, fit
-from fitnets.models import Network, initialise
-from fitnets.precision import native
-from fitnets.store import Store
-from fitnets.teacher import Teacher
-from fitnets.views import Plan
-from search.inline import InlineWorkers
-from search.loop import DIRECTIONS, Search
-from search.opening import open_storage
+from fitnets.disk.store import Store
+from fitnets.distill.run import distill, prefix_key
+from fitnets.images.images import Images
+from fitnets.images.views import Plan
+from fitnets.nets.network import Network, initialise
+from fitnets.nets.precision import native
+from fitnets.teacher.teacher import Teacher
+from fitnets.training.loop import fit
+from fitnets.training.run import Run
+from search.driver.loop import DIRECTIONS, Search
+from search.storage.writer import open_storage
 from search.study import Named
+from search.workers.inline import InlineWorkers
 from tests.helpers import DIGITS, RECIPE, STUDY, TEACHER, ended, numbers
 
 CPU = torch.device("cpu")

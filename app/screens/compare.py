@@ -4,13 +4,16 @@ from typing import Any
 
 import streamlit as st
 
-from app import chart_search, downloads, figures, page, palette, source, state, tables, words
+from app import page, source, state, words
+from app.charts import figures, palette, search_chart
+from app.widgets import downloads, tables
 from fitnets.config import Cost
 from fitnets.errors import InputError
-from search import shipped, tradeoffs
-from search.paper.published import Published, published
-from search.results import Candidate, Snapshot
-from search.tradeoffs import accuracy
+from search.read import tradeoffs
+from search.read.candidates import Candidate, Snapshot
+from search.read.published import Published, published
+from search.read.tradeoffs import accuracy
+from search.ship import student_files
 
 COSTS = {
     "parameters": "params",
@@ -89,7 +92,7 @@ def _table(snapshot: Snapshot, rows: list[Rival]) -> None:
     if any(isinstance(row, Published) for row in rows):
         told += " The paper's numbers are as it reports them, its parameters without biases; its bytes are our count."
     st.markdown(told)
-    tested = shipped.readings(source.runs(), snapshot.study)
+    tested = student_files.readings(source.runs(), snapshot.study)
     everything = st.toggle("Show what is the same, too", key="w_same")
     columns = [_published(row) if isinstance(row, Published) else _facts(row, tested) for row in rows]
     shown = [
@@ -167,7 +170,7 @@ def _curves(snapshot: Snapshot, rows: list[Candidate]) -> None:
     st.markdown("Validation accuracy in stage 2, epoch by epoch.")
     ends = [f"{name} ends at {words.percent(_last(reports))}" for name, reports in curves]
     st.plotly_chart(
-        chart_search.compared(curves, palette.current()),
+        search_chart.compared(curves, palette.current()),
         key="compared",
         theme=None,
         config=figures.STILL,
@@ -202,7 +205,7 @@ def _costs(snapshot: Snapshot, rows: list[Rival]) -> None:
     st.markdown("Further left is smaller; the scale is logarithmic, and one counter has counted them all.")
     told = [f"{name}: {', '.join(f'{v:.2g} of its {k}' for k, v in found.items())}" for name, found in shares]
     st.plotly_chart(
-        chart_search.costs(shares, palette.current()),
+        search_chart.costs(shares, palette.current()),
         key="costs",
         theme=None,
         config=figures.STILL,

@@ -7,12 +7,14 @@ from typing import Any
 
 import streamlit as st
 
-from app import chart_search, figures, page, palette, state, tables, words
-from fitnets.value import sha256
-from search import influence, tradeoffs
-from search.influence import Setting
-from search.results import Candidate, Snapshot
-from search.tradeoffs import accuracy
+from app import page, state, words
+from app.charts import figures, palette, search_chart
+from app.widgets import tables
+from fitnets.values.base import sha256
+from search.read import influence, tradeoffs
+from search.read.candidates import Candidate, Snapshot
+from search.read.influence import Setting
+from search.read.tradeoffs import accuracy
 
 GROUPS = ("all", "top 10 %", "near the front")
 MOST_AXES = 9
@@ -80,7 +82,7 @@ def _parallel(rows: list[Candidate], found: influence.Importances | None) -> Non
         st.info("These students do not differ in any setting.")
         return
     ranges = _sliders(settings)
-    drawn = tradeoffs.sampled(rows, [], state.axis(), chart_search.DRAWN)
+    drawn = tradeoffs.sampled(rows, [], state.axis(), search_chart.DRAWN)
     seen = {s.name: s for s in influence.settings(drawn)}
     axes = [seen[s.name] for s in settings if s.name in seen]
     left = influence.inside(rows, ranges)
@@ -95,7 +97,7 @@ def _parallel(rows: list[Candidate], found: influence.Importances | None) -> Non
     st.html(WIDE)
     with st.container(key="wide"):
         st.plotly_chart(
-            chart_search.parallel(axes, drawn, ranges, palette.current()),
+            search_chart.parallel(axes, drawn, ranges, palette.current()),
             key="parallel",
             theme=None,
             config=figures.STILL,
@@ -183,7 +185,7 @@ def _importance(found: influence.Importances | None, count: int) -> None:
     )
     told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.shares.items())
     st.plotly_chart(
-        chart_search.importances(found, palette.current()),
+        search_chart.importances(found, palette.current()),
         key="importances_chart",
         theme=None,
         config=figures.STILL,
@@ -226,7 +228,7 @@ def _scatter(
     front = {c.trial for c in snapshot.front()}
     best = max(points, key=lambda point: accuracy(point[1]))
     st.plotly_chart(
-        chart_search.scatter(
+        search_chart.scatter(
             [point for point in points if point[1].trial in drawn], title, log, palette.current(), front
         ),
         key=key,

@@ -6,12 +6,13 @@ import time
 
 import streamlit as st
 
-from app import chart_search, figures, page, palette, source, state, words
-from search import progress
-from search.progress import Growth, Stall
-from search.results import Snapshot
-from search.storage import address_of
-from search.tradeoffs import accuracy, on_axis
+from app import page, source, state, words
+from app.charts import figures, palette, search_chart
+from search.read import progress
+from search.read.candidates import Snapshot
+from search.read.progress import Growth, Stall
+from search.read.tradeoffs import accuracy, on_axis
+from search.storage.address import address_of
 
 NEIGHBOURS = (("optuna-dashboard", 8080), ("Ray's dashboard", 8265))
 TIMELINE = 400  # the newest trials that the timeline shows
@@ -67,7 +68,7 @@ def _growth(history: list[Growth], limited: bool) -> None:
     )
     share = f"{100 * history[-1].hypervolume:.1f} %"
     st.plotly_chart(
-        chart_search.growth(history, by == "training time", palette.current()),
+        search_chart.growth(history, by == "training time", palette.current()),
         key="growth",
         theme=None,
         config=figures.STILL,
@@ -106,7 +107,7 @@ def _front(snapshot: Snapshot, students: int) -> None:
     )
     st.markdown(told)
     st.plotly_chart(
-        chart_search.fronts(then, now, axis, palette.current()),
+        search_chart.fronts(then, now, axis, palette.current()),
         key="fronts",
         theme=None,
         config=figures.STILL,
@@ -146,7 +147,7 @@ def _timeline(snapshot: Snapshot) -> None:
     told = f"A bar for {part}, on the first slot that was free; {words.plural(slots, 'slot')}, busy {used}."
     st.markdown(told)
     st.plotly_chart(
-        chart_search.timeline(shown, palette.current()), key="timeline", theme=None, config=figures.STILL, alt=told
+        search_chart.timeline(shown, palette.current()), key="timeline", theme=None, config=figures.STILL, alt=told
     )
     with st.expander("As a table"):
         rows = [

@@ -5,25 +5,15 @@ from typing import Any
 
 import streamlit as st
 
-from app import (
-    against,
-    cards,
-    chart_student,
-    downloads,
-    figures,
-    live,
-    page,
-    palette,
-    per_class,
-    source,
-    state,
-    words,
-)
+from app import page, source, state, words
+from app.charts import figures, palette, student_chart
+from app.widgets import against, cards, downloads, live, per_class
 from fitnets.config import Report, Training
 from fitnets.errors import InputError
-from search import anatomy, shipped, tradeoffs
-from search.results import Candidate, Snapshot
-from search.tradeoffs import accuracy
+from search.read import layers, tradeoffs
+from search.read.candidates import Candidate, Snapshot
+from search.read.tradeoffs import accuracy
+from search.ship import student_files
 
 
 def main() -> None:
@@ -36,7 +26,7 @@ def main() -> None:
     state.publish()
     if chosen.state == "running":
         live.follow(picture)
-    tested = shipped.readings(source.runs(), snapshot.study)
+    tested = student_files.readings(source.runs(), snapshot.study)
     st.header(words.named(chosen), anchor=False)
     _badges(snapshot, chosen)
     _numbers(snapshot, chosen, tested)
@@ -153,22 +143,22 @@ def _numbers(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]
 
 def _architecture(snapshot: Snapshot, c: Candidate) -> None:
     st.header("Layers", anchor=False)
-    student, teacher = anatomy.student(c.recipe), anatomy.teacher(snapshot, c.recipe)
+    student, teacher = layers.student(c.recipe), layers.teacher(snapshot, c.recipe)
     st.markdown(
         "The student below its teacher, layer by layer: channels, and the map's size after pooling. "
         + (
-            f"In stage 1 the guided layer learns, through a regressor ({anatomy.regressor(c.recipe)}), to predict the "
+            f"In stage 1 the guided layer learns, through a regressor ({layers.regressor(c.recipe)}), to predict the "
             "hint layer; then the regressor is dropped."
             if c.recipe.hint
             else "This student was trained without hints."
         )
     )
     st.plotly_chart(
-        chart_student.anatomy(student, teacher, palette.current()),
+        student_chart.anatomy(student, teacher, palette.current()),
         key="anatomy",
         theme=None,
         config=figures.STILL,
-        alt=chart_student.anatomy_alt(student, teacher),
+        alt=student_chart.anatomy_alt(student, teacher),
     )
     st.dataframe(
         [
@@ -219,11 +209,11 @@ def _training(snapshot: Snapshot, c: Candidate) -> None:
             "of the teacher's word, lambda."
         )
         st.plotly_chart(
-            chart_student.curves(reports, palette.current(), snapshot.teacher.get("val_accuracy")),
+            student_chart.curves(reports, palette.current(), snapshot.teacher.get("val_accuracy")),
             key="curves",
             theme=None,
             config=figures.STILL,
-            alt=chart_student.curves_alt(reports),
+            alt=student_chart.curves_alt(reports),
         )
         with st.expander("Every epoch as a table"):
             st.dataframe([_epoch(r) for r in reports], hide_index=True, alt="Every epoch's numbers.")
@@ -256,7 +246,7 @@ def _recipe(c: Candidate) -> str:
     if recipe.hint is not None and recipe.stage1 is not None:
         lines.append(
             f"**Stage 1**: guided layer {recipe.hint.guided} from hint layer {recipe.hint.hint}, regressor "
-            f"{anatomy.regressor(recipe)}; {_schedule(recipe.stage1)}."
+            f"{layers.regressor(recipe)}; {_schedule(recipe.stage1)}."
         )
     lines.append(
         f"**Stage 2**: tau {distill.tau:.3g}, lambda {distill.lambda_start:.3g} to {distill.lambda_end:.3g}; "

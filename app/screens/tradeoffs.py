@@ -4,15 +4,17 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app import cards, chart_front, figures, page, palette, panel, state, words, zoom
-from app.chart_front import Scene
+from app import page, state, words
+from app.charts import figures, front_chart, palette
+from app.charts.front_chart import Scene
 from app.source import Picture
 from app.state import SHARES
-from search import tradeoffs
-from search.budget import Broken
-from search.paper import published as paper
-from search.results import Candidate, as_csv
-from search.tradeoffs import Axis
+from app.widgets import cards, panel, zoom
+from search.read import published as paper
+from search.read import tradeoffs
+from search.read.budget import Broken
+from search.read.candidates import Candidate, as_csv
+from search.read.tradeoffs import Axis
 
 FEW = 5  # with fewer students there is no front line and no knee
 
@@ -103,7 +105,7 @@ def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
         "Up and to the left is better. The line joins the students that none beats in both; a hollow point breaks a "
         "limit of the budget, which its label names."
     )
-    figure = chart_front.figure(scene, palette.current())
+    figure = front_chart.figure(scene, palette.current())
     zoomed = zoom.keep(figure, "front_chart")
     st.plotly_chart(
         figure,
@@ -129,7 +131,7 @@ def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
 def _below(scene: Scene, rows: Sequence[Candidate]) -> str:
     """What the marks mean that are not in the legend."""
     told = []
-    bottom, _ = chart_front.accuracy_range(scene)
+    bottom, _ = front_chart.accuracy_range(scene)
     below = sum(100 * tradeoffs.accuracy(c) < bottom for c in rows)
     if below:
         told.append(f"{words.plural(below, 'student')} {'lies' if below == 1 else 'lie'} below the picture: zoom out.")
@@ -152,7 +154,7 @@ def _below(scene: Scene, rows: Sequence[Candidate]) -> str:
 
 def labels(scene: Scene) -> str:
     """What the diamonds' labels stand for."""
-    return ", ".join(f"{chart_front.short(p)}: {p.name}" for p in scene.paper)
+    return ", ".join(f"{front_chart.short(p)}: {p.name}" for p in scene.paper)
 
 
 def finding(scene: Scene, rows: Sequence[Candidate]) -> str:

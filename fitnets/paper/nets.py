@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Literal
 
-from fitnets.cost import cost
-from fitnets.net import Conv, Dense, Net, Shape
-from fitnets.value import Value
+from fitnets.nets.cost import cost
+from fitnets.values.base import Value
+from fitnets.values.net import Conv, Dense, Net, Shape
 
 CIFAR: Shape = (3, 32, 32)
 BUDGETS = {"30M": 30_000_000, "107M": 107_000_000}

@@ -8,12 +8,12 @@ same. A system is named as in `fitnets.paper.nets`: `cifar10/fitnet1`.
 from collections.abc import Callable
 from typing import Literal
 
-from fitnets.alternatives import joint_kd, joint_labels, labels_then_kd, labels_then_labels
 from fitnets.config import Data, Distill, Ensemble, Hint, Precision, Recipe, Trained, Training
-from fitnets.net import Net
+from fitnets.paper.alternatives import joint_kd, joint_labels, labels_then_kd, labels_then_labels
 from fitnets.paper.nets import Pair, Reading, nets
-from fitnets.updates import Dropout, ExponentialDecay, LinearDecay, LrScale, MaxNorm, Ramp
-from fitnets.value import Value
+from fitnets.values.base import Value
+from fitnets.values.net import Net
+from fitnets.values.updates import Dropout, ExponentialDecay, LinearDecay, LrScale, MaxNorm, Ramp
 
 Family = Literal["paper", "modern"]
 Method = Literal["backpropagation", "KD", "hints", "labels, labels", "labels, KD", "joint, labels", "joint, KD"]

@@ -10,12 +10,11 @@ import typer
 from rich.console import Console
 
 from fitnets.config import Report
+from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.paper.recipes import Family
-from fitnets.store import Store
 from search import cli
-from search.events import Stopped
-from search.facts import Facts
+from search.driver.registration import writable
 from search.paper import counts
 from search.paper.experiments import Experiment, Scale, System, data_of, experiment
 from search.paper.forecast import forecast
@@ -24,11 +23,12 @@ from search.paper.picture import draw
 from search.paper.runner import Kept, key_of, train
 from search.paper.table import show
 from search.paper.watch import Watch
-from search.register import writable
 from search.study import Study
+from search.workers.facts import Facts
+from search.workers.protocol import Stopped
 
 if TYPE_CHECKING:
-    from search.workers import RayWorkers
+    from search.workers.crew import RayWorkers
 
 What = Literal["counts", "mnist", "cifar10", "cifar100", "svhn", "aflw", "figure2"]
 GPU_FRACTION = Study.model_fields["gpu_fraction"].default
@@ -60,7 +60,7 @@ def main(
     writable(runs)
     if not dry_run:
         writable(_folder(runs, out), "--out")
-    from search.workers import RayWorkers  # here, so that a wrong word on the command line is told at once
+    from search.workers.crew import RayWorkers  # here, so that a wrong word on the command line is told at once
 
     try:
         with cli.terminable(), ExitStack() as opened:

@@ -8,12 +8,12 @@ from itertools import islice
 from pathlib import Path
 
 from fitnets.config import Data
-from fitnets.store import Store
-from search.machine import processor
+from fitnets.disk.store import Store
 from search.paper.experiments import Experiment
 from search.paper.runner import Finished, Kept
 from search.paper.table import Comparison, Seed, arms_of, row
 from search.paper.tested import TestImages
+from search.workers.machine import processor
 
 SVHN_TRAIN = 598_388  # pylearn2's split
 

@@ -3,10 +3,10 @@
 from rich.console import Console
 from rich.table import Table
 
-from fitnets.net import Net
 from fitnets.paper.nets import BUDGETS, PaperNet, Reading, nets
-from fitnets.value import Value
-from search.paper.published import Published, published
+from fitnets.values.base import Value
+from fitnets.values.net import Net
+from search.read.published import Published, published
 
 ALTERNATIVES = {
     "fc 5": ("the dense layer in 5 pieces, as text and code have it", Reading(dense_pieces=5)),

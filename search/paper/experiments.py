@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from fitnets.config import Data, Precision, Recipe, Trained
-from fitnets.net import Dense, Net
 from fitnets.paper import recipes
 from fitnets.paper.nets import Pair, nets
 from fitnets.paper.recipes import ALTERNATIVES, METHODS, PAPER_EPOCHS, Family, Lengths, Method
-from fitnets.value import Value
+from fitnets.values.base import Value
+from fitnets.values.net import Dense, Net
 from search.paper.readings import IMAGES, TAKEN, seen
 
 Scale = Literal["quick", "full"]

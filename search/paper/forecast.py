@@ -3,12 +3,12 @@
 from collections.abc import Callable, Collection
 
 from fitnets.config import Precision, Recipe, Training
-from fitnets.cost import layers
-from fitnets.net import Net
-from fitnets.value import Value
-from search.facts import Facts, Speed
-from search.forecast import duration
+from fitnets.nets.cost import layers
+from fitnets.values.base import Value
+from fitnets.values.net import Net
 from search.paper.experiments import Experiment
+from search.units import duration
+from search.workers.facts import Facts, Speed
 
 Measure = Callable[[Net, int, Precision], Speed]
 

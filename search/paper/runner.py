@@ -10,13 +10,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fitnets.config import Data, Outcome, Recipe
-from fitnets.store import Store
-from fitnets.value import Value, canonical_json, sha256
-from search.events import Done, Event, Lost, News, Note, Stopped, Workers
-from search.facts import Facts, TeacherFacts
-from search.loop import ATTEMPTS
+from fitnets.disk.store import Store
+from fitnets.values.base import Value, canonical_json, sha256
+from search.driver.loop import ATTEMPTS
 from search.paper.experiments import Experiment
 from search.paper.outputs import written
+from search.workers.facts import Facts, TeacherFacts
+from search.workers.protocol import Done, Event, Lost, News, Note, Stopped, Workers
 
 DIVERGED = "Diverged"  # a loss that is no number: a result of the recipe, not a fault of the machine
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from fitnets.cost import cost
-from fitnets.net import Net
-from fitnets.value import Value
+from fitnets.nets.cost import cost
+from fitnets.values.base import Value
+from fitnets.values.net import Net
 from search.paper.experiments import Arm, Experiment
-from search.paper.published import Published, published
-from search.results_cli import short
+from search.read.published import Published, published
+from search.units import short
 
 
 class Measured(Value):

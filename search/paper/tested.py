@@ -11,17 +11,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from fitnets import teacher as teachers
 from fitnets.config import Trained
-from fitnets.data import Images, accuracy, load, load_test
+from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.export import restored
-from fitnets.net import Net
-from fitnets.store import Store
-from fitnets.value import sha256
+from fitnets.images.images import Images, accuracy, load, load_test
+from fitnets.teacher import teacher as teachers
+from fitnets.values.base import sha256
+from fitnets.values.net import Net
 from search.paper.experiments import Experiment
 from search.paper.table import Measured, Seed
-from search.readings import note
+from search.ship.test_reads import note
 
 PASSES = 3
 PASS_SECONDS = 20.0  # a pass that takes longer is timed once

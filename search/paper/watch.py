@@ -5,11 +5,11 @@ import time
 from rich.console import Console
 
 from fitnets.config import Report
-from search.display import Display
-from search.events import Done, Event, Failed, Lost, News, Note
-from search.forecast import duration
+from search.driver.display import Display
 from search.paper.experiments import Experiment
 from search.paper.forecast import Forecast
+from search.units import duration
+from search.workers.protocol import Done, Event, Failed, Lost, News, Note
 
 
 class Watch(Display):

@@ -10,11 +10,11 @@ from typing import Any
 
 import optuna
 
-from fitnets.classes import PerClass
 from fitnets.config import Hint, Outcome, Recipe, Report, Training
-from fitnets.cost import cost
-from fitnets.net import Net
-from search.opening import open_storage
+from fitnets.nets.cost import cost
+from fitnets.values.net import Net
+from fitnets.values.per_class import PerClass
+from search.storage.writer import open_storage
 from search.study import find_study
 
 START = 1_790_000_000.0

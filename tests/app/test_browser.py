@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bench.browser import CHROMIUM, DRAWN, FRONT, Served, chromium
-from search.results import read
+from search.read.reader import read
 from tests.app import synthetic
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from app import chart_search, chart_student, figures
-from app.palette import LIGHT
-from search import anatomy, influence, progress
-from search.budget import Budget, finished
-from search.influence import Setting
-from search.results import read
+from app.charts import figures, search_chart, student_chart
+from app.charts.palette import LIGHT
+from search.read import influence, layers, progress
+from search.read.budget import Budget, finished
+from search.read.influence import Setting
+from search.read.reader import read
 from tests.app import synthetic
 
 
@@ -50,7 +50,7 @@ def snapped(ends: list[float], ticks: list[float]) -> tuple[float, float]:
 def test_the_growth_is_drawn_by_its_gains(tmp_path: Path) -> None:
     snapshot = read(synthetic.study(tmp_path / "studies.db", 200), "digits")
     history = progress.growth(snapshot, "parameters", Budget(max_params=5000))
-    line, marks, best = chart_search.growth(history, False, LIGHT).data
+    line, marks, best = search_chart.growth(history, False, LIGHT).data
     gains = [i for i, row in enumerate(history, start=1) if row.gained]
     assert list(marks.x) == gains
     assert list(line.x) == sorted({*gains, len(history)})
@@ -64,5 +64,5 @@ def test_a_brought_teachers_layers_are_not_counted(tmp_path: Path) -> None:
     brought = {"kind": "brought", "build": "a.b:c", "hint_layers": ["layer1", "layer2"]}
     found = found.changed(definition=found.definition | {"teacher": brought})
     recipe = found.candidates[0].recipe
-    told = chart_student.anatomy_alt(anatomy.student(recipe), anatomy.teacher(found, recipe))
+    told = student_chart.anatomy_alt(layers.student(recipe), layers.teacher(found, recipe))
     assert "the teacher 2 hint layers known" in told

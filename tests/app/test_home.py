@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from app import panel
 from app import words as text
-from search import timings, tradeoffs
-from search.budget import Broken, Budget, finished
-from search.paper import published as paper
-from search.results import Timing, read
+from app.widgets import panel
+from search.read import published as paper
+from search.read import tradeoffs
+from search.read.budget import Broken, Budget, finished
+from search.read.candidates import Timing
+from search.read.reader import read
+from search.ship import latencies
 from tests.app import synthetic
 from tests.app.pages import RNG, Opened, charts, drawn_points, traces, words
 
@@ -128,7 +130,7 @@ def test_latency_is_offered_once_it_was_measured(path: Path, opened: Opened) -> 
     timed = finished(read(url, "digits").candidates)[::3]
     for c in timed:
         timing = Timing(p50_ms=c.trial + 1, p90_ms=99, threads=1, device="a CPU", date="2026-11-20", load=0.25)
-        timings.add(path.parent, "digits", c, timing)
+        latencies.add(path.parent, "digits", c, timing)
     at.run()
     next(s for s in at.selectbox if s.label == "Cost to draw").select("latency").run()
     drawn = traces(at)

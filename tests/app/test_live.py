@@ -9,8 +9,8 @@ import pytest
 
 from app import state
 from app.screens import matters
-from search import progress
-from search.results import ENDED
+from search.read import progress
+from search.read.candidates import ENDED
 from tests.app import synthetic
 from tests.app.pages import RNG, Opened, charts, traces, words
 

@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from app import source
 from fitnets.errors import InputError
-from search import storage
-from search.snapshot import Reader
+from search.read.reader import Reader
+from search.storage import readonly
 from tests.app import synthetic
 from tests.app.pages import MAIN, PAGES, RNG, Opened, awkward, charts, traces, words
 
@@ -96,7 +96,7 @@ def test_awkward_studies_are_shown(path: Path, opened: Opened, page: str, kind: 
 def test_a_busy_storage_keeps_the_last_picture(
     path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
-    monkeypatch.setattr(storage, "PATIENCE", 0.1)
+    monkeypatch.setattr(readonly, "PATIENCE", 0.1)
     synthetic.study(path, 30)
     at = opened(page, compare="1,2", trial="1")
     drawn = len(charts(at))
@@ -124,7 +124,7 @@ def test_a_busy_storage_keeps_the_last_picture(
 def test_a_storage_that_is_busy_from_the_start_says_so(
     path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "PATIENCE", 0.1)
+    monkeypatch.setattr(readonly, "PATIENCE", 0.1)
     synthetic.study(path, 5)
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from app import words as text
-from search import progress, tradeoffs
-from search.budget import finished
-from search.results import read
+from search.read import progress, tradeoffs
+from search.read.budget import finished
+from search.read.reader import read
 from tests.app import synthetic
 from tests.app.pages import RNG, Opened, awkward, charts, traces, words
 

@@ -1,0 +1,126 @@
+"""What all charts share: fonts, grid, logarithmic cost axes with readable ticks, and the tool bar's settings."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from app import words
+from app.charts.palette import Palette
+from search.read.influence import Setting
+from search.read.tradeoffs import Axis
+
+CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "scrollZoom": True,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoom2d", "pan2d"],
+}
+STILL = CONFIG | {"scrollZoom": False, "displayModeBar": False}
+FONT = "Source Sans, Segoe UI, Helvetica, Arial, sans-serif"
+
+
+def framed(figure: go.Figure, palette: Palette, height: int, revision: str = "fixed") -> go.Figure:
+    """The figure in this project's dress. While `revision` stays, the reader's zoom stays."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 66, "r": 16, "t": 44, "b": 56},
+        font={"size": 14, "color": palette.ink, "family": FONT},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        hoverlabel={"font": {"size": 14, "family": FONT}, "align": "left"},
+        legend={
+            "orientation": "h",
+            "yref": "container",
+            "yanchor": "top",
+            "y": 1.0,
+            "x": 0,
+            "bgcolor": "rgba(0,0,0,0)",
+        },
+        modebar={"orientation": "v", "bgcolor": "rgba(0,0,0,0)", "color": palette.over, "activecolor": palette.ours},
+        dragmode="pan",
+        uirevision=revision,
+    )
+    lines = {"gridcolor": palette.faint, "zeroline": False, "linecolor": palette.over, "ticks": "outside"}
+    figure.update_xaxes(**lines, tickcolor=palette.over, showline=True)
+    figure.update_yaxes(**lines, tickcolor=palette.over, showline=True)
+    return figure
+
+
+def log_axis(low: float, high: float, axis: Axis | None = None) -> dict[str, Any]:
+    """A logarithmic axis from `low` to `high` with ticks at 1, 2 and 5 (fewer over many decades)."""
+    first, last = math.log10(low), math.log10(high)
+    decades = last - first
+    steps = (1, 2, 5) if decades < 2.2 else (1, 3) if decades < 3.5 else (1,)
+    powers = range(math.floor(first) - 1, math.ceil(last) + 2)
+    values = [step * 10.0**power for power in powers for step in steps]
+    return {
+        "type": "log",
+        "range": [first, last],
+        "tickvals": values,
+        "ticktext": [words.cost(value, axis) if axis else words.plain(value) for value in values],
+    }
+
+
+def widened(values: Sequence[float], share: float = 0.06) -> tuple[float, float]:
+    """The range of positive values on a logarithmic axis, with room at both ends."""
+    low, high = min(values), max(values)
+    room = max(share * math.log10(high / low), 0.08)
+    return low / 10**room, high * 10**room
+
+
+def dimension(setting: Setting, chosen: tuple[float, float] | None) -> dict[str, Any]:
+    """One axis of parallel coordinates: a logarithmic one has its own ticks; who lacks a value is at its foot."""
+    known = [v for v in setting.values if v is not None]
+    log = setting.log and min(known) > 0
+    scale = math.log10 if log else float
+    low, high = scale(min(known)), scale(max(known))
+    foot = low - 0.12 * (high - low)
+    values = [foot if v is None else scale(v) for v in setting.values]
+    lacking = None in setting.values
+    found: dict[str, Any] = {
+        "label": setting.name,
+        "values": values,
+        "range": [foot if lacking else low, high],
+    }
+    ticks = _ticks(min(known), max(known), log)
+    found["tickvals"] = [scale(tick) for tick in ticks] + ([foot] if lacking else [])
+    found["ticktext"] = [words.plain(tick) for tick in ticks] + (["none"] if lacking else [])
+    if chosen is not None:
+        ends = [scale(max(chosen[0], min(known))), scale(min(chosen[1], max(known)))]
+        if ends[0] > low or ends[1] < high:
+            _constrain(found, ends, foot if lacking else None, 1e-3 * (high - low))
+    return found
+
+
+def _constrain(dimension: dict[str, Any], ends: list[float], foot: float | None, room: float) -> None:
+    """Mark the range that is chosen; who lacks a value is inside, as `influence.inside` counts them.
+
+    Plotly moves a range's ends to a quarter of the way beyond the nearest ticks, so the ends get ticks. It knows
+    ticks by their texts, so these have different ones that cannot be seen.
+    """
+    edges = [ends[0] - room, *ends, ends[1] + room]
+    dimension["constraintrange"] = ends
+    if foot is not None:
+        edges.append(foot + room)
+        dimension["constraintrange"] = [[foot - room, foot + room], ends]
+    texts = {at: "\u200b" * i for i, at in enumerate(edges, start=1)}
+    texts |= dict(zip(dimension["tickvals"], dimension["ticktext"], strict=True))
+    marks = sorted(texts.items())
+    dimension["tickvals"], dimension["ticktext"] = [at for at, _ in marks], [text for _, text in marks]
+
+
+def _ticks(low: float, high: float, log: bool) -> list[float]:
+    """Readable values inside the range: Plotly's own ones overshoot a logarithmic axis."""
+    if low == high:
+        return [low]
+    if log:
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        inside = [step * 10.0**power for power in powers for step in (1, 2, 5)]
+    else:
+        raw = (high - low) / 4
+        unit = 10.0 ** math.floor(math.log10(raw))
+        step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= raw)
+        inside = [step * i for i in range(math.floor(low / step), math.ceil(high / step) + 1)]
+    return [value for value in inside if low - 1e-9 <= value <= high + 1e-9] or [low, high]

@@ -1,0 +1,253 @@
+"""The chart of the home page: accuracy against a cost, the stepped front, the budget, the paper and the teacher."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import plotly.graph_objects as go
+
+from app import words
+from app.charts import figures
+from app.charts.palette import Palette
+from search.read.budget import Broken
+from search.read.candidates import Candidate
+from search.read.published import Published
+from search.read.tradeoffs import Axis, accuracy, measured, on_axis
+
+HEIGHT = 520
+ALWAYS_SVG = 5000  # above so many points the cloud is drawn by WebGL
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything that the chart shows."""
+
+    axis: Axis
+    study: str = ""
+    """Whose zoom it is."""
+    front: Sequence[Candidate] = ()
+    cloud: Sequence[Candidate] = ()
+    """Other finished students that are drawn."""
+    running: Sequence[Candidate] = ()
+    broken: dict[int, list[Broken]] = field(default_factory=dict)
+    """The limits that each drawn student breaks."""
+    limit: float | None = None
+    """The budget on this axis."""
+    floor: float | None = None
+    """The least accuracy that the budget allows."""
+    chosen: Candidate | None = None
+    knee: Candidate | None = None
+    teacher: tuple[float, float | None] | None = None
+    """Its accuracy, and its cost on this axis."""
+    paper: Sequence[Published] = ()
+
+
+def figure(scene: Scene, palette: Palette) -> go.Figure:
+    """The chart. Each student's point carries its trial number as `customdata[0]`."""
+    drawing = go.Figure()
+    low, high = _cost_range(scene)
+    line = {"color": palette.over, "width": 2, "dash": "dash"}
+    if scene.limit is not None:
+        drawing.add_vrect(x0=scene.limit, x1=high * 1e3, fillcolor=palette.shade, line_width=0, layer="below")
+        drawing.add_vline(x=scene.limit, line=line)
+    if scene.floor is not None:
+        drawing.add_hrect(y0=-100, y1=100 * scene.floor, fillcolor=palette.shade, line_width=0, layer="below")
+        drawing.add_hline(y=100 * scene.floor, line=line)
+    _cloud(drawing, scene, palette)
+    _front(drawing, scene, palette, high)
+    bottom, top = accuracy_range(scene)
+    _running(drawing, scene, palette, bottom + 0.02 * (top - bottom))
+    _paper(drawing, scene, palette)
+    if scene.knee is not None:
+        _one(drawing, scene, scene.knee, "Best balance", {"symbol": "star", "size": 17, "color": palette.knee})
+    if scene.chosen is not None and scene.chosen.outcome is not None and measured([scene.chosen], scene.axis):
+        ring = {"symbol": "circle-open", "size": 24, "color": palette.chosen, "line": {"width": 3}}
+        _one(drawing, scene, scene.chosen, "Selected", ring)
+    if scene.teacher is not None:
+        drawing.add_hline(y=100 * scene.teacher[0], line={"color": palette.ink, "width": 1.5, "dash": "dot"})
+        drawing.add_annotation(
+            x=0,
+            xref="x domain",
+            xanchor="left",
+            y=100 * scene.teacher[0],
+            yanchor="bottom",
+            text=f"teacher {words.percent(scene.teacher[0])}",
+            showarrow=False,
+        )
+    figures.framed(drawing, palette, HEIGHT, revision=f"front {scene.axis} {scene.study}")
+    title = {"text": words.TITLES[scene.axis] + " (logarithmic)"}
+    drawing.update_xaxes(figures.log_axis(low, high, scene.axis), title=title)
+    drawing.update_yaxes(range=[bottom, top], title={"text": "Validation accuracy, %"}, ticksuffix="")
+    return drawing
+
+
+def _cloud(drawing: go.Figure, scene: Scene, palette: Palette) -> None:
+    within = [c for c in scene.cloud if not scene.broken.get(c.trial)]
+    over = [c for c in scene.cloud if scene.broken.get(c.trial)]
+    _students(drawing, scene, within, "Others", {"size": 7, "color": palette.cloud, "opacity": 0.75})
+    hollow = {"symbol": "circle-open", "size": 7, "color": palette.over, "opacity": 0.65}
+    _students(drawing, scene, over, "Over the budget", hollow)
+
+
+def _front(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) -> None:
+    if len(scene.front) > 1:
+        xs = [on_axis(c, scene.axis) for c in scene.front]
+        ys = [100 * accuracy(c) for c in scene.front]
+        drawing.add_scatter(
+            x=[*xs, max(edge, xs[-1])],
+            y=[*ys, ys[-1]],
+            mode="lines",
+            line={"shape": "hv", "color": palette.ours, "width": 2},
+            hoverinfo="skip",
+            showlegend=False,
+            name="front",
+        )
+    fits = [c for c in scene.front if not scene.broken.get(c.trial)]
+    over = [c for c in scene.front if scene.broken.get(c.trial)]
+    _students(drawing, scene, fits, "Front", {"size": 11, "color": palette.ours})
+    hollow = {"symbol": "circle-open", "size": 11, "color": palette.over, "line": {"width": 2}}
+    _students(drawing, scene, over, "Front, over the budget", hollow)
+
+
+def _students(
+    drawing: go.Figure,
+    scene: Scene,
+    rows: Sequence[Candidate],
+    name: str,
+    marker: dict[str, Any],
+) -> None:
+    """Points to click."""
+    if not rows:
+        return
+    trace = go.Scattergl if len(rows) > ALWAYS_SVG else go.Scatter
+    opacity = marker.get("opacity", 1.0)
+    drawing.add_trace(
+        trace(
+            x=[on_axis(c, scene.axis) for c in rows],
+            y=[round(100 * accuracy(c), 3) for c in rows],
+            customdata=[[c.trial] for c in rows],
+            text=[_hover(c, scene.broken.get(c.trial, [])) for c in rows],
+            hovertemplate="%{text}<extra></extra>",
+            mode="markers",
+            marker=marker,
+            name=name,
+            selected={"marker": {"opacity": opacity}},
+            unselected={"marker": {"opacity": opacity}},
+        )
+    )
+
+
+def _hover(c: Candidate, broken: Sequence[Broken]) -> str:
+    lines = [
+        f"<b>{_plain(words.title(c))}</b>  {words.percent(accuracy(c))}",
+        _costs(c),
+    ]
+    return "<br>".join(lines + [words.limit(b) for b in broken])
+
+
+def _costs(c: Candidate) -> str:
+    counted = f"{words.count(c.cost.params)} parameters, {words.count(c.cost.macs)} multiply-adds"
+    return counted if c.timing is None else f"{counted}, {words.milliseconds(c.timing.p50_ms)}"
+
+
+def _running(drawing: go.Figure, scene: Scene, palette: Palette, foot: float) -> None:
+    if not scene.running:
+        return
+    drawing.add_scatter(
+        x=[on_axis(c, scene.axis) for c in scene.running],
+        y=[foot] * len(scene.running),
+        customdata=[[c.trial] for c in scene.running],
+        text=[f"<b>{_plain(words.title(c))}</b>, in training<br>{_costs(c)}" for c in scene.running],
+        hovertemplate="%{text}<extra></extra>",
+        mode="markers",
+        marker={"symbol": "square-open", "size": 10, "color": palette.knee, "line": {"width": 2}},
+        name="In training",
+    )
+
+
+def _paper(drawing: go.Figure, scene: Scene, palette: Palette) -> None:
+    rows = [p for p in scene.paper if reported(p, scene.axis) is not None]
+    if not rows:
+        return
+    drawing.add_scatter(
+        x=[reported(p, scene.axis) for p in rows],
+        y=[100 * p.test_accuracy for p in rows],
+        text=[short(p) for p in rows],
+        hovertext=[_paper_hover(p) for p in rows],
+        hovertemplate="%{hovertext}<extra></extra>",
+        mode="markers+text",
+        textposition=[("bottom center", "top center")[i % 2] for i in range(len(rows))],
+        textfont={"color": palette.paper},
+        marker={"symbol": "diamond", "size": 12, "color": palette.paper},
+        name="The paper (test accuracy)",
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+    )
+
+
+def short(p: Published) -> str:
+    """A label that leaves room for its neighbours: F1 to F4, T for the teacher."""
+    return {"FitNet by KD": "KD", "FitNet by labels": "BP", "Teacher": "T"}.get(p.name, p.name.replace("FitNet ", "F"))
+
+
+def reported(p: Published, axis: Axis) -> int | None:
+    """What the paper reports on this axis; the counted value where the axis is ours; None for latency."""
+    return {
+        "parameters": p.params,
+        "multiply-adds": p.macs,
+        "size": p.counted.weight_bytes,
+        "memory": p.counted.peak_activation_bytes,
+    }.get(axis)
+
+
+def _paper_hover(p: Published) -> str:
+    macs = f"{words.count(p.macs)} multiply-adds" if p.macs else "multiply-adds not stated"
+    counted = f"{words.count(p.counted.weights)} weights, {words.count(p.counted.macs)} multiply-adds"
+    return "<br>".join(
+        [
+            f"<b>The paper's {p.name}</b>  {words.percent(p.test_accuracy)} on test images",
+            f"as reported: {words.count(p.params)} parameters, {macs}",
+            f"as our counter counts it: {counted}",
+            p.note,
+        ]
+    )
+
+
+def _one(drawing: go.Figure, scene: Scene, c: Candidate, name: str, marker: dict[str, Any]) -> None:
+    drawing.add_scatter(
+        x=[on_axis(c, scene.axis)],
+        y=[100 * accuracy(c)],
+        customdata=[[c.trial]],
+        mode="markers",
+        marker=marker,
+        name=name,
+        hoverinfo="skip",
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+    )
+
+
+def _cost_range(scene: Scene) -> tuple[float, float]:
+    students = [*scene.front, *scene.cloud, *scene.running]
+    costs = [float(on_axis(c, scene.axis)) for c in students]
+    costs += [float(cost) for p in scene.paper if (cost := reported(p, scene.axis)) is not None]
+    costs += [scene.limit] if scene.limit else []
+    costs += [scene.teacher[1]] if scene.teacher and scene.teacher[1] else []
+    return figures.widened(costs or [1e3, 1e6])
+
+
+def accuracy_range(scene: Scene) -> tuple[float, float]:
+    """From a little below the front to a little above the best: students far below are reached by zooming out."""
+    heights = [100 * accuracy(c) for c in scene.front] or [100 * accuracy(c) for c in scene.cloud]
+    heights += [100 * p.test_accuracy for p in scene.paper if reported(p, scene.axis) is not None]
+    heights += [100 * scene.floor] if scene.floor is not None else []
+    heights += [100 * scene.teacher[0]] if scene.teacher else []
+    heights += [100 * accuracy(scene.chosen)] if scene.chosen and scene.chosen.outcome else []
+    low, high = (min(heights), max(heights)) if heights else (0.0, 100.0)
+    room = max(high - low, 1.0)
+    return max(-2.0, low - 0.18 * room), min(102.0, high + 0.1 * room)
+
+
+def _plain(text: str) -> str:
+    """Names are other people's text: no markup of theirs reaches the chart."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

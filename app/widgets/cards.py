@@ -1,0 +1,186 @@
+"""Beside the chart: the best students that fit, and what one of them offers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from app import state, words
+from app.charts.front_chart import Scene
+from app.widgets import downloads, panel
+from search.read import published as paper
+from search.read import tradeoffs
+from search.read.budget import Broken
+from search.read.candidates import Candidate, Snapshot
+from search.read.tradeoffs import Axis, Step, accuracy, on_axis
+
+BEST = 5
+TEACHERS: dict[Axis, str] = {
+    "parameters": "params",
+    "multiply-adds": "macs",
+    "size": "weight_bytes",
+    "memory": "peak_activation_bytes",
+}
+"""Where the study's teacher has its cost."""
+CARD_AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory")
+
+
+def best_that_fit(snapshot: Snapshot, rows: Sequence[Candidate], scene: Scene, choose: Callable[[int], None]) -> None:
+    """Five rows to choose from, and the card of the chosen or the best one."""
+    found = tradeoffs.best(rows, state.budget(), BEST)
+    st.header("Best that fit" if state.limited() else "Most accurate", anchor=False)
+    if found:
+        st.markdown("Select a row, or click a point of the chart.")
+        _rows(found, scene, choose)
+    else:
+        _miss(rows)
+    chosen = scene.chosen or (found[0] if found else None)
+    if chosen is not None:
+        _card(snapshot, chosen, scene)
+
+
+def _rows(found: Sequence[Candidate], scene: Scene, choose: Callable[[int], None]) -> None:
+    trials = [c.trial for c in found]
+    chosen = scene.chosen.trial if scene.chosen else None
+    # A table is known by its key, not by its rows: with other students in it, it must be another table.
+    key = f"best_rows {trials} {chosen}"
+    ticked = [trials.index(chosen)] if chosen in trials else []
+
+    def selected() -> None:
+        picked = st.session_state[key].selection.rows
+        if picked and picked[0] < len(trials):
+            choose(trials[picked[0]])
+
+    cost_title = {"parameters": "params", "multiply-adds": "mult-adds"}.get(scene.axis, scene.axis)
+    st.dataframe(
+        [
+            {
+                "student": str(c.trial) + (f" {c.name}" if c.name else ""),
+                "accuracy": words.percent(accuracy(c)),
+                cost_title: words.cost(on_axis(c, scene.axis), scene.axis),
+            }
+            for c in found
+        ],
+        hide_index=True,
+        on_select=selected,
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": ticked}},
+        key=key,
+        alt=f"The {len(found)} most accurate students within the budget.",
+    )
+
+
+def _miss(rows: Sequence[Candidate]) -> None:
+    """Nothing fits: the nearest student, the limits that it breaks, and buttons that loosen them."""
+    miss = tradeoffs.nearest_miss(rows, state.budget())
+    if miss is None:
+        return
+    candidate, limits = miss
+    st.warning(
+        f"No student is within the budget. The nearest is {words.named(candidate)} "
+        f"({words.percent(accuracy(candidate))}): {words.listed([words.limit(b) for b in limits])}."
+    )
+    for limit in limits:
+        if limit.value is not None:
+            loosened = {limit.limit: limit.value}
+            st.button(relaxing(limit), on_click=panel.relax, args=(loosened,), key=f"relax_{limit.limit}")
+
+
+def relaxing(limit: Broken) -> str:
+    """The button that loosens a limit."""
+    assert limit.value is not None
+    verb = "Accept" if limit.limit == "min_accuracy" else "Allow"
+    return f"{verb} {words.allowed(limit.limit, limit.value)} {words.LIMITS[limit.limit]}"
+
+
+def _card(snapshot: Snapshot, c: Candidate, scene: Scene) -> None:
+    with st.container(border=True, key="card"):
+        st.markdown(f"**{words.named(c)}**")
+        if c.outcome is None:
+            st.markdown(without(c))
+        else:
+            for lines in told(snapshot, c, scene):
+                st.markdown("  \n".join(lines))
+        with st.container(horizontal=True):
+            if st.button("Open", key="open"):
+                state.put("trial", c.trial)
+                st.switch_page("screens/student.py")
+            compare_button(c)
+            downloads.button(snapshot, c)
+
+
+def without(c: Candidate) -> str:
+    """Why a student has no accuracy."""
+    word = {"running": "It is in training", "infeasible": "It is over the study's limits"}.get(c.state)
+    word = word or ("It has no result" if c.state == "complete" else f"It is {c.state}")
+    return f"{word}: {words.escaped(c.reason)}" if c.reason else f"{word}: there is no accuracy."
+
+
+def compare_button(c: Candidate) -> None:
+    """Lays the student beside others."""
+    together = c.trial in state.compared()
+    if st.button("Compared" if together else "Compare", disabled=together, key="add"):
+        state.compare([*state.compared(), c.trial])
+        st.rerun()
+
+
+def told(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]]:
+    """A student's card, paragraph by paragraph: what it is, what it breaks, what the next ones give."""
+    lines = [f"**{words.percent(accuracy(c))}** validation accuracy ({noise(c, snapshot.candidates)})"]
+    for axis in CARD_AXES:
+        lines.append(f"{words.cost(on_axis(c, axis), axis)} {_noun(axis)}{_smaller(snapshot, c, axis)}")
+    if c.timing is not None:
+        lines.append(f"{words.milliseconds(c.timing.p50_ms)} for one image (p90 {c.timing.p90_ms:.3g})")
+    limits = [f"**Over:** {words.limit(b)}" for b in tradeoffs.verdict(c, state.budget())]
+    down, up = tradeoffs.steps(c, scene.front, scene.axis)
+    by = tradeoffs.beaten(c, scene.front, scene.axis)
+    next_ones = [rate(by, "**Beaten**", scene.axis, "by ")] if by else []
+    next_ones += [rate(up, "**Next more accurate**", scene.axis)] if up else []
+    next_ones += [rate(down, "**Next cheaper**", scene.axis)] if down else []
+    published = paper.nearest(c, str(snapshot.definition.get("data", {}).get("name", "")))
+    rivals = [against(c, published)] if published else []
+    return [paragraph for paragraph in (lines, limits, next_ones, rivals) if paragraph]
+
+
+def noise(c: Candidate, candidates: Sequence[Candidate]) -> str:
+    """How far the accuracy can be trusted: the spread over seeds, where there are several."""
+    found = [accuracy(other) for other in tradeoffs.replicates(c, candidates)]
+    if len(found) < 2:
+        return "1 seed"
+    return f"{len(found)} seeds: {100 * min(found):.2f} to {100 * max(found):.2f}"
+
+
+def rate(step: Step, word: str, axis: Axis, by: str = "") -> str:
+    """An exchange rate: what another student on the front gives, and costs."""
+    return f"{word} ({by}student {step.to}): {words.points(step.gain)} for {words.times(step.factor)} the {_noun(axis)}"
+
+
+def against(c: Candidate, published: paper.Published) -> str:
+    """A student beside the paper's nearest net; accuracies were measured on different images."""
+    difference = accuracy(c) - published.test_accuracy
+    word = "above" if difference >= 0 else "below"
+    share = c.cost.weights / published.params
+    return (
+        f"{words.points(abs(difference)).lstrip('+')} {word} the paper's {published.name} (its test accuracy "
+        f"{words.percent(published.test_accuracy)}), with {words.times(share)} its parameters"
+    )
+
+
+def _noun(axis: Axis) -> str:
+    return {"size": "of weights", "memory": "of activations"}.get(axis, axis)
+
+
+def _smaller(snapshot: Snapshot, c: Candidate, axis: Axis) -> str:
+    told = beside(snapshot.teacher.get(TEACHERS[axis]), on_axis(c, axis))
+    return f", {told}" if told else ""
+
+
+def beside(teachers: Any, mine: float) -> str:
+    """A student's cost beside its teacher's; empty where that is not known."""
+    if not isinstance(teachers, int | float) or teachers <= 0:
+        return ""
+    factor = teachers / mine
+    if 0.95 < factor < 1.05:
+        return "as the teacher"
+    told = f"{words.times(factor)} smaller" if factor >= 1 else f"{words.times(1 / factor)} larger"
+    return f"{told} than the teacher"

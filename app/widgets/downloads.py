@@ -1,0 +1,137 @@
+"""The student's files, made on a click, each with its SHA-256."""
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from app import source, words
+from fitnets.errors import InputError
+from search.read.candidates import Candidate, Snapshot
+from search.ship import student_files
+from search.ship.student_files import File
+
+WHAT = {
+    "student.onnx": "ONNX: takes pixels in [0, 1], holds its own preprocessing",
+    "student.safetensors": "weights for PyTorch",
+    "recipe.json": "everything that the trial did",
+    "card.json": "accuracies and how they were measured, cost, latency, versions",
+    "README.md": "how to load the files",
+}
+SNIPPET = """import numpy as np, onnxruntime
+session = onnxruntime.InferenceSession("student.onnx")
+pixels = np.zeros((1, {shape}), dtype=np.float32)  # in [0, 1]
+logits = session.run(["logits"], {{"pixels": pixels}})[0]
+"""
+
+
+Hashed = tuple[File, str]
+"""A file with its SHA-256, which is not taken again at each look."""
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _made(url: str, study: str) -> dict[str, tuple[Hashed, ...]]:
+    """What was exported since the server started, by the weights' SHA-256; the archive of it all comes first."""
+    return {}
+
+
+def card(study: str, c: Candidate) -> dict[str, Any] | None:
+    """The model card of a student that was exported since the server started."""
+    files = _made(source.url(), study).get(c.outcome.weights_sha256 if c.outcome else "", ())
+    found: dict[str, Any] | None = next((json.loads(f.content) for f, _ in files if f.name == "card.json"), None)
+    return found
+
+
+def section(snapshot: Snapshot, c: Candidate) -> None:
+    """Take it away: the student's page."""
+    st.header("Take it away", anchor=False)
+    if c.state != "complete" or c.outcome is None:
+        why = "its outcome cannot be read" if c.state == "complete" else f"this student is {c.state}"
+        st.info(f"There are no files to take: {why}.")
+        return
+    take(snapshot, c)
+    st.markdown("**The same on the command line**; it trains the student again where its weights are gone:")
+    command = student_files.command(snapshot.study, c.trial, source.runs(), source.url(), f"student-{c.trial}")
+    st.code(command, language="bash", wrap_lines=True)
+    with st.expander("Use it"):
+        shape = ", ".join(map(str, c.recipe.student.input))
+        st.code(SNIPPET.format(shape=shape), language="python")
+
+
+def button(snapshot: Snapshot, c: Candidate, label: str = "Download") -> None:
+    """The same files behind a button; none for a student that has no result."""
+    if c.state == "complete" and c.outcome is not None:
+        opened = st.popover(label, width="content", key=f"download {c.trial}", on_change="rerun")
+        if opened.open:  # the weights are read when somebody asks for them
+            with opened:
+                take(snapshot, c)
+
+
+def take(snapshot: Snapshot, c: Candidate) -> None:
+    """The files of a trained student, or the button that makes them."""
+    assert c.outcome is not None
+    made = _made(source.url(), snapshot.study)
+    files = made.get(c.outcome.weights_sha256)
+    if files is None:
+        _offer(snapshot, c, made)
+    else:
+        _rows(files, c)
+
+
+def _offer(snapshot: Snapshot, c: Candidate, made: dict[str, tuple[Hashed, ...]]) -> None:
+    """The button that makes the files; what is stored already can be had at once."""
+    assert c.outcome is not None
+    stored = student_files.weights(source.runs(), c)
+    st.markdown(
+        "Making the files exports and checks the ONNX model against PyTorch, times it on this machine, and reads the "
+        "test images, which is counted in the model card."
+    )
+    if stored is None:
+        st.warning(
+            f"The weights of this student are no longer in `{source.runs() / 'store'}`: making the files trains it "
+            "again by its recipe, which takes as long as it did then."
+        )
+    if st.button("Make the files", key=f"make {c.trial}"):
+        try:
+            with st.spinner("Exporting, checking and timing the student ..."):
+                files = student_files.exported(snapshot.study, c.trial, source.runs(), source.url())
+                whole = File(name=f"student-{c.trial}.zip", content=zipped(files))
+                made[c.outcome.weights_sha256] = hashed([whole, *files])
+        except InputError as error:
+            st.error(f"The files could not be made: {error}")
+        else:
+            st.rerun()
+    early = [File(name="recipe.json", content=(c.recipe.model_dump_json(indent=1) + "\n").encode())]
+    _rows(hashed([*([stored] if stored else []), *early]), c)
+
+
+def hashed(files: Sequence[File]) -> tuple[Hashed, ...]:
+    """The files, each with its SHA-256."""
+    return tuple((file, file.sha256) for file in files)
+
+
+def _rows(files: Sequence[Hashed], c: Candidate) -> None:
+    for file, digest in files:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.download_button(
+                f"{file.name} ({words.size(len(file.content))})",
+                data=file.content,
+                file_name=file.name,
+                mime="application/octet-stream",
+                on_click="ignore",
+                key=f"get {c.trial} {file.name}",
+                width=260,
+            )
+            st.markdown(f"{WHAT.get(file.name, 'all of them')}  \nSHA-256 `{digest}`")
+
+
+def zipped(files: Sequence[File]) -> bytes:
+    """All files in one archive; the same files give the same bytes."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            archive.writestr(zipfile.ZipInfo(file.name, (2000, 1, 1, 0, 0, 0)), file.content, zipfile.ZIP_DEFLATED)
+    return out.getvalue()

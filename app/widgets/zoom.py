@@ -1,0 +1,92 @@
+"""The reader's zoom, kept while the chart changes.
+
+Streamlit mounts a Plotly chart anew whenever its figure changes, and with it forgets the zoom (Plotly's `uirevision`
+cannot help: the chart is another one). So a component without any look of its own tells the session what the reader
+zoomed to, and the next figure starts there. It runs in the page, asks for nothing, and is a constant text.
+"""
+
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+import streamlit.components.v2 as components
+
+from fitnets.values.base import sha256
+
+WATCH = """
+export default function ({ data, setStateValue }) {
+  let waiting;
+  const tell = (chart) => {
+    const { xaxis, yaxis, uirevision } = chart._fullLayout;
+    setStateValue("seen", { view: uirevision, x: [...xaxis.range], y: [...yaxis.range] });
+  };
+  const attach = () => {
+    const chart = document.querySelector(`.st-key-${data} .js-plotly-plot`);
+    if (!chart || chart.watched || !chart.on) return;
+    chart.watched = true;
+    chart.on("plotly_relayout", (change) => {
+      if (!Object.keys(change).some((name) => name.includes("axis"))) return;
+      clearTimeout(waiting);
+      waiting = setTimeout(() => tell(chart), 250);
+    });
+  };
+  const looking = setInterval(attach, 300);
+  return () => clearInterval(looking);
+}
+"""
+
+
+@st.cache_resource(show_spinner=False)
+def _watcher() -> Any:
+    return components.component("fitnet_zoom", js=WATCH)
+
+
+def watch(chart: str) -> None:
+    """Listen to the chart of that key."""
+    _watcher()(key=f"watch_{chart}", data=chart, on_seen_change=_remember, height=1)
+
+
+def _remember() -> None:
+    """Nothing to do: the value is in the session, and the next different figure takes it from there."""
+
+
+def keep(figure: go.Figure, chart: str) -> bool:
+    """Start the figure where the reader zoomed to; whether it is zoomed.
+
+    A figure that is otherwise the same stays as it is, else the zoom itself would mount the chart anew.
+    """
+    drawn = sha256(figure.to_json())
+    if st.session_state.get(f"{chart}_drawn") != drawn:
+        st.session_state[f"{chart}_drawn"] = drawn
+        st.session_state[f"{chart}_zoom"] = _seen(chart)
+    zoom = st.session_state.get(f"{chart}_zoom")
+    if not zoom or zoom["view"] != figure.layout.uirevision:
+        return False
+    figure.update_xaxes(range=zoom["x"])
+    figure.update_yaxes(range=zoom["y"])
+    return True
+
+
+def forget(chart: str) -> None:
+    """Show the whole again."""
+    st.session_state[f"{chart}_zoom"] = None
+    st.session_state[f"{chart}_forgotten"] = _told(chart)
+
+
+def _seen(chart: str) -> dict[str, Any] | None:
+    """What the reader zoomed to last, unless it was forgotten since."""
+    told = _told(chart)
+    return None if told == st.session_state.get(f"{chart}_forgotten") else told
+
+
+def _told(chart: str) -> dict[str, Any] | None:
+    """What the browser said, if it makes sense."""
+    state = st.session_state.get(f"watch_{chart}") or {}
+    told = state.get("seen")
+    if not isinstance(told, dict) or not isinstance(told.get("view"), str):
+        return None
+    for axis in ("x", "y"):
+        ends = told.get(axis)
+        if not isinstance(ends, list | tuple) or len(ends) != 2 or not all(isinstance(v, int | float) for v in ends):
+            return None
+    return {"view": told["view"], "x": list(told["x"]), "y": list(told["y"])}

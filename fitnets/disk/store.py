@@ -1,0 +1,199 @@
+"""Content-addressed files: what is expensive to make is kept under the digest of everything it depends on.
+
+An entry is a folder `<root>/<kind>/<digest>/` with its files and a manifest of their SHA-256. It appears whole, by one
+rename, or not at all; a damaged entry reads as absent and is made again. Deleting the store costs time, never results,
+also while a search runs.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+from fitnets.errors import DiskError
+from fitnets.values.base import canonical_json, sha256
+
+MANIFEST = "manifest.json"
+CACHES = (("logits", "hints"), ("prefix",), ("images",))  # kinds that are made again, the quickest first
+ATTEMPTS = 5  # several processes may replace or delete one entry at the same moment
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_LOG = logging.getLogger(__name__)
+
+
+class Store:
+    """A folder of entries. Several processes may use one at once: the first to finish an entry wins."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def folder(self, kind: str, digest: str) -> Path:
+        """Where an entry is, or would be. Raises ValueError for names that are not plain."""
+        for name in (kind, digest):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"`{name}` is not a plain name: use letters, digits, '.', '_' and '-'.")
+        return self.root / kind / digest
+
+    def get(self, kind: str, digest: str) -> dict[str, bytes] | None:
+        """The entry's files, checked against its manifest; None when it is absent or damaged."""
+        folder = self.folder(kind, digest)
+        try:
+            manifest = json.loads((folder / MANIFEST).read_bytes())
+            if not isinstance(manifest, dict):
+                return None
+            files = {name: (folder / name).read_bytes() for name in manifest}
+        except (OSError, ValueError):
+            return None
+        if any(sha256(content) != manifest[name] for name, content in files.items()):
+            return None
+        if any(kind in kinds for kinds in CACHES):
+            _touch(folder / MANIFEST)  # caches that nobody uses are the first to make room
+        return files
+
+    def put(self, kind: str, digest: str, files: Mapping[str, bytes]) -> Path:
+        """Write an entry whole. An intact one of that digest is left as it is; a damaged one is replaced.
+
+        Raises DiskError when the disk refuses it.
+        """
+        folder = self.folder(kind, digest)
+        if self.get(kind, digest) is not None:
+            return folder
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                _write(folder, files)
+                return folder
+            except FileNotFoundError as error:  # somebody deletes the store at this moment
+                if attempt == ATTEMPTS:
+                    raise _refused(folder, error) from error
+            except OSError as error:
+                raise _refused(folder, error) from error
+        raise AssertionError("the last attempt returns or raises")
+
+    def keep(self, kind: str, digest: str, files: Mapping[str, bytes]) -> bool:
+        """`put` for what can be made again, and whether it is there now: a disk that refuses it is warned of only."""
+        try:
+            self.put(kind, digest, files)
+        except DiskError as error:
+            _LOG.warning("%s It is not kept, and will be made again.", error)
+            return False
+        return True
+
+    def names(self, kind: str, start: str = "") -> list[str]:
+        """The digests of the entries of a kind that begin with `start`, in order; whole or damaged."""
+        try:
+            found = [path.name for path in (self.root / kind).iterdir()]
+        except OSError:
+            return []
+        return sorted(name for name in found if _NAME.fullmatch(name) and name.startswith(start))
+
+    def remove(self, kind: str, digest: str) -> None:
+        """Delete an entry, if it is there. Its manifest goes first: what is left of it reads as absent at once."""
+        folder = self.folder(kind, digest)
+        with suppress(OSError):
+            (folder / MANIFEST).unlink()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def claimed(self, kind: str, digest: str) -> Iterator[bool]:
+        """Whether this process may make the entry now: False while another one is making it.
+
+        Claims are advisory, and end with their process at last. Where the disk cannot hold a claim everybody may.
+        """
+        lock = self.folder(kind, digest).with_name(f".claim-{digest}")
+        try:
+            file = _locked(lock)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:  # full, read-only, or a file system without locks: to wait for others would be for ever
+            yield True
+            return
+        with file:
+            try:
+                yield True
+            finally:
+                with suppress(OSError):
+                    lock.unlink(missing_ok=True)
+
+
+def _touch(file: Path) -> None:
+    """Set the time of the last access, which not every mount does by itself."""
+    with suppress(OSError):
+        os.utime(file, ns=(time.time_ns(), file.stat().st_mtime_ns))
+
+
+def _locked(path: Path) -> IO[str]:
+    """The lock file, open and locked. Raises BlockingIOError while another process has it, OSError where none can be.
+
+    A holder unlinks its file before it lets go, so a lock may be had on a file that is no longer there: take another.
+    """
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                return file
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write an entry beside its place, then move it there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".making-", dir=folder.parent, ignore_cleanup_errors=True) as place:
+        making = Path(place) / folder.name
+        making.mkdir()
+        for name, content in files.items():
+            (making / name).write_bytes(content)
+        manifest = {name: sha256(content) for name, content in files.items()}
+        (making / MANIFEST).write_text(canonical_json(manifest))
+        _replace(making, folder)
+
+
+def _refused(folder: Path, error: OSError) -> DiskError:
+    return DiskError(
+        f"`{folder}` cannot be written ({error.strerror}): make room on that disk and run the same command again, or "
+        "choose another folder with --runs."
+    )
+
+
+def _replace(making: Path, folder: Path) -> None:
+    """Move `making` to `folder`; where another process was first, its intact entry stays."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            making.rename(folder)
+            return
+        except OSError:
+            if attempt == ATTEMPTS:
+                raise
+        if Store(folder.parent.parent).get(folder.parent.name, folder.name) is not None:
+            return
+        with suppress(OSError):  # another process may have set the damaged one aside already
+            folder.rename(making.parent / f"damaged-{attempt}")
+
+
+@cache
+def code_version() -> str:
+    """A digest of the whole package's source: what was made by other code is made again."""
+    package = Path(__file__).parents[1]
+    sources = sorted(package.rglob("*.py"))
+    named = [(source.relative_to(package).as_posix(), sha256(source.read_bytes())) for source in sources]
+    return sha256(repr(named))
+
+
+def key(**parts: object) -> str:
+    """The digest of everything an entry depends on, the code that makes it included."""
+    return sha256(canonical_json({**parts, "code": code_version()}))

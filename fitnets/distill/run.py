@@ -1,0 +1,202 @@
+"""A Recipe to a generator of Reports, ending in a Result: its stages, what is reused of them, and what is kept."""
+
+import platform
+from collections.abc import Generator
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from fitnets.config import Hint, Outcome, Recipe, Report, Result, Training
+from fitnets.disk.store import Store, key
+from fitnets.distill.stages import Trial, label_stage1, stage1, stage2
+from fitnets.errors import InputError
+from fitnets.images.images import Images, per_class
+from fitnets.nets.network import Network, initialise
+from fitnets.teacher.teacher import Teacher
+from fitnets.training.checkpoints import Checkpoints, from_json, to_json
+from fitnets.training.run import state
+from fitnets.training.stopping import kept
+from fitnets.values.base import seed_of, sha256
+
+
+def distill(
+    recipe: Recipe, images: Images, teacher: Teacher, store: Store | None, *, keep: bool = False
+) -> Generator[Report, None, Result]:
+    """Run a recipe: stage 1 up to the guided layer, if there is a hint, then stage 2 on the whole student.
+
+    Yields a Report after every epoch; to stop a trial is to stop asking. Returns the Result. A run that died goes on
+    from its last checkpoint in `store`, and tells the epochs before it again. The finished run's checkpoint is
+    deleted, unless the caller says `keep`: until its Result is safe, starting the run again then trains nothing.
+    Raises InputError when student, hint and teacher do not fit each other, Diverged when a loss is not finite.
+    """
+    _check(recipe, images, teacher)
+    run = run_key(recipe, images, teacher)
+    result = yield from (_retrained if recipe.retrain else _once)(recipe, images, teacher, store, run)
+    if not keep:
+        discard(recipe, images, teacher, store)
+    return result
+
+
+def discard(recipe: Recipe, images: Images, teacher: Teacher, store: Store | None) -> None:
+    """Delete the checkpoints of a run whose Result is safe."""
+    run = run_key(recipe, images, teacher)
+    for name in (run, _second(run)):
+        Checkpoints(store, name).remove()
+
+
+def _once(
+    recipe: Recipe, images: Images, teacher: Teacher, store: Store | None, run: str
+) -> Generator[Report, None, Result]:
+    """Both stages, from the beginning or from a checkpoint, which stays."""
+    student = Network(recipe.student)
+    initialise(student, recipe.init, recipe.init_range, seed_of("student", recipe.seed))
+    student.to(images.device).to(memory_format=torch.channels_last)
+    checkpoints = Checkpoints(store, run)
+    yield from checkpoints.replayed()
+    trial = Trial(recipe, images, teacher, store, checkpoints, student)
+    if recipe.stage1 is not None and checkpoints.stage != "stage 2":
+        if recipe.hint is not None:
+            yield from _shared_stage1(trial, recipe.hint, recipe.stage1)
+        elif recipe.label_hint is not None:
+            yield from label_stage1(trial, recipe.label_hint, recipe.stage1)
+    yield from stage2(trial)
+    return _result(trial)
+
+
+def _retrained(
+    recipe: Recipe, images: Images, teacher: Teacher, store: Store | None, run: str
+) -> Generator[Report, None, Result]:
+    """A run to find the epochs, then another for so many, on training and validation images together."""
+    first = yield from _once(recipe, images, teacher, store, run)
+    second = _once(_again(recipe, first.outcome), images.whole(), teacher, store, _second(run))
+    seconds = first.outcome.seconds
+    while True:
+        try:
+            report = next(second)
+        except StopIteration as stop:
+            weights: bytes = stop.value.weights
+            outcome = first.outcome.changed(weights_sha256=sha256(weights), seconds=seconds, retrained=True)
+            return Result(outcome, weights, first.classes)
+        seconds += report.seconds
+        yield report.changed(retraining=True, val_accuracy=None, hint_r2=None)  # measured on images it trains on
+
+
+def _again(recipe: Recipe, found: Outcome) -> Recipe:
+    """The recipe for the epochs that were found, with no more choice of them; schedules are those of before."""
+    again = {"keep": "last", "patience": None}
+    stage1 = None if recipe.stage1 is None else recipe.stage1.changed(until=found.stage1_epoch, **again)
+    return recipe.changed(stage1=stage1, stage2=recipe.stage2.changed(until=found.stage2_epoch, **again))
+
+
+def _second(run: str) -> str:
+    """What the second run's checkpoints are kept under: it depends on nothing but what the first does."""
+    return f"second-{run}"
+
+
+def _result(trial: Trial) -> Result:
+    recipe, reports = trial.recipe, trial.checkpoints.reports
+    weights = save_tensors(state(trial.student))
+    first = [report for report in reports if report.stage == "stage 1"]
+    second = [report for report in reports if report.stage == "stage 2"]
+    stage1_epoch = None if recipe.stage1 is None else kept(recipe.stage1, [report.measure for report in first])
+    stage2_epoch = kept(recipe.stage2, [report.measure for report in second])
+    accuracies = [report.measure for report in second]
+    outcome = Outcome(
+        val_accuracy=accuracies[stage2_epoch - 1],
+        best_val_accuracy=max(accuracies),
+        stage1_epoch=stage1_epoch,
+        stage2_epoch=stage2_epoch,
+        hint_r2=first[stage1_epoch - 1].hint_r2 if stage1_epoch is not None else None,
+        seconds=sum(report.seconds for report in reports),
+        weights_sha256=sha256(weights),
+        teacher=trial.teacher.digest,
+        data=trial.images.digest,
+        prefix=prefix_key(recipe, trial.images, trial.teacher) if recipe.hint is not None else None,
+        prefix_reused=reports[0].replayed,
+        versions={
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "device": str(trial.images.device),
+        },
+    )
+    return Result(outcome, weights, per_class(trial.student, trial.images, trial.images.val))
+
+
+def result_of(stages: Generator[Report, None, Result]) -> Result:
+    """Run a recipe to its end, and let nobody hear of the epochs."""
+    while True:
+        try:
+            next(stages)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+
+
+def prefix_key(recipe: Recipe, images: Images, teacher: Teacher) -> str:
+    """The digest of everything that stage 1 depends on, and of nothing else: trials with equal keys share it."""
+    assert recipe.hint is not None and recipe.stage1 is not None
+    student, data = recipe.student, images.data
+    return key(
+        layers=student.changed(convs=student.convs[: recipe.hint.guided], dense=(), classes=2).model_dump(mode="json"),
+        hint=recipe.hint.model_dump(mode="json"),
+        stage1=recipe.stage1.model_dump(mode="json"),
+        init=(recipe.init, recipe.init_range, recipe.seed, recipe.precision),
+        teacher=teacher.digest,
+        images=images.digest,
+        views=data.views,
+        torch=(torch.__version__, images.device.type),
+    )
+
+
+def run_key(recipe: Recipe, images: Images, teacher: Teacher) -> str:
+    """What a run's checkpoints are kept under: the recipe's digest, then that of all else that the run depends on."""
+    around = key(
+        teacher=teacher.digest,
+        images=images.digest,
+        views=images.data.views,
+        torch=(torch.__version__, images.device.type),
+    )
+    return f"{recipe.digest()}-{around[:16]}"
+
+
+def _shared_stage1(trial: Trial, hint: Hint, training: Training) -> Generator[Report]:
+    """Stage 1, unless an earlier trial trained the same prefix: then its Reports and its weights."""
+    store, reports = trial.store, trial.checkpoints.reports
+    guided, digest = trial.student.prefix(hint.guided), prefix_key(trial.recipe, trial.images, trial.teacher)
+    stored = store.get("prefix", digest) if store is not None and not reports else None
+    if stored is not None:
+        for report in _replayed(guided, stored):
+            reports.append(report)
+            yield report
+        return
+    yield from stage1(trial, hint, training)
+    if store is not None:
+        store.keep("prefix", digest, _kept(guided, reports))
+
+
+def _kept(guided: nn.Module, reports: list[Report]) -> dict[str, bytes]:
+    """A trained prefix as files."""
+    return {"prefix.safetensors": save_tensors(state(guided)), "reports.json": to_json(reports)}
+
+
+def _replayed(guided: nn.Module, stored: dict[str, bytes]) -> Generator[Report]:
+    """Stage 1 as an earlier trial ran it: its Reports, so that the curves are whole, in no time; then its weights."""
+    for report in from_json(stored["reports.json"]):
+        yield report.changed(seconds=0.0, replayed=True)
+    guided.load_state_dict(load_tensors(stored["prefix.safetensors"]))
+
+
+def _check(recipe: Recipe, images: Images, teacher: Teacher) -> None:
+    student = recipe.student
+    if (student.input, student.classes) != (images.shape, len(images.classes)):
+        raise InputError(
+            f"the student takes images of {student.input} and tells {student.classes} classes apart, but the images "
+            f"are {images.shape} with {len(images.classes)} classes: change `student.input` and `student.classes`."
+        )
+    if recipe.hint is not None and recipe.hint.hint > len(teacher.hint_shapes):
+        raise InputError(
+            f"`hint.hint` is {recipe.hint.hint}, but the teacher has {len(teacher.hint_shapes)} hint layers: "
+            f"choose 1..{len(teacher.hint_shapes)}."
+        )

@@ -1,0 +1,245 @@
+"""Images on the device; training, validation and test images are never mixed.
+
+Shape suffixes: N images, H rows, W columns, C channels, B batch.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fitnets.config import Data
+from fitnets.disk.store import Store, key
+from fitnets.errors import InputError
+from fitnets.images.contrast import global_contrast, local_contrast
+from fitnets.images.raw import Raw, stratified
+from fitnets.images.sources import read
+from fitnets.images.views import Plan, in_order, inside, view
+from fitnets.values.base import sha256
+from fitnets.values.net import Shape
+from fitnets.values.per_class import PerClass
+
+GCN_NORM = 55.0  # the L2 norm of every image after contrast normalisation (pylearn2's CIFAR scripts)
+ZCA_FLOOR = 0.1  # added to the covariance's diagonal (the same)
+EVAL_BATCH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Some of a data set's images: uint8 pixels (float32 once contrast-normalised) and labels, on one device."""
+
+    pixels_NHWC: Tensor
+    label_N: Tensor
+
+    def __len__(self) -> int:
+        return len(self.label_N)
+
+    def to(self, device: torch.device) -> "Split":
+        """The same images on `device`."""
+        return Split(self.pixels_NHWC.to(device), self.label_N.to(device))
+
+
+class Preprocess(nn.Module):
+    """Pixels in 0..255 to what the networks see: standardised per channel, or contrast-normalised.
+
+    Contrast is normalised globally, and then the images are ZCA-whitened, or it is normalised locally too.
+    Fitted on the training images only; a student is exported with it.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    zca: Tensor | None
+
+    def __init__(self, mean: Tensor, deviation: Tensor, zca: Tensor | None = None, *, local: bool = False):
+        super().__init__()
+        self.local = local
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+        self.register_buffer("zca", zca)
+
+    @classmethod
+    def fitted(cls, pixels_NHWC: Tensor, data: Data) -> "Preprocess":
+        """The statistics of the training images; local contrast normalisation has none."""
+        if data.local_contrast:
+            return cls(torch.zeros(1), torch.ones(1), local=True)
+        if not data.whiten:
+            counts_CV = torch.stack([_histogram(channel) for channel in pixels_NHWC.unbind(3)]).double()
+            num, values_V = counts_CV.sum(1), torch.arange(256.0, dtype=torch.double)
+            mean_C = counts_CV @ values_V / num
+            variance_C = (counts_CV * (values_V - mean_C[:, None]) ** 2).sum(1) / num
+            return cls(mean_C.float()[:, None, None], variance_C.sqrt().clamp_min(1.0).float()[:, None, None])
+        flat = global_contrast(pixels_NHWC.permute(0, 3, 1, 2).flatten(1).float(), GCN_NORM)
+        mean = flat.mean(0)
+        covariance = torch.zeros(2 * flat.shape[1:], dtype=torch.double)
+        for chunk in flat.split(EVAL_BATCH):  # all of them in double precision would take gigabytes
+            covariance += (chunk - mean).double().T @ (chunk - mean).double() / len(flat)
+        values, vectors = torch.linalg.eigh(covariance + ZCA_FLOOR * torch.eye(len(covariance), dtype=torch.double))
+        zca = (vectors * values.rsqrt()) @ vectors.T
+        return cls(mean, torch.ones(1), zca.float())
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Pixels in 0..255 (any number type) as BCHW to network input, float32."""
+        if self.local:
+            return local_contrast(global_contrast(x_BCHW.float().flatten(1), 1.0).reshape(x_BCHW.shape))
+        if self.zca is None:
+            return (x_BCHW.float() - self.mean) / self.deviation
+        flat = global_contrast(x_BCHW.float().flatten(1), GCN_NORM) - self.mean
+        return (flat @ self.zca).reshape(x_BCHW.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Training and validation images, ready to be viewed. The test images are not here: see `load_test`."""
+
+    data: Data
+    train: Split
+    val: Split
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    digest: str
+    """Of the pixels, the labels and the split: what trained things are keyed by."""
+
+    @property
+    def shape(self) -> Shape:
+        """Channels, rows, columns of an image."""
+        _, height, width, channels = self.train.pixels_NHWC.shape
+        return channels, height, width
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.train.label_N.device
+
+    def whole(self) -> "Images":
+        """The same with the validation images among the training images, too, normalised as before (`retrain`)."""
+        pixels, labels = ((self.train.pixels_NHWC, self.val.pixels_NHWC), (self.train.label_N, self.val.label_N))
+        train = Split(torch.cat(pixels), torch.cat(labels))
+        return replace(self, train=train, digest=sha256(f"{self.digest}, validation images too"))
+
+    def views(self, plan: Plan, index_B: Tensor) -> Tensor:
+        """The planned views of training images, as network input BCHW."""
+        return self.input(self.train, plan, index_B)
+
+    def batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images of a split as they are, in order: (network input BCHW, labels B)."""
+        plan = Plan.still(len(split), self.device)
+        for index_B in in_order(len(split), EVAL_BATCH, self.device):
+            yield self.input(split, plan, index_B), split.label_N[index_B]
+
+    def input(self, split: Split, plan: Plan, index_B: Tensor) -> Tensor:
+        """The planned views of a split's images, as network input BCHW."""
+        x_BCHW = view(split.pixels_NHWC, plan, index_B)
+        if split.pixels_NHWC.dtype == torch.uint8:
+            x_BCHW = self.preprocess(x_BCHW)
+        if self.data.border == "zero":
+            x_BCHW = x_BCHW * inside(plan, index_B, *self.shape[1:])
+        return x_BCHW
+
+
+def load(data: Data, root: Path, store: Store | None = None, device: torch.device | None = None) -> Images:
+    """Training and validation images of `data`, split class by class. Nothing of the test set is read.
+
+    `store` keeps decoded image files, so that the next process need not decode them again.
+    Raises InputError when the images cannot be had, or are too small for their views.
+    """
+    device = device or torch.device("cpu")
+    raw = _read(data, root, "train", store)
+    rows, columns = raw.pixels_NHWC.shape[1:3]
+    if data.shift >= min(rows, columns):
+        raise InputError(
+            f"`shift` is {data.shift}, but the images of `{data.name}` have {rows} rows and {columns} columns, and a "
+            f"view must show some of its image: choose {min(rows, columns) - 1} or less."
+        )
+    kept, held = stratified(raw.label_N, data.val_fraction, data.seed)
+    train, val = _split(raw.take(kept)), _split(raw.take(held))
+    preprocess = Preprocess.fitted(train.pixels_NHWC, data)
+    content = [sha256(np.ascontiguousarray(array).tobytes()) for array in (raw.pixels_NHWC, raw.label_N)]
+    normalised = (data.whiten, *(("local contrast",) if data.local_contrast else ()))
+    digest = sha256(repr((content, data.val_fraction, data.seed, *normalised)))
+    if not data.standardised:
+        train, val = _normalised(train, preprocess), _normalised(val, preprocess)
+    return Images(data, train.to(device), val.to(device), raw.classes, preprocess.to(device), digest)
+
+
+def load_test(data: Data, root: Path, images: Images, store: Store | None = None) -> Split:
+    """The test images, treated as `images` treats its own. Read them once, at the end."""
+    split = _split(_read(data, root, "test", store))
+    return (split if data.standardised else _normalised(split, images.preprocess)).to(images.device)
+
+
+def _read(data: Data, root: Path, part: Literal["train", "test"], store: Store | None) -> Raw:
+    raw = _stored(data, root, part, store) if store is not None else read(data, root, part)
+    if data.limit is not None and data.limit < len(raw.label_N):
+        raw = raw.take(stratified(raw.label_N, data.limit / len(raw.label_N), seed=0)[1])
+    return raw
+
+
+def _stored(data: Data, root: Path, part: Literal["train", "test"], store: Store) -> Raw:
+    """Decoded images from the store, under the names, sizes and times of their files, and of what decodes them."""
+    files = sorted(root.glob(f"{data.name}/**/*")) or sorted(root.glob("**/*")) if data.name != "digits" else []
+    seen = [(str(f.relative_to(root)), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
+    wanted = (data.name, data.max_size, part, str(root.resolve()))
+    digest = key(images=wanted, files=seen, pillow=version("pillow"))
+    found = store.get("images", digest) if seen else None
+    if found is not None:
+        with np.load(io.BytesIO(found["images.npz"]), allow_pickle=False) as arrays:
+            return Raw(arrays["pixels"], arrays["labels"], tuple(arrays["classes"].tolist()))
+    raw = read(data, root, part)
+    if seen:
+        buffer = io.BytesIO()
+        fields: dict[str, NDArray[Any]] = {
+            "pixels": raw.pixels_NHWC,
+            "labels": raw.label_N,
+            "classes": np.array(raw.classes),
+        }
+        np.savez(buffer, allow_pickle=False, **fields)
+        store.keep("images", digest, {"images.npz": buffer.getvalue()})
+    return raw
+
+
+def _split(raw: Raw) -> Split:
+    return Split(torch.from_numpy(np.ascontiguousarray(raw.pixels_NHWC)), torch.from_numpy(raw.label_N))
+
+
+def _histogram(pixels_NHW: Tensor) -> Tensor:
+    """How often each of the values 0..255 is there: exact, and small where the pixels as numbers would not be."""
+    return torch.bincount(pixels_NHW.flatten(), minlength=256)
+
+
+def _normalised(split: Split, preprocess: Preprocess) -> Split:
+    parts = [preprocess(chunk.permute(0, 3, 1, 2)) for chunk in split.pixels_NHWC.split(EVAL_BATCH)]
+    return Split(torch.cat(parts).permute(0, 2, 3, 1).contiguous(), split.label_N)
+
+
+def accuracy(module: nn.Module, images: Images, split: Split) -> float:
+    """The share of a split's images that `module` classifies correctly; in eval mode, one device read in all."""
+    right = torch.zeros((), dtype=torch.long, device=images.device)
+    for told_B, label_B in _told(module, images, split):
+        right += (told_B == label_B).sum()
+    return int(right) / len(split)
+
+
+def per_class(module: nn.Module, images: Images, split: Split) -> PerClass:
+    """What `module` tells a split's images of each class to be; in eval mode, one device read in all."""
+    classes = len(images.classes)
+    counts = torch.zeros(classes * classes, dtype=torch.long, device=images.device)
+    for told_B, label_B in _told(module, images, split):
+        counts.scatter_add_(0, label_B * classes + told_B, torch.ones_like(label_B))
+    return PerClass.counted(counts.view(classes, classes).tolist())
+
+
+def _told(module: nn.Module, images: Images, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batch by batch: the classes that `module` tells in eval mode, and the true ones."""
+    was_training = module.training
+    module.eval()
+    with torch.no_grad():
+        for x_BCHW, label_B in images.batches(split):
+            yield module(x_BCHW).argmax(1), label_B
+    module.train(was_training)

@@ -1,0 +1,106 @@
+"""Where images come from: scikit-learn's digits, torchvision's data sets, or folders of image files.
+
+Every reader returns `Raw`: pixels as uint8 NHWC, integer labels, and the names of the classes.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fitnets.config import Data
+from fitnets.errors import InputError
+from fitnets.images.folders import class_folders, one_line, read_folder
+from fitnets.images.raw import Part, Raw, stratified
+
+DIGITS_TEST_FRACTION = 400 / 1797
+
+
+def read(data: Data, root: Path, part: Part) -> Raw:
+    """The training or the test images of `data`; only that part's images are looked at.
+
+    `root/<name>` is looked into first, as image folders or as torchvision lays it out; else torchvision downloads it.
+    Raises InputError when they are neither there nor to be had, naming the files to put there.
+    """
+    if data.name == "digits":
+        return _digits(part)
+    known = data.name in _TORCHVISION
+    places = [root / data.name] if known and root.name != data.name else [root / data.name, root]
+    for folder in places:
+        if class_folders(folder / "train") or (class_folders(folder) and not known):
+            return read_folder(folder, part, data.max_size)
+    if known:
+        return _torchvision(data.name, root, part)
+    raise InputError(
+        f"no images in `{root}`: it must hold one folder for each class, `train/<class>/*` and `test/<class>/*`, "
+        "or `<class>/*`. Name the folder with --data."
+    )
+
+
+def _digits(part: Part) -> Raw:
+    """The 1,797 8x8 digits that scikit-learn ships; it names no test set, so 401 of them are one, always the same."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    pixels = np.round(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
+    raw = Raw(pixels, labels.astype(np.int64), tuple(str(digit) for digit in range(10)))
+    return raw.take(stratified(raw.label_N, DIGITS_TEST_FRACTION, seed=0)[part == "test"])
+
+
+def _cifar10(root: Path, train: bool, download: bool) -> Any:
+    from torchvision.datasets import CIFAR10
+
+    return CIFAR10(root, train=train, download=download)
+
+
+def _cifar100(root: Path, train: bool, download: bool) -> Any:
+    from torchvision.datasets import CIFAR100
+
+    return CIFAR100(root, train=train, download=download)
+
+
+def _mnist(root: Path, train: bool, download: bool) -> Any:
+    from torchvision.datasets import MNIST
+
+    return MNIST(root, train=train, download=download)
+
+
+def _svhn(root: Path, train: bool, download: bool) -> Any:
+    from torchvision.datasets import SVHN
+
+    return SVHN(root, split="train" if train else "test", download=download)
+
+
+_TORCHVISION: dict[str, tuple[Callable[[Path, bool, bool], Any], str]] = {
+    "cifar10": (_cifar10, "cifar-10-batches-py/"),
+    "cifar100": (_cifar100, "cifar-100-python/"),
+    "mnist": (_mnist, "MNIST/raw/*-ubyte"),
+    "svhn": (_svhn, "train_32x32.mat and test_32x32.mat"),
+}
+
+
+def _torchvision(name: str, root: Path, part: Part) -> Raw:
+    make, files = _TORCHVISION[name]
+    home = root / name
+    attempts = [(home, False), (root, False), (home, True)]
+    problem: Exception | None = None
+    for place, download in attempts:
+        try:
+            loaded = make(place, part == "train", download)
+            break
+        except Exception as error:  # torchvision raises anything from URLError to RuntimeError here
+            problem = error
+    else:
+        raise InputError(
+            f"`{name}` is not in `{home}` and could not be downloaded ({one_line(problem)}): put {files} there, or "
+            f"image folders `{home}/train/<class>/*` and `{home}/test/<class>/*`, or name another folder with --data."
+        ) from problem
+    pixels = np.asarray(loaded.data)
+    if name == "svhn":
+        pixels = pixels.transpose(0, 2, 3, 1)
+    elif pixels.ndim == 3:
+        pixels = pixels[..., None]
+    labels = np.asarray(loaded.labels if name == "svhn" else loaded.targets).astype(np.int64)
+    classes = tuple(getattr(loaded, "classes", None) or (str(label) for label in range(10)))
+    return Raw(np.ascontiguousarray(pixels), labels, classes)

@@ -1,0 +1,91 @@
+"""What a net costs, by arithmetic on its layers: no tensor, no training, microseconds.
+
+The tests count the same nets on the meta device, and hold the paper's own numbers.
+"""
+
+from typing import Literal
+
+from fitnets.config import Cost
+from fitnets.values.base import Value
+from fitnets.values.net import Net, Shape
+
+FLOAT_BYTES = 4
+
+
+class LayerCost(Value):
+    """One layer's share of the cost; layers are numbered from 1, the output layer is the last."""
+
+    number: int
+    kind: Literal["conv", "dense", "output"]
+    shape: Shape
+    """Channels, rows, columns after pooling."""
+    weights: int
+    params: int
+    buffers: int
+    macs: int
+    activations: int
+    """Numbers held while the layer runs, for one image: its input and its output before activation and pooling."""
+
+
+def layers(net: Net) -> tuple[LayerCost, ...]:
+    """The cost of each layer, from the input up."""
+    rows: list[LayerCost] = []
+    channels, height, width = net.input
+    for conv, ((units, map_height, map_width), after) in zip(net.convs, net.maps(), strict=True):
+        filters = conv.pieces * units
+        weights = filters * channels * conv.kernel**2
+        positions = map_height * map_width
+        norm, buffers = _norm(net, filters)
+        rows.append(
+            LayerCost(
+                number=len(rows) + 1,
+                kind="conv",
+                shape=after,
+                weights=weights,
+                params=weights + filters * (positions if net.biases == "untied" else 1) + norm,
+                buffers=buffers,
+                macs=weights * positions,
+                activations=channels * height * width + filters * positions,
+            )
+        )
+        channels, height, width = after
+    inputs = net.features
+    for dense in net.dense:
+        filters = dense.pieces * dense.width
+        norm, buffers = _norm(net, filters)
+        rows.append(_dense(len(rows) + 1, "dense", inputs, dense.width, filters, norm, buffers))
+        inputs = dense.width
+    rows.append(_dense(len(rows) + 1, "output", inputs, net.classes, net.outputs, 0, 0))
+    return tuple(rows)
+
+
+def cost(net: Net) -> Cost:
+    """The whole net's cost."""
+    rows = layers(net)
+    return Cost(
+        params=sum(row.params for row in rows),
+        weights=sum(row.weights for row in rows),
+        macs=sum(row.macs for row in rows),
+        weight_bytes=FLOAT_BYTES * sum(row.params + row.buffers for row in rows),
+        peak_activation_bytes=FLOAT_BYTES * max(row.activations for row in rows),
+    )
+
+
+def _norm(net: Net, filters: int) -> tuple[int, int]:
+    """Trained numbers and running statistics of a layer's batch normalisation."""
+    return (2 * filters, 2 * filters) if net.norm == "batch" else (0, 0)
+
+
+def _dense(
+    number: int, kind: Literal["dense", "output"], inputs: int, units: int, filters: int, norm: int, buffers: int
+) -> LayerCost:
+    return LayerCost(
+        number=number,
+        kind=kind,
+        shape=(units, 1, 1),
+        weights=inputs * filters,
+        params=inputs * filters + filters + norm,
+        buffers=buffers,
+        macs=inputs * filters,
+        activations=inputs + filters,
+    )

@@ -1,0 +1,105 @@
+"""The hints of a whole image set: from tables where they fit, else live.
+
+Both are float16 before they are pooled, and the same numbers but for a sum's rounding in batches of another size.
+Where the maps of several hint layers are small enough, one pass of the teacher tables all of them whole, and the logits
+of the same views with them; a layer that is too large for that has a table for each map that it is pooled to. Shape
+suffixes: N images, B batch, C channels, H rows, W columns.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fitnets.config import Precision
+from fitnets.disk.store import Store
+from fitnets.images.images import Images, Split
+from fitnets.images.views import Plan
+from fitnets.nets.precision import computing
+from fitnets.teacher.tables import Table, tabled
+from fitnets.teacher.teacher import Teacher
+from fitnets.values.table_sizes import HintTable, hint_tables
+
+SOME = 1024  # images over which a hint's channels are standardised, and R2 is told
+
+
+def some(split: Split) -> Split:
+    """At most SOME of a split's images, evenly over all of it: the files of a folder come class by class."""
+    if len(split) <= SOME:
+        return split
+    index_N = torch.arange(SOME, device=split.label_N.device) * len(split) // SOME
+    return Split(split.pixels_NHWC[index_N], split.label_N[index_N])
+
+
+class Hints:
+    """A hint layer's output as float16 BCHW, pooled to the map `out`, of a whole image set.
+
+    `taught` is the number of epochs, from the first, whose logits stage 2 will ask for.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        layer: int,
+        out: tuple[int, int],
+        images: Images,
+        precision: Precision,
+        store: Store | None,
+        *,
+        taught: int = 0,
+    ):
+        self.teacher, self.layer, self.out, self.images = teacher, layer, out, images
+        self.precision, self.store, self.taught = precision, store, taught
+        self._prefix = teacher.prefix(layer)
+
+    def of(self, x_BCHW: Tensor) -> Tensor:
+        """The hint of a network input, live."""
+        with computing(self.precision, self.images.device):
+            return pooled(self._prefix(x_BCHW).half(), self.out)
+
+    def epoch(self, number: int) -> Callable[[Tensor, Tensor], Tensor]:
+        """For the plan of epoch `number`: the hint of (index_B, the views of these images as BCHW)."""
+        number = self.images.data.alike(number)
+        kept = self._kept(len(self.images.train), number)
+        if self.store is None or not kept:
+            return lambda index_B, x_BCHW: self.of(x_BCHW)
+        plan = Plan.draw(len(self.images.train), number, self.images.data, self.images.device)
+        run = self.teacher.table_key(self.images, epoch=number, precision=self.precision)
+        logits = [Table("logits", run)] if number <= self.taught else []
+        hint_NCHW = self._tabled(self.images.train, plan, run, kept, logits)
+        return lambda index_B, x_BCHW: hint_NCHW[index_B]
+
+    def still(self, split: Split, name: str) -> Tensor:
+        """The hints of `some` of a split's images, as they are."""
+        few = some(split)
+        run = self.teacher.table_key(self.images, split=name, precision=self.precision)
+        kept = self._kept(len(few), 1) or [(self.layer, self.out)]
+        return self._tabled(few, Plan.still(len(few), self.images.device), run, kept, [])
+
+    def _kept(self, num_images: int, epoch: int) -> list[HintTable]:
+        return hint_tables(self.layer, self.out, num_images, self.teacher.hint_shapes, epoch)
+
+    def _tabled(self, split: Split, plan: Plan, run: str, kept: Sequence[HintTable], logits: Sequence[Table]) -> Tensor:
+        of = {
+            Table("hints", run, f"{layer}-{rows}x{columns}"): (layer, (rows, columns))
+            for layer, (rows, columns) in kept
+        }
+
+        def rows(index_B: Tensor, tables: Sequence[Table]) -> list[Tensor]:
+            asked = [of[table] for table in tables if table in of]
+            x_BCHW = self.images.input(split, plan, index_B)
+            with computing(self.precision, self.images.device):
+                told = self.teacher.told(x_BCHW, [layer for layer, _ in asked], logits=len(asked) < len(tables))
+            hints = [pooled(hint_BCHW.half(), out) for hint_BCHW, (_, out) in zip(told, asked, strict=False)]
+            return [*hints, *told[len(hints) :]]
+
+        device = self.images.device
+        return tabled([*of, *logits], len(split), rows, self.store, device, lambda chunk: pooled(chunk, self.out))
+
+
+def pooled(hint_BCHW: Tensor, out: tuple[int, int]) -> Tensor:
+    """A map brought down to `out` rows and columns: summed in float32, told in its own precision."""
+    if hint_BCHW.shape[2:] == out:
+        return hint_BCHW
+    return F.adaptive_avg_pool2d(hint_BCHW.float(), out).to(hint_BCHW.dtype)

@@ -1,0 +1,270 @@
+"""The teacher: trained by us or brought, frozen for good, its logits tabled per epoch plan.
+
+Shape suffixes: N images, B batch, K classes, C channels, H rows, W columns.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from fitnets.config import Brought, Ensemble, Precision, Report, Trained
+from fitnets.disk.store import Store, key
+from fitnets.errors import InputError
+from fitnets.images.images import Images, accuracy, per_class
+from fitnets.images.views import Plan
+from fitnets.nets.dropout import dropped
+from fitnets.nets.network import Network, initialise
+from fitnets.nets.precision import computing
+from fitnets.nets.taps import Tap, tapped
+from fitnets.teacher.brought import brought, code_of
+from fitnets.teacher.ensemble import Average
+from fitnets.teacher.tables import Table, tabled
+from fitnets.training.checkpoints import Checkpoints
+from fitnets.training.loop import reported
+from fitnets.training.run import Run, state
+from fitnets.training.stopping import kept
+from fitnets.values.base import sha256
+from fitnets.values.net import Shape
+from fitnets.values.per_class import PerClass
+
+
+class Frozen(nn.Module):
+    """A network that stays in eval mode and takes no gradient, whatever is called on it or on what holds it."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Does nothing: a teacher's batch normalisation and dropout never train again."""
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the network makes of `x`, without a graph."""
+        with torch.no_grad():
+            y: Tensor = self.network(x)
+            return y
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A teacher in use. Layers are numbered from 1, as `Hint.hint` does."""
+
+    network: Frozen
+    digest: str
+    """Of the network, its weights and a brought one's code: two teachers of equal digest teach alike."""
+    hint_shapes: tuple[Shape, ...]
+    """What each hint layer puts out for one image: channels, rows, columns."""
+    hint_pieces: tuple[int, ...]
+    """The maxout pieces of each hint layer; 1 for ReLU, and for every layer of a brought teacher."""
+    hint_names: tuple[str, ...]
+    """The hint layers as submodules of the network."""
+    val_accuracy: float
+    classes: PerClass | None = None
+    """None for one that an earlier version trained."""
+
+    def prefix(self, hint: int) -> Frozen:
+        """The network up to hint layer `hint`; nothing above it is computed."""
+        inner = self.network.network
+        if isinstance(inner, Network | Average):
+            return Frozen(inner.prefix(hint))
+        return Frozen(Tap(inner, self.hint_names[hint - 1]))
+
+    def logits(self, images: Images, epoch: int, store: Store | None, precision: Precision = "float32") -> Tensor:
+        """The teacher's logits NK on every training image as plan `epoch` shows it, float16.
+
+        Filled on first use and shared through `store` by every trial of the same teacher and images. Logits, not
+        probabilities, so that tau stays free.
+        """
+        epoch = images.data.alike(epoch)
+        plan = Plan.draw(len(images.train), epoch, images.data, images.device)
+
+        def rows(index_B: Tensor, tables: Sequence[Table]) -> list[Tensor]:
+            with computing(precision, images.device):
+                return [self.network(images.views(plan, index_B))]
+
+        table = Table("logits", self.table_key(images, epoch=epoch, precision=precision))
+        return tabled([table], len(images.train), rows, store, images.device)
+
+    def told(self, x_BCHW: Tensor, hints: Sequence[int], *, logits: bool) -> list[Tensor]:
+        """One pass: what these hint layers put out (BCHW), then, if they are wanted, the logits BK."""
+        with torch.no_grad():
+            return tapped(self.network.network, x_BCHW, [self.hint_names[hint - 1] for hint in hints], whole=logits)
+
+    def table_key(self, images: Images, **parts: object) -> str:
+        """The digest of a pass over the images, and so of its tables: of everything that they depend on."""
+        views, device = images.data.views, images.device.type
+        return key(teacher=self.digest, images=images.digest, views=views, device=device, **parts)
+
+
+def trained(teacher: Trained | Ensemble, images: Images, store: Store) -> Iterator[Report]:
+    """Train a teacher into the store, one Report an epoch; at once when it is there already.
+
+    A training that died goes on from its last checkpoint, and tells the epochs before it again. An ensemble's members
+    are trained one after the other.
+    """
+    if isinstance(teacher, Ensemble):
+        for member in teacher.members:
+            yield from trained(member, images, store)
+        return
+    if is_trained(teacher, images, store):
+        return
+    if (images.shape, len(images.classes)) != (teacher.net.input, teacher.net.classes):
+        raise InputError(
+            f"the teacher takes images of {teacher.net.input} and tells {teacher.net.classes} classes apart, but the "
+            f"images are {images.shape} with {len(images.classes)} classes: change `teacher.net`."
+        )
+    yield from (_retrained if teacher.retrain else _once)(teacher, images, store)
+
+
+def _once(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
+    """One training, from the beginning or from a checkpoint."""
+    network = Network(teacher.net)
+    initialise(network, teacher.init, teacher.init_range, teacher.seed)
+    network.to(images.device).to(memory_format=torch.channels_last)
+    labels, dropout = images.train.label_N, teacher.dropout
+
+    def epoch_loss(epoch: int) -> Callable[[Tensor], Tensor]:
+        plan = Plan.draw(len(images.train), epoch, images.data, images.device)
+
+        def loss(index_B: Tensor) -> Tensor:
+            x_BCHW = images.views(plan, index_B)
+            with computing(teacher.precision, images.device):
+                logits_BK = network(x_BCHW) if dropout is None else dropped(network, x_BCHW, dropout)
+            return nn.functional.cross_entropy(logits_BK.float(), labels[index_B])
+
+        return loss
+
+    def score(epoch: int) -> dict[str, float]:
+        return {"val_accuracy": accuracy(network, images, images.val)}
+
+    checkpoints = Checkpoints(store, _run_key(teacher, images))
+    yield from checkpoints.replayed()
+    run = Run(network, teacher.training)
+    settings: Any = {"num_images": len(images.train), "seed": teacher.seed, "device": images.device}
+    yield from reported("teacher", run, epoch_loss, score, checkpoints, **settings)
+    measures = [report.measure for report in checkpoints.reports]
+    epoch = kept(teacher.training, measures)
+    seconds = sum(report.seconds for report in checkpoints.reports)
+    classes = per_class(network, images, images.val).model_dump()
+    about = {"val_accuracy": measures[epoch - 1], "epoch": epoch, "seconds": seconds, "classes": classes}
+    found = {"weights.safetensors": save_tensors(state(network)), "about.json": json.dumps(about).encode()}
+    receive(teacher, images, store, found)
+    checkpoints.remove()
+
+
+def _retrained(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
+    """A training to find the epoch, kept as a teacher of its own; then one for so many on all images."""
+    first = teacher.changed(retrain=False)
+    yield from trained(first, images, store)
+    about = json.loads(files(first, images, store)["about.json"])
+    training = first.training.changed(until=about["epoch"], keep="last", patience=None)
+    second, whole = first.changed(training=training), images.whole()
+    for report in trained(second, whole, store):
+        yield report.changed(retraining=True, val_accuracy=None)  # measured on images that it trains on
+    found = files(second, whole, store)
+    about["seconds"] += json.loads(found["about.json"])["seconds"]
+    receive(teacher, images, store, found | {"about.json": json.dumps(about).encode()})
+
+
+def is_trained(teacher: Trained | Ensemble, images: Images, store: Store) -> bool:
+    """Whether the teacher is in the store, whole."""
+    if isinstance(teacher, Ensemble):
+        return all(is_trained(member, images, store) for member in teacher.members)
+    return store.get("teacher", _trained_key(teacher, images)) is not None
+
+
+def files(teacher: Trained, images: Images, store: Store) -> dict[str, bytes]:
+    """A trained teacher's files. Raises LookupError when it was not trained into this store."""
+    digest = _trained_key(teacher, images)
+    found = store.get("teacher", digest)
+    if found is None:
+        raise LookupError(f"teacher {digest} is not in the store: train it first.")
+    return found
+
+
+def receive(teacher: Trained, images: Images, store: Store, found: dict[str, bytes]) -> None:
+    """Put a trained teacher's files into this store."""
+    store.put("teacher", _trained_key(teacher, images), found)
+
+
+def load(teacher: Trained | Brought | Ensemble, images: Images, store: Store) -> Teacher:
+    """The frozen teacher: from the store after `trained`, or from where its owner keeps it.
+
+    Raises InputError when a brought teacher cannot be built, does not fit the images, or is less accurate than said.
+    """
+    if isinstance(teacher, Trained):
+        return _load_trained(teacher, images, store)
+    if isinstance(teacher, Ensemble):
+        return _load_ensemble(teacher, images, store)
+    return _load_brought(teacher, images)
+
+
+def _trained_key(teacher: Trained, images: Images) -> str:
+    """Where a trained teacher is kept. Without the code's version: days of training are not thrown away for a comment.
+
+    What students are keyed by is `Teacher.digest`, the weights themselves.
+    """
+    return sha256(repr((teacher.digest(), images.digest, *images.data.views)))
+
+
+def _run_key(teacher: Trained, images: Images) -> str:
+    """Where its checkpoints are kept: a training that began under other code begins again."""
+    return key(trained=_trained_key(teacher, images), torch=(torch.__version__, images.device.type))
+
+
+def _load_trained(teacher: Trained, images: Images, store: Store) -> Teacher:
+    found = files(teacher, images, store)
+    network = Network(teacher.net)
+    network.load_state_dict(load_tensors(found["weights.safetensors"]))
+    about = json.loads(found["about.json"])
+    return Teacher(
+        network=Frozen(network.to(images.device).to(memory_format=torch.channels_last)),
+        digest=sha256(teacher.net.digest() + sha256(found["weights.safetensors"])),
+        hint_shapes=tuple(after for _, after in teacher.net.maps()),
+        hint_pieces=tuple(conv.pieces for conv in teacher.net.convs),
+        hint_names=tuple(f"layers.{number}" for number in range(len(teacher.net.convs))),
+        val_accuracy=about["val_accuracy"],
+        classes=PerClass.model_validate(about["classes"]) if "classes" in about else None,
+    )
+
+
+def _load_ensemble(teacher: Ensemble, images: Images, store: Store) -> Teacher:
+    members = [_load_trained(member, images, store) for member in teacher.members]
+    networks = [member.network.network for member in members]
+    frozen = Frozen(Average([network for network in networks if isinstance(network, Network)], teacher.average))
+    classes = per_class(frozen, images, images.val)
+    return replace(
+        members[0],
+        network=frozen,
+        digest=sha256(repr((teacher.average, [member.digest for member in members]))),
+        hint_names=tuple(f"members.0.{name}" for name in members[0].hint_names),
+        val_accuracy=classes.accuracy,
+        classes=classes,
+    )
+
+
+def _load_brought(teacher: Brought, images: Images) -> Teacher:
+    network, names, shapes = brought(teacher, images)
+    frozen = Frozen(network)
+    classes = per_class(frozen, images, images.val)
+    if classes.accuracy < teacher.min_accuracy:
+        raise InputError(
+            f"`{teacher.build}` reaches {classes.accuracy:.4f} on the validation images, but `min_accuracy` is "
+            f"{teacher.min_accuracy}: check its weights, its classes' order and its `mean` and `std`."
+        )
+    return Teacher(
+        network=frozen,
+        digest=sha256(sha256(save_tensors(state(network))) + teacher.digest() + code_of(teacher, network)),
+        hint_shapes=shapes,
+        hint_pieces=(1,) * len(names),
+        hint_names=names,
+        val_accuracy=classes.accuracy,
+        classes=classes,
+    )

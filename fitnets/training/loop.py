@@ -1,0 +1,120 @@
+"""The one training loop. Teacher, hint stage and KD stage differ only in the loss they pass."""
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fitnets.config import Report, Stage
+from fitnets.errors import Diverged
+from fitnets.images.views import shuffled
+from fitnets.training.checkpoints import Checkpoints
+from fitnets.training.optim import steer
+from fitnets.training.run import Run
+from fitnets.training.stopping import is_over, kept
+from fitnets.values.base import seed_of
+
+EpochLoss = Callable[[int], Callable[[Tensor], Tensor]]
+"""For an epoch (from 1): the loss of an index batch, a scalar on the device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One epoch's news: its number (from 1), mean loss, and seconds."""
+
+    number: int
+    loss: float
+    seconds: float
+
+
+def fit(run: Run, epoch_loss: EpochLoss, *, num_images: int, seed: int, device: torch.device) -> Iterator[Epoch]:
+    """Train from where `run` stands, yielding after each epoch so that the caller may evaluate, keep, or stop asking.
+
+    Raises Diverged when an epoch's mean loss is not a finite number.
+    """
+    training, optimizer = run.training, run.optimizer
+    steps_per_epoch = max(1, num_images // training.batch)
+    run.module.train()
+    while run.epoch < training.last:
+        number = run.epoch + 1
+        began = time.perf_counter()
+        loss = epoch_loss(number)
+        order = torch.Generator().manual_seed(seed_of("order", seed, number))
+        total = torch.zeros((), device=device)
+        with _dice(seed_of("steps", seed, number), device):
+            for step, index_B in enumerate(shuffled(num_images, training.batch, order, device)):
+                steer(optimizer, training, number, step, steps_per_epoch)
+                step_loss = loss(index_B)
+                step_loss.backward()
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                total += step_loss.detach()
+        del loss  # it may hold the epoch's tables: the next epoch's would come on top of them
+        mean_loss = float(total) / steps_per_epoch  # the epoch's only device read
+        if not math.isfinite(mean_loss):
+            raise Diverged(
+                f"the loss became {mean_loss} in epoch {number}: lower the learning rate (now {training.lr:g})."
+            )
+        run.epoch = number
+        yield Epoch(number, mean_loss, time.perf_counter() - began)
+
+
+def reported(
+    stage: Stage,
+    run: Run,
+    epoch_loss: EpochLoss,
+    score: Callable[[int], dict[str, float]],
+    checkpoints: Checkpoints,
+    *,
+    num_images: int,
+    seed: int,
+    device: torch.device,
+) -> Generator[Report]:
+    """Train a stage from where its checkpoint stands: a Report for each epoch, kept before it is told.
+
+    `score` says what the Report of an epoch holds beside its loss. At the end the module has the weights that the
+    training keeps. Raises Diverged when a loss or a score is not a finite number, and then keeps nothing.
+    """
+    checkpoints.resume(run, stage)
+    training = run.training
+    measures = [report.measure for report in checkpoints.reports if report.stage == stage]
+    epochs = fit(run, epoch_loss, num_images=num_images, seed=seed, device=device)
+    try:
+        while not is_over(training, measures):
+            epoch = next(epochs)
+            began = time.perf_counter()
+            scores = score(epoch.number)
+            for name, value in scores.items():
+                if not math.isfinite(value):  # the last step of an epoch may explode after its loss was told
+                    raise Diverged(
+                        f"`{name}` became {value} in epoch {epoch.number}: lower the learning rate "
+                        f"(now {training.lr:g})."
+                    )
+            report = Report.model_validate(
+                {"stage": stage, "epoch": epoch.number, "epochs": training.last, "loss": epoch.loss}
+                | scores
+                | {"seconds": epoch.seconds + time.perf_counter() - began}
+            )
+            measures.append(report.measure)
+            if training.keep == "best" and kept(training, measures) == epoch.number:
+                run.keep_these()
+            checkpoints.add(run, report)
+            yield report
+    except Diverged:
+        checkpoints.remove()
+        raise
+    checkpoints.write(run)  # the end of a stage, whenever the last one was
+    if training.keep == "best":
+        run.take_kept()
+
+
+@contextmanager
+def _dice(seed: int, device: torch.device) -> Iterator[None]:
+    """What the steps draw (dropout) follows from `seed`; the caller's own generators are left as they were."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,171 @@
+"""Optimisers and learning-rate schedules by value."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fitnets.config import Training
+from fitnets.nets.network import parts
+from fitnets.values.updates import ExponentialDecay, LinearDecay, MaxNorm
+
+FLOOR = 1e-5  # the smallest divisor of the paper's RMSProp (pylearn2's max_scaling 1e5)
+WARM_UP = 0.25  # the share of a one-cycle that the learning rate rises for
+
+
+class Remembering(torch.optim.Optimizer):
+    """Moves every parameter by itself, from its gradient and one tensor of its shape that is remembered, at first 0."""
+
+    remembered: str
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One update; there is no closure."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state[self.remembered] = torch.zeros_like(parameter)
+                self.move(parameter, parameter.grad, state[self.remembered], group)
+
+    def move(self, parameter: Tensor, gradient: Tensor, memory: Tensor, group: dict[str, Any]) -> None:
+        """Change `memory`, then `parameter`, in place."""
+        raise NotImplementedError
+
+
+class FloorRMSprop(Remembering):
+    """RMSProp as the paper ran it: step = lr * g / max(sqrt(v), 1e-5), v a running mean of g^2 with decay 0.9.
+
+    `torch.optim.RMSprop` adds its epsilon instead; where gradients are tiny, as in a deep net started at +-0.005,
+    the two differ.
+    """
+
+    remembered = "mean_square"
+
+    def __init__(self, params: Any, lr: float):
+        super().__init__(params, {"lr": lr})
+
+    def move(self, parameter: Tensor, gradient: Tensor, memory: Tensor, group: dict[str, Any]) -> None:
+        """Along the gradient, divided by the root of its mean square."""
+        memory.mul_(0.9).addcmul_(gradient, gradient, value=0.1)
+        parameter.addcdiv_(gradient, memory.sqrt().clamp_min_(FLOOR), value=-group["lr"])
+
+
+class ClassicalMomentum(Remembering):
+    """Gradient descent as the paper's teachers ran it: v = momentum * v - lr * g, then the weights move by v.
+
+    `torch.optim.SGD` keeps the learning rate out of v; where it falls, as theirs does, the two differ.
+    """
+
+    remembered = "velocity"
+
+    def __init__(self, params: Any, lr: float, momentum: float):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": 0.0})
+
+    def move(self, parameter: Tensor, gradient: Tensor, memory: Tensor, group: dict[str, Any]) -> None:
+        """By the velocity."""
+        gradient = gradient.add(parameter, alpha=group["weight_decay"])
+        memory.mul_(group["momentum"]).add_(gradient, alpha=-group["lr"])
+        parameter.add_(memory)
+
+
+def optimiser(training: Training, module: nn.Module, guided: int = 0) -> torch.optim.Optimizer:
+    """A fresh optimiser of the module's weights, which keeps the training's norms after every step.
+
+    Weight decay is on matrices and filters only, not on biases and normalisation. Layers 1..`guided` learn at the
+    `guided` factor of `training.lr_scale`.
+    """
+    groups = _groups(training, module, guided)
+    if training.optimizer == "rmsprop":
+        optimizer: torch.optim.Optimizer = FloorRMSprop(groups, training.lr)
+    elif training.optimizer == "adamw":
+        # fused: the unfused one reads its step counter from a tensor, once for every parameter and step
+        optimizer = torch.optim.AdamW(groups, lr=training.lr, fused=True)
+    elif training.nesterov:
+        nesterov = training.momentum > 0
+        optimizer = torch.optim.SGD(groups, lr=training.lr, momentum=training.momentum, nesterov=nesterov, fused=True)
+    else:
+        optimizer = ClassicalMomentum(groups, training.lr, training.momentum)
+    if training.max_norm is not None:
+        limits = norm_limits(training.max_norm, module)
+        optimizer.register_step_post_hook(lambda *_: limit_norms(limits))
+    return optimizer
+
+
+def steer(optimizer: torch.optim.Optimizer, training: Training, epoch: int, step: int, steps: int) -> None:
+    """Set every group's learning rate and momentum for update `step` (from 0) of the `steps` in `epoch` (from 1)."""
+    rate = lr_at(training, epoch, step, steps)
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
+        if "momentum" in group:
+            group["momentum"] = momentum_at(training, epoch)
+
+
+def lr_at(training: Training, epoch: int, step: int, steps: int) -> float:
+    """The learning rate of update `step` (from 0) of the `steps` in `epoch` (from 1)."""
+    schedule = training.schedule
+    if isinstance(schedule, LinearDecay):
+        return training.lr * (1 - (1 - schedule.factor) * min(1.0, epoch / schedule.by))
+    if isinstance(schedule, ExponentialDecay):
+        updates = (epoch - 1) * steps + step
+        return max(schedule.least, training.lr * math.exp(-updates * math.log(schedule.divisor)))
+    if schedule == "constant":
+        return training.lr
+    progress = (epoch - 1 + step / steps) / training.epochs
+    if schedule == "one-cycle":
+        if progress < WARM_UP:
+            return training.lr * max(progress, 0.01) / WARM_UP
+        progress = (progress - WARM_UP) / (1 - WARM_UP)
+    return training.lr * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def momentum_at(training: Training, epoch: int) -> float:
+    """The momentum in `epoch` (from 1)."""
+    ramp = training.momentum_ramp
+    if ramp is None:
+        return training.momentum
+    return training.momentum + (ramp.to - training.momentum) * min(1.0, (epoch - 1) / (ramp.by - 1))
+
+
+def norm_limits(max_norm: MaxNorm, module: nn.Module) -> list[tuple[Tensor, float]]:
+    """Every weight of the module with the largest norm that its filters or columns may have."""
+    limits = []
+    for part in parts(module):
+        limit = (
+            max_norm.convs[min(part.number, len(max_norm.convs)) - 1]
+            if part.role == "conv"
+            else float(getattr(max_norm, part.role))
+        )
+        limits.append((part.linear.weight, limit))
+    return limits
+
+
+@torch.no_grad()
+def limit_norms(limits: list[tuple[Tensor, float]]) -> None:
+    """Scale every filter or column (a row of `weight`, one linear piece of one unit) down to its limit."""
+    for weight, limit in limits:
+        norm = weight.flatten(1).norm(dim=1).view(-1, *[1] * (weight.ndim - 1))
+        weight.mul_(norm.clamp_max(limit) / (1e-7 + norm))
+
+
+def _groups(training: Training, module: nn.Module, guided: int) -> list[dict[str, Any]]:
+    """The module's parameters by their factor on the learning rate, and by whether they decay."""
+    scale_of: dict[int, float] = {}
+    if training.lr_scale is not None:
+        for part in parts(module):
+            scale = float(getattr(training.lr_scale, part.role))
+            if part.role != "regressor" and part.number <= guided:
+                scale *= training.lr_scale.guided
+            scale_of |= {id(parameter): scale for parameter in part.linear.parameters()}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        decays = parameter.ndim > 1 and not name.endswith("bias")
+        groups.setdefault((scale_of.get(id(parameter), 1.0), decays), []).append(parameter)
+    return [
+        {"params": parameters, "scale": scale, "weight_decay": training.weight_decay if decays else 0.0}
+        for (scale, decays), parameters in groups.items()
+    ]

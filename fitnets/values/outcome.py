@@ -1,0 +1,93 @@
+"""What comes of a trial, as values: its cost, its epochs' reports and its outcome. Nothing here needs torch.
+
+Accuracies are fractions in [0, 1]; times are seconds.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fitnets.values.base import Value, later
+from fitnets.values.per_class import PerClass
+
+
+class Cost(Value):
+    """What a net costs to ship, known before it is trained."""
+
+    params: int
+    """Every trained number: weights, biases, normalisation."""
+    weights: int
+    """Weights alone: the paper's convention for "parameters"."""
+    macs: int
+    """Multiply-adds for one image; every maxout piece counts, biases and pooling are free (the paper's convention)."""
+    weight_bytes: int
+    """Float32 size of everything that is stored."""
+    peak_activation_bytes: int
+    """The most float32 activations that one layer holds for one image: its input and its output before pooling."""
+
+
+Stage = Literal["teacher", "stage 1", "stage 2"]
+
+
+class Report(Value):
+    """One epoch's news."""
+
+    stage: Stage
+    epoch: int
+    """From 1."""
+    epochs: int
+    loss: float
+    hint_r2: float | None = None
+    """Stage 1: R2 of the hint on the validation images; 1 is perfect, 0 is the channel means."""
+    val_accuracy: float | None = None
+    lam: float | None = None
+    """Stage 2: lambda in this epoch."""
+    seconds: float
+    replayed: bool = False
+    """Not trained now, but told again: by a run that goes on from its checkpoint, or one that reuses a prefix."""
+    retraining: bool = later(False)
+    """Of the second run, on training and validation images together, which measures nothing (`Recipe.retrain`)."""
+
+    @property
+    def measure(self) -> float:
+        """What an epoch is judged by on the validation images, more being better: the hint's R2, or accuracy."""
+        found = self.hint_r2 if self.hint_r2 is not None else self.val_accuracy
+        assert found is not None, "retraining measures nothing"
+        return found
+
+
+class Outcome(Value):
+    """A finished trial."""
+
+    val_accuracy: float
+    """Of the weights that were kept: after the last epoch, unless the recipe says `keep="best"`. The search maximises
+    it. Where the recipe says `retrain`, it is that of the first run, which had not seen the validation images."""
+    best_val_accuracy: float
+    """At the best epoch: for the curious; choosing by it would be optimistic."""
+    stage1_epoch: int | None = None
+    """The epoch whose weights stage 1 handed on; None without stage 1."""
+    stage2_epoch: int | None = None
+    """The epoch whose weights were kept; None in the outcomes of earlier versions."""
+    retrained: bool = later(False)
+    """Whether the weights are those of a second run, on training and validation images together."""
+    hint_r2: float | None
+    seconds: float
+    weights_sha256: str
+    teacher: str
+    """Digest of the teacher."""
+    data: str
+    """Digest of the images and their split."""
+    prefix: str | None = None
+    """Digest of the trained prefix that stage 1 ended in: trials that share it share all of stage 1."""
+    prefix_reused: bool = False
+    """Whether an earlier trial had trained that prefix; then this one's `seconds` hold none of it."""
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished trial and its student's weights, as a safetensors file's bytes."""
+
+    outcome: Outcome
+    weights: bytes
+    classes: PerClass | None = None
+    """Of the weights whose accuracy `outcome` tells. Beside it: a hundred classes weigh more than all else."""

@@ -1,0 +1,92 @@
+"""A teacher, as a value: trained by us, brought, or several as one. Nothing here needs torch."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from fitnets.values.base import Value, later
+from fitnets.values.net import Net
+from fitnets.values.training import Precision, Training
+from fitnets.values.updates import Dropout
+
+
+class Trained(Value):
+    """A teacher that we train: a net on the labels."""
+
+    kind: Literal["trained"] = "trained"
+    net: Net
+    training: Training
+    precision: Precision = "float32"
+    seed: int = Field(0, ge=0)
+    init: Literal["scaled", "uniform"] = later("scaled")
+    """As `Recipe.init`; the paper's teachers are `uniform`, too."""
+    init_range: PositiveFloat = later(0.005)
+    dropout: Dropout | None = later(None)
+    """In training only; None: no dropout."""
+    retrain: bool = later(False)
+    """As `Recipe.retrain`."""
+
+    @property
+    def hints(self) -> int:
+        """How many layers can be hint layers."""
+        return len(self.net.convs)
+
+
+class Brought(Value):
+    """A teacher that somebody brings: a function returning an `nn.Module`, its weights, and its hint layers by name."""
+
+    kind: Literal["brought"] = "brought"
+    build: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    """`package.module:function`: a function without arguments that returns an `nn.Module` from images to logits."""
+    weights: str | None = None
+    """A safetensors file with the module's state, or None where the function loads it itself."""
+    hint_layers: tuple[str, ...] = Field(min_length=1)
+    """Names of submodules with spatial outputs (as in `named_modules`), from the input up: hint layers 1, 2, ..."""
+    mean: tuple[float, ...] | None = None
+    """Per-channel mean of pixels in [0, 1] that the module expects; None: the data set's own standardisation."""
+    std: tuple[PositiveFloat, ...] | None = None
+    min_accuracy: float = Field(0.0, ge=0, le=1)
+    """Refused when its validation accuracy is lower: the sign of wrong weights, classes or normalisation."""
+
+    @property
+    def hints(self) -> int:
+        """How many layers can be hint layers."""
+        return len(self.hint_layers)
+
+    @model_validator(mode="after")
+    def _mean_goes_with_std(self) -> Self:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("`mean` and `std` go together: give both, or neither.")
+        return self
+
+
+class Ensemble(Value):
+    """Several trained teachers that teach as one. Hints are the first one's: the paper hints from single teachers."""
+
+    kind: Literal["ensemble"] = "ensemble"
+    members: tuple[Trained, ...] = Field(min_length=2)
+    average: Literal["logits", "probabilities"] = "logits"
+    """Section 2.1: the geometric mean of their outputs, which averages logits, or the arithmetic mean, which averages
+    probabilities (before they are softened)."""
+
+    @property
+    def hints(self) -> int:
+        """How many layers can be hint layers."""
+        return self.members[0].hints
+
+    @model_validator(mode="after")
+    def _members_agree_and_differ(self) -> Self:
+        kinds = {(member.net.input, member.net.classes) for member in self.members}
+        if len(kinds) > 1:
+            raise ValueError("`members` take images or tell classes apart that differ: give all the same of both.")
+        if any(member.retrain for member in self.members):
+            raise ValueError(
+                "`members` holds a teacher with `retrain`, which leaves no images to measure the ensemble on: "
+                "choose `retrain=False`."
+            )
+        if len({member.digest() for member in self.members}) < len(self.members):
+            raise ValueError("`members` holds a teacher twice, which would count twice: give each another `seed`.")
+        return self
+
+
+Teacher = Annotated[Trained | Brought | Ensemble, Field(discriminator="kind")]

@@ -1,0 +1,47 @@
+"""One training, as a value. Nothing here needs torch."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from fitnets.values.base import Value, later
+from fitnets.values.updates import ExponentialDecay, LinearDecay, LrScale, MaxNorm, Ramp
+
+Precision = Literal["float32", "bf16"]
+"""bf16: convolutions and matrix products in bfloat16; weights, losses and evaluation stay float32."""
+
+
+class Training(Value):
+    """One training: how long, with which optimiser, at which learning rate."""
+
+    epochs: PositiveInt
+    lr: PositiveFloat
+    batch: PositiveInt = 128
+    optimizer: Literal["adamw", "sgd", "rmsprop"] = "adamw"
+    """`rmsprop` is the paper's, `lr * g / max(sqrt(v), 1e-5)`."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """`sgd` only."""
+    nesterov: bool = later(True)
+    """`sgd` only: Nesterov's momentum, or else the classical one, whose velocity holds the learning rate (the paper's
+    teachers)."""
+    momentum_ramp: Ramp | None = later(None)
+    """How `momentum` rises; None: it does not."""
+    weight_decay: NonNegativeFloat = 0.0
+    schedule: Literal["constant", "cosine", "one-cycle"] | LinearDecay | ExponentialDecay = "cosine"
+    """By name: over the full length; `one-cycle` rises linearly for the first quarter, then falls as a cosine."""
+    lr_scale: LrScale | None = later(None)
+    """Layer by layer; None: every layer learns at `lr`."""
+    max_norm: MaxNorm | None = later(None)
+    """Enforced after every update; None: norms are free."""
+    until: PositiveInt | None = later(None)
+    """The epoch to stop after, while every schedule runs as for `epochs`; None: `epochs`."""
+    patience: PositiveInt | None = later(None)
+    """Stop after so many epochs without a better measure on the validation images (the paper: 100): in stage 1 the
+    hint's R2, which falls just as the hint loss rises, on the first 1,024 of them; else accuracy. None: never."""
+    keep: Literal["last", "best"] = later("last")
+    """Whose weights go on: the last epoch's, or those of the epoch with the best measure (the paper's)."""
+
+    @property
+    def last(self) -> int:
+        """The last epoch that may be trained."""
+        return self.epochs if self.until is None else min(self.until, self.epochs)

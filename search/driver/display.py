@@ -1,0 +1,123 @@
+"""What a person sees while a search runs: a live panel on a terminal, plain lines elsewhere."""
+
+import math
+import statistics
+import time
+from typing import Self
+
+from optuna.trial import TrialState
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from fitnets.config import Report
+from search.driver.loop import Search
+from search.units import duration, short
+from search.workers.protocol import Done, Event, Failed, Lost, Note
+
+LINE_SECONDS = 5.0  # plain lines: the teacher's epochs are told at most so often
+
+
+class Display:
+    """Hears of the teacher's epochs and the search's events, and shows them. Use it as a context."""
+
+    def __init__(self, console: Console, trials: int):
+        self.console, self.trials = console, trials
+        self.live: Live | None = Live(console=console, refresh_per_second=4) if console.is_terminal else None
+        self._began = time.monotonic()
+        self._told = 0.0
+        self._seconds: list[float] = []
+        self._best: dict[int, tuple[float, int, int]] = {}  # decade of parameters -> accuracy, parameters, trial
+
+    def __enter__(self) -> Self:
+        if self.live is not None:
+            self.live.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.live is not None:
+            self.live.__exit__(None, None, None)
+
+    def teacher(self, report: Report) -> None:
+        """An epoch of the teacher's own training."""
+        left = report.seconds * (report.epochs - report.epoch)
+        text = f"teacher  epoch {report.epoch}/{report.epochs}  loss {report.loss:.3f}"
+        if report.val_accuracy is not None:  # none while it trains on the validation images too
+            text += f"  accuracy {report.val_accuracy:.2%}"
+        text += f"  {duration(left)} left"
+        if self.live is not None:
+            self.live.update(text)
+        elif report.epoch == report.epochs or time.monotonic() - self._told > LINE_SECONDS:
+            self._told = time.monotonic()
+            self.console.print(text, soft_wrap=True)
+
+    def event(self, search: Search, event: Event | None) -> None:
+        """Something happened in the search (or nothing did, for a second)."""
+        if isinstance(event, Done):
+            self._finished(search, event)
+        elif isinstance(event, Failed):
+            self.console.print(
+                f"trial {event.number} failed: {event.kind}: {event.message}", markup=False, soft_wrap=True
+            )
+        elif isinstance(event, Lost):
+            self.console.print(
+                f"trial {event.number} lost its worker and goes on elsewhere: {event.reason}",
+                markup=False,
+                soft_wrap=True,
+            )
+        elif isinstance(event, Note):
+            self.console.print(event.text, markup=False, soft_wrap=True)
+        if self.live is not None:
+            self.live.update(self._panel(search))
+
+    def _finished(self, search: Search, event: Done) -> None:
+        outcome = event.result.outcome
+        attributes = search.attributes(event.number)
+        params, macs = attributes["cost"]["params"], attributes["cost"]["macs"]
+        self._seconds.append(outcome.seconds)
+        decade = math.floor(math.log10(params))
+        self._best[decade] = max(self._best.get(decade, (0.0, 0, 0)), (outcome.val_accuracy, params, event.number))
+        if self.live is None:
+            done = search.trained()
+            hint = f"  hint R2 {outcome.hint_r2:.2f}" if outcome.hint_r2 is not None else ""
+            self.console.print(
+                f"trial {event.number:3d}  accuracy {outcome.val_accuracy:.2%}  {short(params)} params  "
+                f"{short(macs)} multiply-adds{hint}  {outcome.seconds:.1f} s   "
+                f"[{done}/{self.trials}, {duration(self._left(search))} left]",
+                markup=False,
+                soft_wrap=True,
+            )
+
+    def _left(self, search: Search) -> float:
+        """An estimate: a typical trial's seconds for each that is missing, in parallel."""
+        if not self._seconds:
+            return 0.0
+        missing = max(0, self.trials - search.trained())
+        slots = max(1, search.workers.slots)  # none while a cluster waits for a node
+        return statistics.fmean(self._seconds) * missing / slots
+
+    def _panel(self, search: Search) -> Group:
+        counts = search.ledger.counts
+        bar = Progress(BarColumn(bar_width=None), TextColumn("{task.description}"), expand=True)
+        left = f", {duration(self._left(search))} left" if self._seconds else ""
+        bar.add_task(
+            f"{search.trained()}/{self.trials} trials, {len(search.live)} running, {counts[TrialState.FAIL]} failed, "
+            f"{counts[TrialState.PRUNED]} over the limits{left}",
+            total=self.trials,
+            completed=search.trained(),
+        )
+        running = Table(box=None, pad_edge=False)
+        for heading in ("trial", "stage", "epoch", "loss", "hint R2 / accuracy"):
+            running.add_column(heading, justify="right")
+        for live in search.live.values():
+            if live.reports:
+                last = live.reports[-1]
+                score = f"{last.hint_r2:.2f}" if last.hint_r2 is not None else f"{last.val_accuracy or 0:.2%}"
+                running.add_row(str(live.number), last.stage, f"{last.epoch}/{last.epochs}", f"{last.loss:.3f}", score)
+        best = Table(box=None, pad_edge=False)
+        for heading in ("best with", "accuracy", "params", "trial"):
+            best.add_column(heading, justify="right")
+        for decade, (value, params, number) in sorted(self._best.items()):
+            best.add_row(f"< {short(10 ** (decade + 1))}", f"{value:.2%}", short(params), str(number))
+        return Group(bar, running, best)

@@ -1,0 +1,165 @@
+"""How long a study will take on this machine, from a few timed batches: arithmetic only."""
+
+import random
+import statistics
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from fitnets.config import Recipe
+from fitnets.nets.cost import cost, layers
+from fitnets.values.base import Value
+from fitnets.values.net import Net
+from fitnets.values.table_sizes import HintTable, hint_table_bytes, hint_tables, logit_table_bytes, meeting_map
+from search.space import Frame, recipe_of, suggest
+from search.study import Study
+from search.units import duration, sized
+from search.workers.facts import Facts, Speed
+
+DRAWS = 300
+
+
+class Drawn:
+    """Draws like a random sampler, without a study: the part of an Optuna trial that `suggest` uses."""
+
+    def __init__(self, seed: int):
+        self._random = random.Random(seed)
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """A whole number from low to high, in steps."""
+        return self._random.randrange(low, high + 1, step)
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        """A number from low to high; `log` draws its logarithm evenly."""
+        return low * (high / low) ** self._random.random() if log else self._random.uniform(low, high)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of the choices."""
+        return self._random.choice(choices)
+
+
+class Forecast(Value):
+    """What a study will take. Times in seconds of wall clock, sizes in bytes."""
+
+    trials: int
+    slots: int
+    epochs: int
+    """Of all trials together, both stages."""
+    teacher_seconds: float
+    """0 when it is trained already."""
+    tables_seconds: float
+    """The teacher's passes, shared by all trials; the slots share them too."""
+    trial_seconds: float
+    """A typical trial's."""
+    total_seconds: float
+    disk_bytes: int
+    """Of everything; `table_bytes` is the part that the teacher's tables take."""
+    table_bytes: int
+    """A brought teacher's hints are not among them: nobody knows their shapes before it is built."""
+    feasible: float
+    """The share of random draws that are within the limits."""
+
+    def lines(self) -> list[str]:
+        """The forecast for people."""
+        return [
+            f"{self.trials} trial{'s' * (self.trials != 1)} on {self.slots} slot(s), {self.epochs:,} epochs in all; "
+            f"{self.feasible:.0%} of random students are within the limits",
+            f"teacher {duration(self.teacher_seconds)}, its tables {duration(self.tables_seconds)}, "
+            f"a trial about {duration(self.trial_seconds)}",
+            f"about {duration(self.total_seconds)} in all, and {sized(self.disk_bytes)} of disk; "
+            f"{sized(self.table_bytes)} of it are the teacher's tables",
+        ]
+
+
+def draws(study: Study, frame: Frame) -> list[Recipe]:
+    """Recipes as a random sampler would draw them, the same at every call."""
+    drawn = Drawn(study.seed)
+    return [recipe_of(suggest(drawn, study.space), study.space, frame) for _ in range(DRAWS)]
+
+
+def typical(study: Study, frame: Frame) -> tuple[Recipe, float, float]:
+    """A student of median cost within the limits, the mean cost relative to it, and the share of draws within them."""
+    priced = [(cost(recipe.student), recipe) for recipe in draws(study, frame)]
+    fitting = [
+        (price.macs, index, recipe)
+        for index, (price, recipe) in enumerate(priced)
+        if max(study.over_budget(price.params, price.macs).values(), default=0.0) <= 0
+    ]
+    chosen = sorted(fitting or [(price.macs, i, recipe) for i, (price, recipe) in enumerate(priced)])
+    macs, _, median = chosen[len(chosen) // 2]
+    return median, statistics.fmean(row[0] for row in chosen) / macs, len(fitting) / DRAWS
+
+
+def forecast(
+    study: Study,
+    facts: Facts,
+    frame: Frame,
+    student: Speed,
+    teacher: Speed,
+    teacher_net: Net | None,
+    *,
+    teacher_epochs: int,
+    slots: int,
+) -> Forecast:
+    """`student` was measured on `typical`'s student. `teacher_epochs` is 0 for a teacher that needs no training."""
+    median, relative, feasible = typical(study, frame)
+    n, val = facts.train, facts.val
+    step, evaluation = student.train_step * relative * n, student.forward * relative * val
+    hints = hint_work(draws(study, frame)[: study.trials], n, teacher_net)
+    trained = (study.stage1.epochs * 0.6 + study.stage2.epochs) * (step + evaluation)
+    trial = trained + hints.live * teacher.forward * n
+    teacher_seconds = teacher_epochs * (teacher.train_step * n + teacher.forward * val)
+    tables = (study.stage2.epochs + hints.passes) * teacher.forward * n
+    table_bytes = study.stage2.epochs * logit_table_bytes(n, len(facts.classes)) + hints.table_bytes
+    return Forecast(
+        trials=study.trials,
+        slots=slots,
+        epochs=study.trials * (study.stage1.epochs + study.stage2.epochs),
+        teacher_seconds=teacher_seconds,
+        tables_seconds=tables,
+        trial_seconds=trial,
+        total_seconds=teacher_seconds + (tables + trial * study.trials) / slots,
+        disk_bytes=table_bytes
+        + study.trials * cost(median.student).weight_bytes
+        + (n + val) * facts.shape[0] * facts.shape[1] * facts.shape[2],
+        table_bytes=table_bytes,
+        feasible=feasible,
+    )
+
+
+class HintWork(NamedTuple):
+    """What the hints of some recipes cost beside their training. Passes are the teacher's, over all training images."""
+
+    table_bytes: int = 0
+    passes: float = 0.0
+    """To fill the tables, beyond the passes that tell the logits of the same views."""
+    live: float = 0.0
+    """Of one recipe, for hints that no table holds: parts of a pass count as such."""
+
+
+def hint_work(recipes: Sequence[Recipe], num_images: int, teacher: Net | None) -> HintWork:
+    """The work for these recipes. For a teacher whose net is not known no table is counted, and every pass is whole."""
+    hinted = [(recipe, recipe.hint, recipe.stage1) for recipe in recipes if recipe.hint and recipe.stage1]
+    if teacher is None:
+        return HintWork(live=sum(training.epochs for _, _, training in hinted) / len(recipes))
+    shapes, below = [after for _, after in teacher.maps()], _shares(teacher)
+    tables: dict[tuple[int, HintTable], int] = {}
+    passes = live = 0.0
+    for recipe, hint, training in hinted:
+        out = meeting_map(recipe.student.maps()[hint.guided - 1][1], shapes[hint.hint - 1])
+        for epoch in range(1, training.epochs + 1):
+            kept = hint_tables(hint.hint, out, num_images, shapes, epoch)
+            missing = [table for table in kept if (epoch, table) not in tables]
+            if not kept:
+                live += below[hint.hint - 1]
+            elif kept[0] in missing:
+                goes_on = epoch <= recipe.stage2.epochs and not any(seen == epoch for seen, _ in tables)
+                passes += 0.0 if goes_on else max(below[layer - 1] for layer, _ in missing)
+                for layer, size in missing:
+                    tables[epoch, (layer, size)] = hint_table_bytes(num_images, shapes[layer - 1][0], size)
+    return HintWork(sum(tables.values()), passes, live / len(recipes))
+
+
+def _shares(net: Net) -> list[float]:
+    """The share of a teacher's multiply-adds up to each hint layer."""
+    macs = [row.macs for row in layers(net)]
+    return [sum(macs[: number + 1]) / sum(macs) for number in range(len(net.convs))]

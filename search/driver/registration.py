@@ -1,0 +1,121 @@
+"""A study's entry in the storage: made once, and held against what is asked for when it is continued."""
+
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.trial import TrialState
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from fitnets.config import Brought
+from fitnets.errors import InputError
+from search.driver.loop import DIRECTIONS, METRICS
+from search.read.candidates import ENDED
+from search.storage.faults import StorageLost
+from search.study import Study, differences
+from search.workers.facts import Facts, TeacherFacts
+
+ANOTHER_NAME = "start a new study of another name with --name."
+
+
+def known_study(study: Study, storage: optuna.storages.BaseStorage) -> optuna.Study | None:
+    """The stored study of that name, or None.
+
+    Raises InputError with the differences when it is stored with another definition.
+    """
+    if study.name not in optuna.get_all_study_names(storage):
+        return None
+    known = optuna.load_study(study_name=study.name, storage=storage)
+    stored = known.user_attrs.get("study", {})
+    with suppress(ValidationError):  # fields that came later take their defaults
+        stored = Study.model_validate(stored).model_dump(mode="json")
+    changed = differences(stored, study.model_dump(mode="json"))
+    if changed:
+        raise InputError(
+            f"the study `{study.name}` is stored with another definition:\n  "
+            + "\n  ".join(changed)
+            + f"\nchange it back, or {ANOTHER_NAME}"
+        )
+    return known
+
+
+def trained(known: optuna.Study) -> int:
+    """How many students a stored study has trained, to the end or until they failed."""
+    return len(known.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL)))
+
+
+def running(known: optuna.Study) -> bool:
+    """Whether a driver that died left trials behind that are to go on."""
+    return bool(known.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
+
+def check_images(known: optuna.Study | None, facts: Facts) -> None:
+    """Raises InputError when the images are not those that the stored study was trained on."""
+    stored = known.user_attrs.get("images", {}) if known else {}
+    if stored and stored.get("images") != facts.images:
+        raise InputError(
+            f"the images are not those that the study was trained on (digest {facts.images[:12]}, was "
+            f"{str(stored.get('images'))[:12]}, read from `{stored.get('data_dir')}`): restore them, or {ANOTHER_NAME}"
+        )
+
+
+def check_teacher(known: optuna.Study | None, teacher: TeacherFacts, study: Study) -> str | None:
+    """A line to print when the teacher was trained anew by other code than the stored study's.
+
+    Raises InputError when a brought teacher is not the one that the stored study learnt from.
+    """
+    stored = known.user_attrs.get("teacher", {}) if known else {}
+    if not stored or stored.get("teacher") == teacher.teacher:
+        return None
+    if isinstance(study.teacher, Brought):
+        raise InputError(
+            f"the teacher is not the one that the study learnt from (digest {teacher.teacher[:12]}, was "
+            f"{str(stored.get('teacher'))[:12]}): bring that one again, or {ANOTHER_NAME}"
+        )
+    return (
+        f"note: the teacher was trained again, and came out differently (validation accuracy "
+        f"{teacher.val_accuracy:.2%}, was {stored.get('val_accuracy', 0):.2%})."
+    )
+
+
+def register(study: Study, storage: optuna.storages.BaseStorage, about: dict[str, dict[str, Any]]) -> None:
+    """Enter the study, its teacher and its images into the storage."""
+    made = optuna.create_study(study_name=study.name, storage=storage, directions=DIRECTIONS, load_if_exists=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, for optuna-dashboard
+        made.set_metric_names(METRICS)
+    made.set_user_attr("study", study.model_dump(mode="json"))
+    for name, value in about.items():
+        made.set_user_attr(name, value)
+
+
+@contextmanager
+def telling_of_the_end(name: str, storage: optuna.storages.BaseStorage) -> Iterator[None]:
+    """Write into the study when its driver ended, so that those who look on need not wait for news to learn it."""
+    study = optuna.load_study(study_name=name, storage=storage)
+    study.set_user_attr(ENDED, None)
+    try:
+        yield
+    finally:
+        # What ended the driver may be the storage itself, or the study's deletion (KeyError); that is told elsewhere.
+        with suppress(KeyError, StorageLost, StorageInternalError, SQLAlchemyError):
+            study.set_user_attr(ENDED, time.time())
+
+
+def writable(folder: Path, option: str = "--runs") -> None:
+    """Raises InputError when nothing can be written under `folder`, which `option` names."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"`{folder}` cannot be written ({error.strerror}): choose another folder with {option}."
+        ) from error

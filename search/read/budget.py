@@ -1,0 +1,100 @@
+"""A deployment budget, and which students are within it. Pure; no torch."""
+
+import math
+from collections.abc import Iterable
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from fitnets.values.base import Value
+from search.read.candidates import Candidate
+
+
+class Budget(Value):
+    """What the student may cost at most, and how accurate it must be at least. None: no such limit."""
+
+    max_params: PositiveInt | None = None
+    max_macs: PositiveInt | None = None
+    max_latency_ms: PositiveFloat | None = None
+    max_size_kb: PositiveFloat | None = None
+    min_accuracy: float | None = Field(None, ge=0, le=1)
+
+    def known_before_export(self) -> "Budget":
+        """Without the limits that only an exported file can be held against."""
+        return self.changed(max_latency_ms=None, max_size_kb=None)
+
+
+class Broken(Value):
+    """A limit that a student breaks."""
+
+    limit: str
+    value: float | None
+    """None where nobody has measured it."""
+    allowed: float
+
+    @property
+    def excess(self) -> float:
+        """By how much, relative to what is allowed; infinite where it is not known."""
+        if self.value is None:
+            return math.inf
+        return abs(self.value - self.allowed) / self.allowed if self.allowed else abs(self.value)
+
+    def text(self) -> str:
+        """For people."""
+        if self.value is None:
+            return f"`{self.limit}` allows {self.allowed:,.4g}, but it was not measured"
+        value, allowed = (
+            f"{number:,.4g}" if number < 1000 else f"{number:,.0f}" for number in (self.value, self.allowed)
+        )
+        return f"`{self.limit}` allows {allowed}, it has {value} ({self.excess:.1%} off)"
+
+
+Miss = tuple[Candidate, list[Broken]]
+"""A student, and the limits that it breaks."""
+
+
+def finished(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The students that can be picked, the most accurate first; among equals the cheaper first."""
+    rows = [c for c in candidates if c.state == "complete" and c.outcome is not None]
+    return sorted(rows, key=_worth)
+
+
+def _worth(candidate: Candidate) -> tuple[float, int, int]:
+    assert candidate.outcome is not None
+    return -candidate.outcome.val_accuracy, candidate.cost.params, candidate.cost.macs
+
+
+def broken(
+    candidate: Candidate, budget: Budget, *, latency_ms: float | None = None, size_kb: float | None = None
+) -> list[Broken]:
+    """The limits that a finished student breaks; latency and size count only where they were measured."""
+    assert candidate.outcome is not None
+    held = [
+        ("max_params", candidate.cost.params, budget.max_params),
+        ("max_macs", candidate.cost.macs, budget.max_macs),
+        ("max_latency_ms", latency_ms, budget.max_latency_ms),
+        ("max_size_kb", size_kb, budget.max_size_kb),
+    ]
+    found = [
+        Broken(limit=limit, value=value, allowed=allowed)
+        for limit, value, allowed in held
+        if value is not None and allowed is not None and value > allowed
+    ]
+    accuracy = candidate.outcome.val_accuracy
+    if budget.min_accuracy is not None and accuracy < budget.min_accuracy:
+        found.append(Broken(limit="min_accuracy", value=accuracy, allowed=budget.min_accuracy))
+    return found
+
+
+def fitting(candidates: Iterable[Candidate], budget: Budget) -> list[Candidate]:
+    """The finished students within the limits that are known before export, the most accurate first."""
+    return [c for c in finished(candidates) if not broken(c, budget)]
+
+
+def nearest_miss(candidates: Iterable[Candidate], budget: Budget) -> Miss | None:
+    """The student whose worst excess is the smallest, with the limits that it breaks; None without students."""
+    return nearest((c, broken(c, budget)) for c in finished(candidates))
+
+
+def nearest(misses: Iterable[Miss]) -> Miss | None:
+    """Of students with the limits that they break, the one whose worst excess is the smallest."""
+    return min(misses, key=lambda miss: max((limit.excess for limit in miss[1]), default=0.0), default=None)

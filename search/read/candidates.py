@@ -1,0 +1,151 @@
+"""Read-only results: storage -> Candidates, and which of them are on the Pareto front. No torch, no ray.
+
+`python -m search.results STUDY` prints them. This and `search.read.reader`, its incremental reader, are the app's only
+doors to a study.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from fitnets.config import Cost, Outcome, Recipe, Report
+from fitnets.values.base import Value
+from search.read import pareto
+
+State = Literal["complete", "running", "pruned", "infeasible", "failed"]
+STATES: dict[str, State] = {"COMPLETE": "complete", "RUNNING": "running", "PRUNED": "pruned", "FAIL": "failed"}
+"""Optuna's states as ours; a trial over the limits is PRUNED there."""
+
+ENDED = "driver_ended"  # the study's attribute that says when its driver ended
+
+
+class Timing(Value):
+    """How long one image took on somebody's machine (see `search.ship.latencies`)."""
+
+    p50_ms: float
+    p90_ms: float
+    threads: int
+    device: str
+    date: str
+    load: float
+    """What else that machine did: its load average when the timing began."""
+
+
+class Candidate(Value):
+    """A row of the results: one trial's recipe, cost and outcome, and whether it is on the front."""
+
+    trial: int
+    name: str | None
+    """What its designer called it; None for the sampler's own."""
+    state: State
+    on_front: bool
+    recipe: Recipe
+    cost: Cost
+    outcome: Outcome | None
+    reports: tuple[Report, ...]
+    reason: str | None
+    """Why it failed."""
+    started: float | None = None
+    """Seconds since 1970."""
+    ended: float | None = None
+    attempts: int = 1
+    """How often it was started; more than once where its worker died."""
+    same_as: int | None = None
+    """The trial of the same recipe whose outcome this one shares."""
+    timing: Timing | None = None
+    """None where it was not timed: the search itself times nothing."""
+
+    def row(self) -> dict[str, Any]:
+        """The candidate as plain JSON: accuracies are fractions, params and macs integers, times seconds."""
+        recipe, outcome = self.recipe, self.outcome
+        return {
+            "trial": self.trial,
+            "name": self.name,
+            "state": self.state,
+            "val_accuracy": outcome.val_accuracy if outcome else None,
+            "best_val_accuracy": outcome.best_val_accuracy if outcome else None,
+            "params": self.cost.params,
+            "weights": self.cost.weights,
+            "macs": self.cost.macs,
+            "on_front": self.on_front,
+            "depth": recipe.student.depth,
+            "widths": [list(widths) for widths in recipe.student.stages],
+            "hint_layer": recipe.hint.hint if recipe.hint else None,
+            "guided_layer": recipe.hint.guided if recipe.hint else None,
+            "hint_r2": outcome.hint_r2 if outcome else None,
+            "tau": recipe.distill.tau,
+            "lambda_start": recipe.distill.lambda_start,
+            "lambda_end": recipe.distill.lambda_end,
+            "seconds": outcome.seconds if outcome else sum(report.seconds for report in self.reports),
+            "reason": self.reason,
+            "recipe": recipe.model_dump(mode="json"),
+        }
+
+
+class Unread(Value):
+    """A trial that is no candidate: without a recipe, or with one that this version cannot read."""
+
+    trial: int
+    state: State
+    reason: str
+
+
+class Snapshot(Value):
+    """One study as it stands."""
+
+    study: str
+    definition: dict[str, Any]
+    teacher: dict[str, Any]
+    """Its digest, validation accuracy and cost; empty before it is trained."""
+    images: dict[str, Any]
+    """Their shape, classes and numbers, and the folder that they were read from."""
+    candidates: tuple[Candidate, ...]
+    unread: tuple[Unread, ...] = ()
+    stopped: float | None = None
+    """When its driver ended, in seconds since 1970; None while one runs, and where one died without a word."""
+
+    def unreadable(self) -> tuple[Unread, ...]:
+        """The trials that ended and should be a row, but cannot be read."""
+        return tuple(u for u in self.unread if u.state not in ("running", "failed"))
+
+    def front(self) -> tuple[Candidate, ...]:
+        """The Pareto front, from the smallest student up."""
+        return tuple(sorted((c for c in self.candidates if c.on_front), key=lambda c: (c.cost.params, c.cost.macs)))
+
+
+def dominated(candidate: Candidate, others: Iterable[Candidate]) -> bool:
+    """Whether another student is at least as good in accuracy, parameters and multiply-adds, and better in one."""
+    mine = objectives(candidate)
+    return any(
+        all(theirs <= ours for theirs, ours in zip(other, mine, strict=True)) and other != mine
+        for other in map(objectives, others)
+    )
+
+
+def objectives(candidate: Candidate) -> tuple[float, int, int]:
+    """To be minimised. Only for finished candidates."""
+    assert candidate.outcome is not None
+    return -candidate.outcome.val_accuracy, candidate.cost.params, candidate.cost.macs
+
+
+def marked(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The candidates, with those on the front marked; the same objects where nothing changed."""
+    finished = [c for c in candidates if c.outcome is not None and c.state == "complete"]
+    on_front = {finished[i].trial for i in pareto.front([objectives(c) for c in finished])}
+    return tuple(
+        c if c.on_front == (c.trial in on_front) else c.model_copy(update={"on_front": c.trial in on_front})
+        for c in candidates
+    )
+
+
+def as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows as comma-separated values; lists and recipes as JSON within a field."""
+    out = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: json.dumps(v) if isinstance(v, list | dict) else v for k, v in row.items()})
+    return out.getvalue()

@@ -1,0 +1,118 @@
+"""The layers of a student and its teacher, with their shares of the cost and the hint pair marked. Pure; no torch."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from fitnets.config import Brought, Recipe, Trained
+from fitnets.nets.cost import layers
+from fitnets.values.base import Value
+from fitnets.values.net import Net, Shape
+from search.read.candidates import Snapshot
+from search.study import Study
+
+
+class Layer(Value):
+    """One layer as people look at it."""
+
+    number: int
+    kind: Literal["conv", "dense", "output", "unknown"]
+    text: str
+    """Its kernel, pieces and pooling."""
+    shape: Shape
+    """Channels, rows, columns after pooling."""
+    params: int
+    macs: int
+    params_share: float
+    macs_share: float
+    role: Literal["guided layer", "hint layer"] | None = None
+
+
+def student(recipe: Recipe) -> list[Layer]:
+    """A student's layers, the guided one marked."""
+    return described(recipe.student, recipe.hint.guided if recipe.hint else None, "guided layer")
+
+
+def teacher(snapshot: Snapshot, recipe: Recipe) -> list[Layer]:
+    """The teacher's layers, the hint layer marked; none where the stored definition does not tell them."""
+    hint = recipe.hint.hint if recipe.hint else None
+    try:
+        study = Study.model_validate(snapshot.definition)
+        known = study.resolved_teacher(recipe.student.input, recipe.student.classes)
+    except (ValidationError, ValueError):
+        return []
+    if isinstance(known, Trained):
+        return described(known.net, hint, "hint layer")
+    return _brought(known, snapshot.teacher.get("hint_shapes", []), hint)
+
+
+def counted(rows: Sequence[Layer]) -> str:
+    """How many layers a net has; of a net of somebody else's, how many of them are known."""
+    if not rows:
+        return ""
+    if any(row.kind == "unknown" for row in rows):
+        return f"{len(rows)} hint layer{'' if len(rows) == 1 else 's'} known"
+    return str(len(rows))
+
+
+def regressor(recipe: Recipe) -> str | None:
+    """What lies between the two in stage 1, in words; None without hints."""
+    if recipe.hint is None:
+        return None
+    return {
+        "paper": "unpadded convolution, the paper's",
+        "linear": "1x1 convolution",
+        "normalised": "1x1 convolution, normalised",
+    }[recipe.hint.regressor]
+
+
+def described(net: Net, marked: int | None, role: Literal["guided layer", "hint layer"]) -> list[Layer]:
+    """A net's layers, one of them marked."""
+    rows = layers(net)
+    params, macs = sum(row.params for row in rows), sum(row.macs for row in rows)
+    texts = [_conv(net, i) for i in range(len(net.convs))]
+    texts += [f"{_act(dense.pieces)}" for dense in net.dense] + ["linear"]
+    return [
+        Layer(
+            number=row.number,
+            kind=row.kind,
+            text=text,
+            shape=row.shape,
+            params=row.params,
+            macs=row.macs,
+            params_share=row.params / params,
+            macs_share=row.macs / macs,
+            role=role if row.number == marked else None,
+        )
+        for row, text in zip(rows, texts, strict=True)
+    ]
+
+
+def _conv(net: Net, index: int) -> str:
+    conv = net.convs[index]
+    pooled = f", pool {conv.pool}x{conv.pool}" if conv.pool > 1 else ""
+    return f"{conv.kernel}x{conv.kernel}, {_act(conv.pieces)}{pooled}"
+
+
+def _act(pieces: int) -> str:
+    return f"maxout of {pieces}" if pieces > 1 else "ReLU"
+
+
+def _brought(teacher: Brought, shapes: Any, hint: int | None) -> list[Layer]:
+    """A teacher of somebody else's: only its hint layers are known, by name."""
+    rows = list(zip(teacher.hint_layers, shapes, strict=False))
+    return [
+        Layer(
+            number=number,
+            kind="unknown",
+            text=name,
+            shape=(int(shape[0]), int(shape[1]), int(shape[2])),
+            params=0,
+            macs=0,
+            params_share=0,
+            macs_share=0,
+            role="hint layer" if number == hint else None,
+        )
+        for number, (name, shape) in enumerate(rows, start=1)
+    ]

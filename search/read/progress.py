@@ -1,0 +1,228 @@
+"""How the search goes: how the front grew, who worked when, and what failed. Pure; no torch."""
+
+import math
+import re
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+from fitnets.values.base import Value
+from search.read import pareto
+from search.read.budget import Budget, finished
+from search.read.candidates import Candidate, Snapshot
+from search.read.tradeoffs import Axis, accuracy, front_on, measured, on_axis, verdict
+
+EDGE = 1.1  # where the box ends, beyond the dearest student: that one adds to the area as well
+PAUSE = 10.0  # between two results, so many times the median: the search stood still
+WATCHED = 60.0  # seconds that somebody must have looked on before a search is called silent
+SILENCE = 3.0  # no news for so many times the median trial: the search has died
+
+
+class Standing(Value):
+    """How a study stands: what the status line tells."""
+
+    counts: dict[str, int]
+    """Trials in each state."""
+    wanted: int | None
+    """How many students the study wants."""
+    news: float | None
+    """When a trial last started, reported an epoch or ended, in seconds since 1970."""
+    result: float | None
+    """When a trial last ended."""
+    patience: float
+    """How long a running search may be silent."""
+    since: float = 0.0
+    """Since when somebody looks on: a search that was continued keeps the old times of its trials."""
+    stopped: float | None = None
+    """When its driver ended, where it could still say so."""
+
+    def word(self, now: float) -> str:
+        """`finished`, `running`, `silent` (its driver seems to be gone), `stopped` or `empty`."""
+        if self.wanted is not None and self.counts.get("complete", 0) + self.counts.get("failed", 0) >= self.wanted:
+            return "finished"
+        if not self.counts:
+            return "empty"
+        if self.stopped is not None or not self.counts.get("running"):
+            return "stopped"
+        silent = self.news is not None and now - self.news > self.patience and now - self.since >= WATCHED
+        return "silent" if silent else "running"
+
+
+def standing(snapshot: Snapshot, heard: float | None = None, since: float = 0.0) -> Standing:
+    """How a study stands; `heard`: when a trial in training was seen to report, by somebody who looks on `since` then.
+
+    Where nobody saw it, an epoch's report came about when its trial had trained for as long as the report says.
+    """
+    rows = snapshot.candidates
+    running = [c for c in rows if c.state == "running"]
+    moments = [heard] if heard is not None else []
+    moments += [moment for c in rows if (moment := c.ended or c.started) is not None]
+    moments += [c.started + sum(r.seconds for r in c.reports) for c in running if c.started is not None]
+    epochs = [SILENCE * r.seconds for c in running for r in c.reports]
+    seconds = [c.outcome.seconds for c in rows if c.outcome is not None]
+    wanted = snapshot.definition.get("trials")
+    return Standing(
+        counts=dict(Counter([c.state for c in rows] + [u.state for u in snapshot.unread])),
+        wanted=wanted if isinstance(wanted, int) else None,
+        news=max(moments, default=None),
+        result=max((c.ended for c in rows if c.ended and c.state in ("complete", "failed")), default=None),
+        patience=max(60.0, SILENCE * statistics.median(seconds)) if seconds else max([600.0, *epochs]),
+        since=since,
+        stopped=snapshot.stopped,
+    )
+
+
+class Growth(Value):
+    """The front's size after one more student."""
+
+    trial: int
+    ended: float
+    seconds: float
+    """Training time spent until then, over all workers."""
+    hypervolume: float
+    """Share of the box from chance to all right, and from beyond the dearest student to the cheapest, that the front
+    dominates."""
+    best: float | None
+    """The best accuracy so far within the budget."""
+    gained: bool
+    """Whether this student joined the front."""
+
+
+def growth(snapshot: Snapshot, axis: Axis, budget: Budget | None = None) -> list[Growth]:
+    """The search's history, in the order in which its students ended: those whose cost on this axis is known."""
+    rows = measured(in_order(snapshot.candidates), axis)
+    if not rows:
+        return []
+    costs = [math.log10(on_axis(c, axis)) for c in rows]
+    low, high = min(costs), max(costs)
+    room = max(high - low, 1e-9)
+    classes = len(snapshot.images.get("classes", ())) or 2
+    chance = 1 / classes
+    points = [
+        (1 - accuracy(c), (cost - low) / room if high > low else 0.0) for c, cost in zip(rows, costs, strict=True)
+    ]
+    reference = (1 - chance, EDGE)
+    box = reference[0] * reference[1]
+    history: list[Growth] = []
+    spent, best = 0.0, None
+    for c, step in zip(rows, pareto.hypervolumes(points, reference), strict=True):
+        assert c.outcome is not None
+        spent += c.outcome.seconds
+        if budget is not None and not verdict(c, budget) and (best is None or accuracy(c) > best):
+            best = accuracy(c)
+        history.append(
+            Growth(
+                trial=c.trial,
+                ended=c.ended or 0.0,
+                seconds=spent,
+                hypervolume=step.hypervolume / box,
+                best=best,
+                gained=step.joined,
+            )
+        )
+    return history
+
+
+def front_after(snapshot: Snapshot, axis: Axis, students: int) -> list[Candidate]:
+    """The front as it was when so many students had finished, the cheapest first."""
+    return front_on(measured(in_order(snapshot.candidates), axis)[:students], axis)
+
+
+def in_order(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The finished students in the order in which they ended."""
+    return sorted(finished(candidates), key=lambda c: (c.ended or 0.0, c.trial))
+
+
+class Stall(Value):
+    """How long the front has not grown."""
+
+    students: int
+    seconds: float
+    """Of the clock, from the last gain to the last result."""
+
+
+def stall(history: Sequence[Growth]) -> Stall | None:
+    """Since the last gain; None before the first student."""
+    if not history:
+        return None
+    last = max((i for i, row in enumerate(history) if row.gained), default=0)
+    return Stall(students=len(history) - 1 - last, seconds=max(0.0, history[-1].ended - history[last].ended))
+
+
+class Failures(Value):
+    """Failures that say the same."""
+
+    message: str
+    trials: tuple[int, ...]
+
+
+_NUMBER = re.compile(r"(?<![A-Za-z_])[-+]?\d[\d.,]*(?:e[-+]?\d+)?|0x[0-9a-f]+")
+
+
+def failures(snapshot: Snapshot) -> list[Failures]:
+    """Failed trials grouped by their reason, numbers aside; the most frequent first."""
+    groups: dict[str, list[tuple[int, str]]] = {}
+    rows = [(c.trial, c.reason) for c in snapshot.candidates if c.state == "failed"]
+    rows += [(u.trial, u.reason) for u in snapshot.unread if u.state == "failed"]
+    for trial, reason in sorted(rows):
+        text = (reason or "no reason was recorded").strip()
+        groups.setdefault(_NUMBER.sub("#", text), []).append((trial, text))
+    found = [Failures(message=same[0][1], trials=tuple(t for t, _ in same)) for same in groups.values()]
+    return sorted(found, key=lambda f: (-len(f.trials), f.trials))
+
+
+class Shift(Value):
+    """One trial's time on one slot."""
+
+    trial: int
+    state: str
+    slot: int
+    start: float
+    end: float
+
+
+def shifts(snapshot: Snapshot, now: float) -> list[Shift]:
+    """Who worked when: each trial on the first slot that was free. Those that never ran are left out."""
+    rows = [
+        (c.started, c.ended if c.state != "running" else now, c)
+        for c in snapshot.candidates
+        if c.started is not None and c.state in ("complete", "failed", "running") and c.same_as is None
+    ]
+    free: list[float] = []
+    found: list[Shift] = []
+    for start, end, c in sorted(
+        ((s, e, c) for s, e, c in rows if e is not None), key=lambda row: (row[0], row[2].trial)
+    ):
+        slot = next((i for i, until in enumerate(free) if until <= start + 0.05), len(free))
+        free[slot : slot + 1] = [end]
+        found.append(Shift(trial=c.trial, state=c.state, slot=slot + 1, start=start, end=max(end, start)))
+    return found
+
+
+class Pace(Value):
+    """How fast it goes."""
+
+    per_hour: float
+    left: int | None
+    """Students to go, where the study says how many it wants."""
+    seconds_left: float | None
+
+
+def pace(snapshot: Snapshot, recent: int = 30) -> Pace | None:
+    """Students an hour over the last ones, and the time left at that pace; None before there are two.
+
+    A night in which the search stood still is no part of its pace: gaps far beyond the usual one are left out.
+    """
+    rows = in_order(snapshot.candidates)
+    ends = [c.ended for c in rows if c.ended][-recent:]
+    if len(ends) < 2 or ends[-1] <= ends[0]:
+        return None
+    gaps = [later - earlier for earlier, later in pairwise(ends)]
+    usual = statistics.median(gaps)
+    gaps = [gap for gap in gaps if gap <= PAUSE * usual] if usual else gaps
+    per_hour = 3600 * len(gaps) / sum(gaps)
+    wanted = snapshot.definition.get("trials")
+    trained = len(rows) + sum(c.state == "failed" for c in snapshot.candidates)
+    left = max(0, wanted - trained) if isinstance(wanted, int) else None
+    return Pace(per_hour=per_hour, left=left, seconds_left=None if left is None else 3600 * left / per_hour)

@@ -1,0 +1,194 @@
+"""Choosing among students: the front along one cost, its knee, what more accuracy costs, what fits a budget. Pure."""
+
+import bisect
+import math
+import random
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from fitnets.values.base import Value
+from search.read import pareto
+from search.read.budget import Broken, Budget, broken, finished, nearest
+from search.read.candidates import Candidate
+
+Axis = Literal["parameters", "multiply-adds", "size", "memory", "latency"]
+AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory", "latency")
+NEAR = 0.005  # students within half a point of the front are always drawn
+DRAWN = 1200  # students in a chart, before the rest are sampled
+
+
+def on_axis(candidate: Candidate, axis: Axis) -> float:
+    """A cost: parameters, multiply-adds, bytes of float32 weights or of activations, milliseconds for one image.
+
+    Latency only of timed students, see `measured`.
+    """
+    if axis == "latency":
+        assert candidate.timing is not None
+        return candidate.timing.p50_ms
+    cost = candidate.cost
+    return {
+        "parameters": cost.params,
+        "multiply-adds": cost.macs,
+        "size": cost.weight_bytes,
+        "memory": cost.peak_activation_bytes,
+    }[axis]
+
+
+def measured(candidates: Iterable[Candidate], axis: Axis) -> list[Candidate]:
+    """Those whose cost on this axis is known: all of them, but for latency."""
+    return [c for c in candidates if axis != "latency" or c.timing is not None]
+
+
+def axes(candidates: Iterable[Candidate]) -> list[Axis]:
+    """The axes that there are values for."""
+    rows = finished(candidates)
+    return [axis for axis in AXES if measured(rows, axis) or axis != "latency"]
+
+
+def accuracy(candidate: Candidate) -> float:
+    """Validation accuracy. Only for finished candidates."""
+    assert candidate.outcome is not None
+    return candidate.outcome.val_accuracy
+
+
+def front_on(candidates: Iterable[Candidate], axis: Axis) -> list[Candidate]:
+    """The finished students that none beats in both accuracy and this cost, the cheapest first."""
+    rows = measured(finished(candidates), axis)
+    kept = [rows[i] for i in pareto.front([(on_axis(c, axis), -accuracy(c)) for c in rows])]
+    return sorted(kept, key=lambda c: (on_axis(c, axis), c.trial))
+
+
+def knee_of(front: Sequence[Candidate], axis: Axis) -> Candidate | None:
+    """The front's best balance: furthest from the line between its ends, by accuracy and the logarithm of the cost."""
+    at = pareto.knee([(math.log10(on_axis(c, axis)), -accuracy(c)) for c in front])
+    return None if at is None else front[at]
+
+
+def verdict(candidate: Candidate, budget: Budget) -> list[Broken]:
+    """The limits that a finished student breaks; size is that of its float32 weights.
+
+    Under a limit on latency a student that was not timed does not fit either.
+    """
+    latency = candidate.timing.p50_ms if candidate.timing else None
+    found = broken(candidate, budget, latency_ms=latency, size_kb=candidate.cost.weight_bytes / 1000)
+    if latency is None and budget.max_latency_ms is not None:
+        found.append(Broken(limit="max_latency_ms", value=None, allowed=budget.max_latency_ms))
+    return found
+
+
+def best(candidates: Iterable[Candidate], budget: Budget, count: int = 5) -> list[Candidate]:
+    """The most accurate students within the budget; of several with equal recipes the first."""
+    found: list[Candidate] = []
+    for candidate in finished(candidates):
+        if len(found) == count:
+            break
+        if candidate.same_as is None and not verdict(candidate, budget):
+            found.append(candidate)
+    return found
+
+
+def nearest_miss(candidates: Iterable[Candidate], budget: Budget) -> tuple[Candidate, list[Broken]] | None:
+    """The student whose worst excess is the smallest, with the limits that it breaks; None without students."""
+    return nearest((c, verdict(c, budget)) for c in finished(candidates))
+
+
+def replicates(candidate: Candidate, candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The finished students of the same recipe but for the seed, this one included."""
+    own = candidate.recipe.model_copy(update={"seed": 0})
+    return [
+        c
+        for c in candidates
+        if c.outcome is not None
+        and c.state == "complete"
+        and c.same_as is None
+        and c.cost == candidate.cost
+        and c.recipe.model_copy(update={"seed": 0}) == own
+    ]
+
+
+def relatives(candidate: Candidate, candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The finished students with the same layers, however they were trained, the most accurate first."""
+    return [
+        c for c in finished(candidates) if c.cost == candidate.cost and c.recipe.student == candidate.recipe.student
+    ]
+
+
+class Step(Value):
+    """From one student to the next on the front."""
+
+    to: int
+    """The other trial."""
+    gain: float
+    """Accuracy gained, as a fraction; negative towards the cheaper one."""
+    factor: float
+    """Its cost, as a multiple of this one's."""
+
+
+def steps(candidate: Candidate, front: Sequence[Candidate], axis: Axis) -> tuple[Step | None, Step | None]:
+    """To the next cheaper and the next more accurate student of the front along `axis`."""
+    if not measured([candidate], axis):
+        return None, None
+    mine = (on_axis(candidate, axis), accuracy(candidate))
+    cheaper = [c for c in front if on_axis(c, axis) < mine[0] and accuracy(c) < mine[1]]
+    better = [c for c in front if on_axis(c, axis) > mine[0] and accuracy(c) > mine[1]]
+    down = max(cheaper, key=lambda c: on_axis(c, axis), default=None)
+    up = min(better, key=lambda c: on_axis(c, axis), default=None)
+    return _step(candidate, down, axis), _step(candidate, up, axis)
+
+
+def beaten(candidate: Candidate, front: Sequence[Candidate], axis: Axis) -> Step | None:
+    """To the most accurate student of the front that costs no more, where that beats this one; None on the front."""
+    if not measured([candidate], axis):
+        return None
+    mine = (on_axis(candidate, axis), accuracy(candidate))
+    better = [c for c in front if on_axis(c, axis) <= mine[0] and accuracy(c) >= mine[1]]
+    by = max(better, key=accuracy, default=None)
+    return None if by is None or (on_axis(by, axis), accuracy(by)) == mine else _step(candidate, by, axis)
+
+
+def _step(start: Candidate, end: Candidate | None, axis: Axis) -> Step | None:
+    if end is None:
+        return None
+    factor = on_axis(end, axis) / on_axis(start, axis)
+    return Step(to=end.trial, gain=accuracy(end) - accuracy(start), factor=factor)
+
+
+def sampled(
+    rows: Sequence[Candidate],
+    keep: Iterable[Candidate],
+    axis: Axis,
+    limit: int = DRAWN,
+    front: Sequence[Candidate] | None = None,
+) -> list[Candidate]:
+    """At most about `limit` of the finished students: `keep`, those near the front, and a fixed choice of the rest.
+
+    `front` is theirs, where it is known already.
+    """
+    if len(rows) <= limit:
+        return list(rows)
+    kept = {c.trial for c in keep}
+    height = _heights(front_on(rows, axis) if front is None else front, axis)
+    near = [c for c in rows if c.trial in kept or height(c) - accuracy(c) <= NEAR]
+    names = {c.trial for c in near}
+    rest = [c for c in rows if c.trial not in names]
+    chosen = random.Random(0).sample(rest, max(0, min(len(rest), limit - len(near))))
+    return near + sorted(chosen, key=lambda c: c.trial)
+
+
+def near_front(rows: Sequence[Candidate], axis: Axis, within: float = 2 * NEAR) -> list[Candidate]:
+    """The finished students whose accuracy is at most `within` below what the front has at their cost."""
+    height = _heights(front_on(rows, axis), axis)
+    return [c for c in rows if height(c) - accuracy(c) <= within]
+
+
+class _heights:
+    """The front's accuracy at a student's cost."""
+
+    def __init__(self, front: Sequence[Candidate], axis: Axis):
+        self.costs = [on_axis(c, axis) for c in front]
+        self.accuracies = [accuracy(c) for c in front]
+        self.axis = axis
+
+    def __call__(self, candidate: Candidate) -> float:
+        at = bisect.bisect_right(self.costs, on_axis(candidate, self.axis))
+        return self.accuracies[at - 1] if at else -math.inf

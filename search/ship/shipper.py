@@ -1,0 +1,252 @@
+"""A chosen student as a folder to ship: files, what they cost, and how accurate they are. Needs torch, not ray."""
+
+import json
+import os
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fitnets.config import Trained
+from fitnets.disk.store import Store
+from fitnets.errors import InputError
+from fitnets.export import Check, Deployed, Latency, OnnxModel, check, onnx_file, restored
+from fitnets.images.images import Images, accuracy, load, load_test
+from fitnets.nets.cost import cost
+from fitnets.nets.network import Network
+from fitnets.values.base import sha256
+from search.read.candidates import Candidate, Snapshot
+from search.ship.test_reads import check as check_log
+from search.ship.test_reads import note
+from search.study import Study
+from search.units import duration
+from search.workers.machine import processor
+from search.workers.trainer import Trainer
+
+LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "safetensors", "fitnet-search")
+
+
+class Shipper:
+    """Exports students of one study: opens its images once, and its weights as they are asked for."""
+
+    def __init__(self, snapshot: Snapshot, runs: Path, tell: Callable[[str], None] = lambda text: None):
+        self.snapshot, self.runs, self.tell = snapshot, runs, tell
+        self.study = Study.model_validate(snapshot.definition)
+        self.store = Store(runs / "store")
+        self.data_dir = Path(snapshot.images.get("data_dir", "data"))
+        self.images: Images = load(self.study.data, self.data_dir, self.store)
+        if snapshot.images.get("images") not in (None, self.images.digest):
+            raise InputError(
+                f"the images in `{self.data_dir}` are not those that `{snapshot.study}` was trained on (digest "
+                f"{self.images.digest[:12]}, was {str(snapshot.images['images'])[:12]}): its preprocessing and its "
+                "validation images would be others. Restore them, or run the study on these with --name."
+            )
+        # Whitened images are no pixels any more; the exported model takes pixels, so it is checked on those.
+        data = self.study.data
+        plain = data.changed(whiten=False, local_contrast=False)
+        self.pixels: Images = self.images if data.standardised else load(plain, self.data_dir, self.store)
+
+    def ready(self, out: Path) -> None:
+        """Raises InputError when the folder, or the note of the test reading, could not be written: before the work."""
+        check_log(self.runs)
+        there = next(place for place in (out, *out.resolve().parents) if place.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK)):
+            raise InputError(f"`{out}` cannot be written: choose another folder with --out.")
+
+    def weights(self, candidate: Candidate) -> tuple[bytes, bool]:
+        """The student's weights, and whether they had to be trained again because the store lost them."""
+        outcome = candidate.outcome
+        assert outcome is not None
+        found = self.store.get("student", outcome.weights_sha256)
+        if found is not None:
+            return found["student.safetensors"], False
+        took = duration(outcome.seconds)
+        self.tell(f"training trial {candidate.trial} again: its weights are not stored any more (it took {took}) ...")
+        trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), "cpu", 1)
+        teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
+        for _ in trainer.train_teacher(teacher):
+            pass
+        trainer.open_teacher(teacher, None)
+        result = trainer.trained(candidate.recipe)
+        self.store.keep("student", sha256(result.weights), {"student.safetensors": result.weights})
+        return result.weights, True
+
+    def exported(self, candidate: Candidate) -> "Exported":
+        """The student as an ONNX file, timed."""
+        weights, retrained = self.weights(candidate)
+        return self._exported(candidate, restored(candidate.recipe.student, weights), weights, retrained)
+
+    def sketched(self, candidate: Candidate) -> "Exported":
+        """The same without training: where weights are lost, size and latency are told by any weights."""
+        assert candidate.outcome is not None
+        if candidate.outcome.weights_sha256 in self.store.names("student"):
+            return self.exported(candidate)
+        return self._exported(candidate, Network(candidate.recipe.student), b"", False)
+
+    def _exported(self, candidate: Candidate, student: Network, weights: bytes, retrained: bool) -> "Exported":
+        deployed = Deployed(student, self.images.preprocess).eval()
+        file = onnx_file(deployed, self.images.shape)
+        model = OnnxModel(file)
+        return Exported(candidate, weights, retrained, deployed, file, model, model.latency(self.images.shape))
+
+    def write(self, exported: "Exported", out: Path, choice: dict[str, Any]) -> dict[str, Any]:
+        """Check the file on the validation images, read the test set, and write the folder. Returns the card.
+
+        `choice` goes into the card: who or what chose this student, and within which limits.
+        """
+        checked = check(exported.model, exported.deployed, self.pixels.val)
+        test = self._tested(exported)
+        files = {
+            "student.onnx": exported.file,
+            "student.safetensors": exported.weights,
+            "recipe.json": (exported.candidate.recipe.model_dump_json(indent=1) + "\n").encode(),
+        }
+        card = self._card(exported, checked, test, choice, files)
+        files["card.json"] = (json.dumps(card, indent=1) + "\n").encode()
+        files["README.md"] = readme(card, self.images).encode()
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            for name, content in files.items():
+                (out / name).write_bytes(content)
+        except OSError as error:
+            raise InputError(
+                f"`{out}` cannot be written ({error.strerror}): choose another folder with --out."
+            ) from error
+        return card
+
+    def _tested(self, exported: "Exported") -> dict[str, Any]:
+        """The exported file's and the teacher's accuracy on the test images; every reading is written down."""
+        split = load_test(self.pixels.data, self.data_dir, self.pixels, self.store)
+        checked = check(exported.model, exported.deployed, split)
+        teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
+        teacher_accuracy = None
+        trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), "cpu", None)
+        if trainer.has(teacher):
+            trainer.open_teacher(teacher, None)
+            assert trainer.teacher is not None
+            its_split = load_test(self.study.data, self.data_dir, self.images, self.store)
+            teacher_accuracy = accuracy(trainer.teacher.network, self.images, its_split)
+        trial, accuracy_ = exported.candidate.trial, checked.onnx_accuracy
+        readings = note(self.runs, self.snapshot.study, sha256(exported.weights), trial=trial, accuracy=accuracy_)
+        return {
+            "accuracy": checked.onnx_accuracy,
+            "images": checked.images,
+            "how": "the exported ONNX file, on test images that training and search never saw",
+            "students_tested_in_this_study": readings,
+            "teacher_accuracy": teacher_accuracy,
+        }
+
+    def _card(
+        self,
+        exported: "Exported",
+        checked: Check,
+        test: dict[str, Any],
+        choice: dict[str, Any],
+        files: dict[str, bytes],
+    ) -> dict[str, Any]:
+        candidate, outcome = exported.candidate, exported.candidate.outcome
+        assert outcome is not None
+        teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
+        teacher_cost = cost(teacher.net).model_dump(mode="json") if isinstance(teacher, Trained) else None
+        return {
+            "study": self.snapshot.study,
+            "trial": candidate.trial,
+            "choice": choice | {"among": sum(c.state == "complete" for c in self.snapshot.candidates)},
+            "accuracy": {
+                "validation": {
+                    "accuracy": checked.onnx_accuracy,
+                    "torch_accuracy": checked.torch_accuracy,
+                    "images": checked.images,
+                    "how": "the exported ONNX file after the last epoch; the search chose by this number, "
+                    "so it is optimistic",
+                },
+                "test": {name: value for name, value in test.items() if name != "teacher_accuracy"},
+            },
+            "teacher": {
+                "validation_accuracy": self.snapshot.teacher.get("val_accuracy"),
+                "test_accuracy": test["teacher_accuracy"],
+                "cost": teacher_cost,
+                "digest": outcome.teacher,
+            },
+            "cost": candidate.cost.model_dump(mode="json"),
+            "latency": {"device": device(), "batch": 1, **exported.latency.model_dump(mode="json")},
+            "onnx_against_torch": {"largest_logit_difference": checked.largest_difference},
+            "input": {"name": "pixels", "shape": ["batch", *self.images.shape], "range": [0, 1]},
+            "classes": list(self.images.classes),
+            "data": {**self.study.data.model_dump(mode="json"), "digest": outcome.data},
+            "retrained": exported.retrained,
+            "sha256": {name: sha256(content) for name, content in files.items()},
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+            "made": now(),
+        }
+
+
+class Exported:
+    """A student on its way out."""
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        weights: bytes,
+        retrained: bool,
+        deployed: Deployed,
+        file: bytes,
+        model: OnnxModel,
+        latency: Latency,
+    ):
+        self.candidate, self.weights, self.retrained = candidate, weights, retrained
+        self.deployed, self.file, self.model, self.latency = deployed, file, model, latency
+
+    @property
+    def size_kb(self) -> float:
+        """The ONNX file's size in kB of 1,000 bytes."""
+        return len(self.file) / 1000
+
+
+def readme(card: dict[str, Any], images: Images) -> str:
+    """How to load the files, for whoever receives the folder."""
+    channels, height, width = images.shape
+    test, latency = card["accuracy"]["test"], card["latency"]
+    return f"""# A student from FitNet Search
+
+Study `{card["study"]}`, trial {card["trial"]}:
+{card["cost"]["params"]:,} parameters, {card["cost"]["macs"]:,} multiply-adds.
+Test accuracy {test["accuracy"]:.2%} on {test["images"]:,} images; {latency["p50_ms"]:.3g} ms an image (p50, batch 1,
+{latency["threads"]} thread, {latency["device"]}).
+`card.json` says how each number was measured.
+
+The ONNX file takes pixels in [0, 1] as float32 (batch, {channels}, {height}, {width}) and holds its own preprocessing:
+
+```python
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession("student.onnx")
+pixels = np.zeros((1, {channels}, {height}, {width}), dtype=np.float32)
+logits = session.run(["logits"], {{"pixels": pixels}})[0]
+```
+
+The weights alone, for torch (the network then takes standardised images; see `fitnets.images.images.Preprocess`):
+
+```python
+from pathlib import Path
+
+from fitnets.config import Recipe
+from fitnets.export import restored
+
+recipe = Recipe.model_validate_json(Path("recipe.json").read_text())
+student = restored(recipe.student, Path("student.safetensors").read_bytes())
+```
+"""
+
+
+def device() -> str:
+    """What latencies are measured on."""
+    return f"{processor()} (CPU, onnxruntime {version('onnxruntime')})"
+
+
+def now() -> str:
+    """The time, as records have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

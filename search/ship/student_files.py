@@ -1,0 +1,84 @@
+"""What can be had of a trained student: its stored weights, its test readings, and its export as files. No torch here.
+
+The export runs in a process of its own, because it needs torch.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fitnets.disk.store import Store
+from fitnets.errors import InputError
+from fitnets.values.base import Value, sha256
+from search.read.candidates import Candidate
+from search.ship.test_reads import READINGS, rows
+from search.storage.address import shown, storage_url
+
+PATIENCE = 1800.0  # seconds that an export may take; one that must train the student again takes long
+
+
+class File(Value):
+    """One file to take away."""
+
+    name: str
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """What the receiver can check."""
+        return sha256(self.content)
+
+
+def weights(runs: Path, candidate: Candidate) -> File | None:
+    """The student's safetensors file as the search stored it; None where it is gone or damaged."""
+    if candidate.outcome is None:
+        return None
+    try:
+        found = Store(runs / "store").get("student", candidate.outcome.weights_sha256)
+    except ValueError:
+        return None
+    content = (found or {}).get("student.safetensors")
+    return None if content is None else File(name="student.safetensors", content=content)
+
+
+def readings(runs: Path, study: str) -> dict[str, dict[str, Any]]:
+    """The test accuracies that were read so far, by the weights' SHA-256."""
+    return {row["weights_sha256"]: row for row in records(runs / READINGS, study) if "weights_sha256" in row}
+
+
+def records(path: Path, study: str) -> list[dict[str, Any]]:
+    """A study's records in a file of JSON lines, the newest last; none where it cannot be read."""
+    try:
+        return [row for row in rows(path) if row.get("study") == study]
+    except OSError:
+        return []
+
+
+def command(study: str, trial: int, runs: Path, url: str, out: str) -> str:
+    """The command that makes a student's files again, and trains it again where its weights are gone."""
+    words = ["python", "-m", "search.export_one", study, "--trial", str(trial), "--runs", str(runs), "--out", out]
+    words += [] if url == storage_url(runs, None) else ["--storage", shown(url)]
+    return shlex.join(words)
+
+
+def exported(study: str, trial: int, runs: Path, url: str) -> tuple[File, ...]:
+    """The student's files, made now. Raises InputError with the exporter's own words when that fails."""
+    with tempfile.TemporaryDirectory(prefix="fitnet-") as folder:
+        words = [sys.executable, "-m", "search.export_one", study, "--trial", str(trial)]
+        words += ["--runs", str(runs), "--out", folder]
+        place = {"FITNET_STORAGE": url, "CUDA_VISIBLE_DEVICES": ""}
+        try:
+            done = subprocess.run(
+                words, env=os.environ | place, capture_output=True, text=True, timeout=PATIENCE, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            own = command(study, trial, runs, url, "DIR")
+            raise InputError(f"the export took longer than {PATIENCE:.0f} s: run it yourself, `{own}`.") from error
+        if done.returncode:
+            said = [line for line in done.stderr.strip().splitlines() if line.strip()]
+            raise InputError(said[-1].removeprefix("error: ") if said else f"the export ended with {done.returncode}.")
+        return tuple(File(name=path.name, content=path.read_bytes()) for path in sorted(Path(folder).iterdir()))

@@ -1,0 +1,128 @@
+"""One driver for each study: the second is told who has it. The lock ends with its process, however that ends.
+
+The lock belongs to the storage, so that it holds whatever --runs folder or host a driver has, and a driver that loses
+it cannot write any more. SQLite: a locked file beside the database. PostgreSQL: an advisory lock of the one connection
+over which the driver writes, so that lock and connection can only be lost together.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import sqlalchemy
+from optuna.storages import RDBStorage
+
+from fitnets.errors import InputError
+from search.storage.address import sqlite_path
+from search.storage.faults import StorageLost, told
+from search.storage.writer import open_storage
+
+TAKEOVER = 2.0  # seconds in which a PostgreSQL server has noticed that a driver of ours was killed
+
+
+@contextmanager
+def driving(url: str, name: str) -> Iterator[RDBStorage]:
+    """The storage at `url`, opened for the one driver of the study `name` as long as the context lasts.
+
+    Raises InputError, naming host, process and time, when another driver has the study. Once the lock is lost, every
+    write raises StorageLost.
+    """
+    path = sqlite_path(url)
+    storage = open_storage(url)
+    try:
+        if path is None:
+            with told(url):
+                _lock_session(storage.engine, name)
+            yield storage
+        else:
+            with _locked_file(storage.engine, path.resolve(), name):
+                yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+@contextmanager
+def _locked_file(engine: sqlalchemy.Engine, path: Path, name: str) -> Iterator[None]:
+    lock = path.with_name(f"{path.name}.{name}.lock")
+    with lock.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise _taken(name, file.read()) from None
+        file.truncate(0)
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since}))
+        file.flush()
+        ours = {place: _inode(place) for place in (path, lock)}
+
+        def check(connection: Any) -> None:
+            """A file that was deleted could be locked, and written, by somebody else too."""
+            for place, inode in ours.items():
+                if _inode(place) != inode:
+                    raise StorageLost(f"`{place}` was deleted, or replaced, while the search wrote to it")
+
+        sqlalchemy.event.listen(engine, "begin", check)
+        yield
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+def _lock_session(engine: sqlalchemy.Engine, name: str) -> None:
+    """Lock the study over the engine's connection, and let the engine make no other one."""
+    key = int.from_bytes(hashlib.sha256(f"fitnet-search {name}".encode()).digest()[:8], "big", signed=True)
+    patience = time.monotonic() + TAKEOVER
+    with engine.connect() as connection:
+        while not connection.execute(_TRY, {"key": key}).scalar():
+            if time.monotonic() > patience:
+                row = connection.execute(_HOLDER, {"key": key}).first()
+                raise _taken(name, _about(*row) if row else "")
+            connection.rollback()
+            time.sleep(0.2)
+
+    def refuse(*_: Any) -> NoReturn:
+        raise StorageLost("the connection that holds the study was lost, and another driver may have taken it")
+
+    sqlalchemy.event.listen(engine, "do_connect", refuse)
+
+
+def _about(application: str, since: datetime | None) -> str:
+    """What a driver's connection tells of it, as the lock file has it."""
+    pid, _, host = application.removeprefix("fitnet-search ").partition("@")
+    when = since.astimezone(UTC).isoformat(timespec="seconds") if since else "not known"
+    return json.dumps({"host": host, "pid": pid, "since": when})
+
+
+def _taken(name: str, text: str) -> InputError:
+    try:
+        about = json.loads(text)
+        where = f"process {about['pid']} on {about['host']}, since {about['since']}"
+    except (ValueError, KeyError, TypeError):
+        where = "which one is not known"
+    return InputError(
+        f"another driver runs the study `{name}`: {where}. Wait for it, stop it, or start a study of another name "
+        "with --name."
+    )
+
+
+_TRY = sqlalchemy.text("SELECT pg_try_advisory_lock(:key)")
+_HOLDER = sqlalchemy.text(
+    "SELECT a.application_name, a.backend_start FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid "
+    "JOIN pg_database d ON d.oid = l.database AND d.datname = current_database() "
+    "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
+    "AND (l.classid::bigint << 32) | l.objid::bigint = :key"
+)

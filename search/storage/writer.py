@@ -1,0 +1,101 @@
+"""The way into a study storage for a writer: made where it is not there, by one driver at a time."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from optuna.distributions import BaseDistribution
+from optuna.storages import RDBStorage
+
+from fitnets.errors import InputError
+from search.storage.address import address_of, connection_args, shown, sqlite_path
+from search.storage.faults import reason_of
+
+PATIENCE = 60.0  # seconds that a writer waits for a storage that another program has locked
+MAKING = 0x6669746E6574  # the advisory lock of PostgreSQL under which tables are made: "fitnet"
+
+
+class Storage(RDBStorage):
+    """Optuna's, less one query for each parameter of a new trial: whether an earlier trial drew it from elsewhere.
+
+    A study's space never changes (the driver refuses that), and its driver is the one writer. The method is
+    private to Optuna: a test holds that what is stored is the same.
+    """
+
+    def _set_trial_param_without_commit(
+        self,
+        session: Any,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None = None,
+    ) -> None:
+        super()._set_trial_param_without_commit(
+            session, trial_id, param_name, param_value_internal, distribution, previous_distribution or distribution
+        )
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Open (and where needed create) a study storage to write to.
+
+    SQLite runs in WAL mode, so that pages may read while the search writes. Raises InputError when it cannot be opened.
+    """
+    address, path = address_of(url), sqlite_path(url)
+    if path is not None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"`{path.parent}` cannot be made ({error.strerror}): choose another folder with --runs."
+            ) from error
+    options: dict[str, Any] = {"connect_args": {"timeout": PATIENCE}}
+    if path is None:
+        settings = f"-c lock_timeout={1000 * PATIENCE:.0f}"
+        options = {"connect_args": connection_args(address, settings), "pool_size": 1, "max_overflow": 1}
+    try:
+        with _alone(address, path, options["connect_args"]):
+            storage = Storage(address.render_as_string(hide_password=False), engine_kwargs=options)
+            if path is not None:
+                sqlalchemy.event.listen(storage.engine, "connect", _write_ahead)
+                storage.engine.dispose()
+                _check_write_ahead(storage.engine, path)
+    except InputError:
+        raise
+    except Exception as error:  # SQLAlchemy, the driver and Optuna each have their own
+        kind = type(getattr(error, "orig", None) or error).__name__
+        raise InputError(f"the storage {shown(url)} cannot be opened ({kind}: {reason_of(error, url)}).") from None
+    return storage
+
+
+@contextmanager
+def _alone(address: sqlalchemy.URL, path: Path | None, connect_args: dict[str, Any]) -> Iterator[None]:
+    """Optuna makes its tables in several transactions, and fails when another does so too: one at a time."""
+    if path is not None:
+        with path.with_name(f"{path.name}.lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        return
+    engine = sqlalchemy.create_engine(address, connect_args=connect_args, poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:  # the lock ends with it
+        connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": MAKING})
+        yield
+
+
+def _write_ahead(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _check_write_ahead(engine: sqlalchemy.Engine, path: Path) -> None:
+    """SQLite answers a mode that it cannot have with the one that it keeps."""
+    with engine.connect() as connection:
+        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+    if mode != "wal":
+        raise InputError(
+            f"SQLite cannot write ahead in `{path.parent}` (its journal mode stays `{mode}`), as on a network's file "
+            "system: choose a local folder with --runs, or a PostgreSQL server with --storage."
+        )

@@ -1,0 +1,151 @@
+"""Ray itself: started on this machine, or joined where it runs; and which nodes it has. The only `import ray`."""
+
+import functools
+import logging
+import math
+import os
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fitnets.errors import InputError
+from search.storage.address import shown
+from search.workers.faults import in_words, known
+from search.workers.machine import cores
+from search.workers.protocol import Stopped
+
+CONNECT_SECONDS = 5.0
+START_ATTEMPTS = 3
+OBJECT_STORE_BYTES = 256 * 2**20  # enough for teachers and weights; Ray's default takes a third of the memory
+
+
+class Node(NamedTuple):
+    """A live machine of the cluster."""
+
+    host: str
+    slots: int
+    """How many it has room for."""
+
+
+@functools.cache
+def ray() -> Any:
+    """Ray, imported once its environment is set: it reads these when it is imported, and its workers inherit them."""
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # the node is 127.0.0.1: every port is on loopback
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    tokens = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    if any(name in os.environ for name in tokens) or (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # joining a cluster, Ray uses its token only when told to
+    import ray
+    import ray._private.worker
+
+    # A worker's death is told by us in one line; Ray would print its own pages of it into ours.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
+    words = [shown(word) for word in sys.argv]
+    if words != sys.argv:  # Ray keeps a driver's command line, and its dashboard shows it: not with a password
+        ray._raylet.setproctitle(shlex.join(["python", *words]))  # type: ignore[attr-defined]
+    return ray
+
+
+def connect(address: str | None, slots: int | None) -> None:
+    """Start Ray on this machine with room for `slots` (default: a slot for each core), or join the one at `address`.
+
+    Raises InputError when it cannot be joined.
+    """
+    on_terminate = signal.getsignal(signal.SIGTERM)
+    if address is None:
+        _start(slots or cores())
+    else:
+        _join(address)
+    signal.signal(signal.SIGTERM, on_terminate)  # Ray has set its own, which ends the process in the middle of a write
+
+
+def _start(cpus: int) -> None:
+    """Start Ray. It gives itself 30 s, which are too few on a machine that is busy: so again, a few times."""
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            ray().init(
+                address="local",  # never somebody's cluster that happens to run here
+                num_cpus=cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=OBJECT_STORE_BYTES,
+            )
+            return
+        except Exception as error:  # Ray raises nothing more special
+            ray().shutdown()
+            if attempt == START_ATTEMPTS:
+                reason = str(error).splitlines()[0]
+                raise Stopped(f"Ray did not start ({reason}): see whether the machine has memory and disk.") from error
+
+
+def _join(address: str) -> None:
+    """Connect to a running cluster. Raises InputError at once where nothing listens: Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isascii() and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise InputError(
+                f"nothing answers at `{address}` ({error}): start a Ray cluster with `ray start --head`, "
+                "or leave --address out to run on this machine."
+            ) from error
+    try:
+        ray().init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"the Ray cluster at `{address}` cannot be joined ({reason}): check the address, and that this machine has "
+            "the cluster's token (RAY_AUTH_TOKEN_PATH)."
+        ) from error
+
+
+def has(resource: str) -> bool:
+    """Whether any node has `CPU`s, or `GPU`s."""
+    return any(node["Alive"] and node["Resources"].get(resource, 0) for node in ray().nodes())
+
+
+def nodes(gpu: float) -> dict[str, Node]:
+    """The live nodes by Ray's id, with room for slots of one core and of so much of a GPU each (0: none of it)."""
+    alive = (node for node in ray().nodes() if node["Alive"])
+    return {node["NodeID"]: Node(node["NodeManagerHostname"], room(node["Resources"], gpu)) for node in alive}
+
+
+def room(resources: Mapping[str, float], gpu: float) -> int:
+    """The slots that a node with these resources has room for. A share of a GPU lies on one GPU."""
+    cpus, gpus = int(resources.get("CPU", 0)), resources.get("GPU", 0)
+    if not gpu:
+        return cpus
+    return min(cpus, int(gpus) * math.floor(1 / gpu + 1e-9) if gpu <= 1 else math.floor(gpus / gpu + 1e-9))
+
+
+def demand(slots: int, gpu: float) -> None:
+    """Tell the cluster's autoscaler, if it has one, how many slots are wanted; 0 takes it back."""
+    from ray.autoscaler.sdk import request_resources
+
+    request_resources(bundles=[{"CPU": 1} | ({"GPU": gpu} if gpu else {})] * slots)
+
+
+def started(cls: type, node: str, gpu: float) -> Any:
+    """An actor of that class on that node. It ends with this process, and Ray never starts it again by itself."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    return ray().remote(cls).options(num_cpus=1, num_gpus=gpu, scheduling_strategy=there).remote()
+
+
+def answer(reference: Any) -> Any:
+    """The value of a reference. Raises a worker's InputError as such, and what else is foreseen as Stopped."""
+    try:
+        return ray().get(reference)
+    except ray().exceptions.RayTaskError as error:
+        if isinstance(error.cause, InputError):
+            raise type(error.cause)(str(error.cause)) from error
+        if known(error.cause):
+            raise Stopped(in_words(error.cause)) from error
+        raise

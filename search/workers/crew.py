@@ -1,0 +1,188 @@
+"""Workers over Ray: trials on the slots of this machine, or of a cluster whose nodes may join and leave meanwhile.
+
+A trial is a streaming generator: Reports come to the driver while it trains. Retries belong to the driver, because
+Ray's own retry of a generator matches items by index and can lose a result.
+
+Where files lie: every worker reads the images under `--data` and keeps teacher, tables and checkpoints under `--runs`,
+each at the same path on its own machine. Where that is one shared folder, a trial that lost its worker goes on from its
+checkpoint on any node; where each node has its own, it begins again there. Results come to the driver either way.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fitnets.config import Brought, Data, Precision, Recipe, Report, Result, Trained
+from fitnets.values.net import Net
+from search.workers import cluster
+from search.workers.actor import Fault, Limits, Maker, trainer
+from search.workers.cluster import ray
+from search.workers.facts import Facts, Speed, TeacherFacts
+from search.workers.faults import over_time, why_gone
+from search.workers.logs import Log
+from search.workers.protocol import Done, Event, Failed, Lost, News, Note, Stopped
+from search.workers.slots import Gone, Slot, Slots
+
+T = TypeVar("T")
+ATTEMPTS = 3  # so many workers in a row that die over the teacher, no epoch further, stop the search
+GRACE = 10.0  # a trial over its time ends after its epoch; one that hangs is ended so many seconds later
+
+
+class RayWorkers:
+    """Slots on this machine, or on the Ray cluster at `address`; at most `slots` of them."""
+
+    def __init__(self, address: str | None, slots: int | None, gpu_fraction: float, make: Maker = trainer):
+        cluster.connect(address, slots)
+        gpu = gpu_fraction if cluster.has("GPU") else 0.0
+        self._demanded = slots or 0 if address is not None else 0
+        if self._demanded:
+            cluster.demand(self._demanded, gpu)
+        self._slots, self._make = Slots(slots, gpu, joins=address is not None), make
+        self._events: list[Event] = []
+        self._limits = Limits()
+
+    def open(
+        self, data: Data, data_dir: Path, store_dir: Path, logs: Path | None = None, trial_seconds: int | None = None
+    ) -> Facts:
+        """Start the workers; each reads the images, and the first one says what it found.
+
+        Trials write their logs under `logs`, and fail when they take longer than `trial_seconds`.
+        """
+        hung = None if trial_seconds is None else trial_seconds + GRACE
+        self._limits = Limits(None if logs is None else str(logs.resolve()), trial_seconds, hung)
+        places = str(data_dir.resolve()), str(store_dir.resolve())
+        return self._slots.open(self._make, data, *places, self._slots.gpu > 0, self._limits)
+
+    @property
+    def slots(self) -> int:
+        """How many slots there are, or will be when all have started."""
+        return self._slots.room()
+
+    def teach(self, teacher: Trained | Brought, on_report: Callable[[Report], None]) -> TeacherFacts:
+        """Train the teacher on one slot (or find it trained), and have every slot load it.
+
+        When that slot's worker dies, another goes on from the teacher's checkpoint, or begins again.
+        """
+        furthest = 0
+
+        def train(actor: Any) -> dict[str, bytes] | None:
+            nonlocal furthest
+            for item in actor.stream.options(num_returns="streaming").remote("train_teacher", teacher):
+                report = cluster.answer(item)
+                if report is not None:
+                    on_report(report)
+                    furthest = max(furthest, report.epoch)
+            return cluster.answer(actor.call.remote("export_teacher", teacher)) if wanted else None
+
+        wanted = isinstance(teacher, Trained)
+        files = self._on_a_slot(train, lambda: furthest)
+        return self._slots.teach(teacher, ray().put(files) if files is not None else None)
+
+    def has(self, teacher: Trained | Brought) -> bool:
+        """Whether the teacher needs no training any more."""
+        return bool(self._on_a_slot(lambda actor: cluster.answer(actor.call.remote("has", teacher))))
+
+    def measure(self, net: Net, batch: int, precision: Precision) -> Speed:
+        """Time `net` on one slot."""
+        arguments = ("measure", net, batch, precision)
+        speed: Speed = self._on_a_slot(lambda actor: cluster.answer(actor.call.remote(*arguments)))
+        return speed
+
+    def measure_brought(self, teacher: Brought, batch: int) -> Speed:
+        """Time a brought teacher's forward pass on one slot."""
+
+        def measure(actor: Any) -> Speed:
+            cluster.answer(actor.call.remote("open_teacher", teacher, None))
+            speed: Speed = cluster.answer(actor.call.remote("measure_teacher", batch))
+            return speed
+
+        return self._on_a_slot(measure)
+
+    def free(self) -> int:
+        """How many slots are idle."""
+        return len(self._slots.idle())
+
+    def submit(self, number: int, recipe: Recipe) -> None:
+        """Start trial `number` on an idle slot."""
+        slot = self._slots.idle()[0]
+        slot.stream = slot.actor.train.options(num_returns="streaming").remote(number, recipe)
+        slot.step, slot.awaited, slot.since = "trial", slot.stream, time.monotonic()
+        slot.number, slot.began, slot.before = number, False, 0.0
+
+    def forget(self, number: int, recipe: Recipe) -> None:
+        """Trial `number` is over and stored: the slot that ran it may delete its checkpoint."""
+        for slot in self._slots.idle():
+            if slot.number == number:
+                slot.actor.call.remote("forget", recipe)
+
+    def wait(self, seconds: float) -> list[Event]:
+        """What happened; an empty list when nothing did for so long (2 s at most).
+
+        Raises Stopped when there is no worker, and none can be had.
+        """
+        heard = self._slots.tick(seconds)
+        events = [event for slot, item in heard if (event := self._event(slot, item)) is not None]
+        told = [slot for slot, _ in heard]  # these may have ended in time, and the driver be the slow one
+        silent = [slot for slot in self._slots.all if slot.step == "trial" and slot not in told]
+        for slot in [slot for slot in silent if self._over(slot) > 2 * GRACE]:
+            self._slots.drop(slot)  # its machine is cut off, or its process stopped: it does not even end itself
+            events.append(self._gone(slot, "it does not answer"))
+        notes, self._slots.notes = self._slots.notes, []
+        return [*events, *(Note(text) for text in notes)]
+
+    def close(self) -> None:
+        """Stop the actors, and Ray with them where we started it; a cluster need not grow for us any more."""
+        if self._demanded:
+            cluster.demand(0, 0.0)
+        for slot in self._slots.all:
+            ray().kill(slot.actor)
+        ray().shutdown()
+
+    def _event(self, slot: Slot, item: Report | Result | Fault | Gone | None) -> Event | None:
+        slot.began = slot.began or not isinstance(item, Gone)
+        if isinstance(item, Report):
+            slot.before += item.seconds if item.replayed else 0.0
+            return News(slot.number, item)
+        if isinstance(item, Result):
+            slot.rest()
+            return Done(slot.number, item)
+        if isinstance(item, Fault):
+            slot.rest()
+            if item.spoiled:
+                self._slots.drop(slot)
+            return Failed(slot.number, item.kind, item.message, item.log)
+        return self._gone(slot, item.why) if isinstance(item, Gone) else None
+
+    def _gone(self, slot: Slot, why: str) -> Event:
+        """A trial's worker is gone: it was ended for its time, or the trial is to go on elsewhere."""
+        if self._limits.seconds is not None and self._over(slot) >= 0:
+            log = Log(Path(self._limits.logs) if self._limits.logs else None, slot.number)  # where we share its folder
+            return Failed(slot.number, *over_time(self._limits.seconds), log.last())
+        return Lost(slot.number, why, slot.began)
+
+    def _over(self, slot: Slot) -> float:
+        """By how many seconds a slot's trial is over its time; minus infinity without a limit."""
+        limit = self._limits.seconds
+        return slot.before + time.monotonic() - slot.since - limit if limit is not None else -float("inf")
+
+    def _on_a_slot(self, work: Callable[[Any], T], progress: Callable[[], int] = lambda: 0) -> T:
+        """Do `work` with an idle slot's actor; where it dies, again with another's, while `progress` is made."""
+        died, before = 0, progress()
+        while True:
+            while not self._slots.idle():
+                self._slots.tick(1.0)
+            slot = self._slots.idle()[0]
+            try:
+                return work(slot.actor)
+            except ray().exceptions.RayTaskError:
+                raise
+            except ray().exceptions.RayError as error:
+                self._slots.drop(slot)
+                died = died + 1 if progress() == before else 1
+                before = progress()
+                if died >= ATTEMPTS:
+                    raise Stopped(
+                        f"{died} workers in a row died before a trial could start ({why_gone(str(error))}): see "
+                        "whether the machine has memory for the images and the teacher."
+                    ) from error

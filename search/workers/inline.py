@@ -1,0 +1,71 @@
+"""One slot in this process: the same protocol as Ray's workers, for tests and debuggers."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from fitnets.config import Brought, Data, Recipe, Report, Result, Trained
+from search.workers.actor import Actor, Fault, Limits
+from search.workers.facts import Facts, TeacherFacts
+from search.workers.protocol import Done, Event, Failed, News
+from search.workers.trainer import Trainer
+
+
+def _trainer(data: Data, data_dir: str, store_dir: str, gpu: bool) -> Trainer:
+    return Trainer(data, data_dir, store_dir, "cpu", 1)
+
+
+class InlineWorkers:
+    """Trains one trial at a time, an epoch for each `wait`. A trial that hangs hangs this process."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self._actor = Actor()
+        self._running: tuple[int, Iterator[Report | Result | Fault | None]] | None = None
+
+    @property
+    def trainer(self) -> Trainer:
+        """What trains; after `open`."""
+        assert isinstance(self._actor.trainer, Trainer), "open comes first"
+        return self._actor.trainer
+
+    def open(
+        self, data: Data, data_dir: Path, store_dir: Path, logs: Path | None = None, trial_seconds: int | None = None
+    ) -> Facts:
+        """Read the images."""
+        limits = Limits(None if logs is None else str(logs), trial_seconds)
+        return self._actor.open(_trainer, data, str(data_dir), str(store_dir), False, limits)
+
+    def teach(self, teacher: Trained | Brought, on_report: Callable[[Report], None]) -> TeacherFacts:
+        """Train the teacher, or find it trained."""
+        for report in self.trainer.train_teacher(teacher):
+            on_report(report)
+        return self.trainer.open_teacher(teacher, None)
+
+    def free(self) -> int:
+        """1 when no trial is running."""
+        return 0 if self._running else 1
+
+    def submit(self, number: int, recipe: Recipe) -> None:
+        """Start a trial."""
+        stream = self._actor.train(number, recipe)
+        next(stream)  # it has begun
+        self._running = (number, stream)
+
+    def wait(self, seconds: float) -> list[Event]:
+        """Train one epoch."""
+        if self._running is None:
+            return []
+        number, stream = self._running
+        item = next(stream)
+        if isinstance(item, Report):
+            return [News(number, item)]
+        self._running = None
+        if isinstance(item, Fault):
+            return [Failed(number, item.kind, item.message, item.log)]
+        assert isinstance(item, Result)
+        return [Done(number, item)]
+
+    def forget(self, number: int, recipe: Recipe) -> None:
+        """Trial `number` is over and stored: its checkpoint may go."""
+        self.trainer.forget(recipe)

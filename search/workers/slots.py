@@ -1,0 +1,240 @@
+"""The slots of a Ray cluster: actors that come and go with its nodes. No trials here.
+
+Each starts by itself, step by step (its process, the images, the teacher), while others work. One that dies is
+replaced where there is room; one that cannot start is tried again, later each time. Only when none works, and none can
+be had, does this stop the search.
+"""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from fitnets.errors import InputError
+from search.workers import cluster
+from search.workers.actor import Actor
+from search.workers.cluster import ray
+from search.workers.facts import Facts, TeacherFacts
+from search.workers.faults import NODE_DIED, in_words, why_gone
+from search.workers.protocol import Stopped
+
+LOOK_SECONDS = 2.0  # how often the cluster is looked at
+START_SECONDS = 180.0  # a process that is not there by then will not come
+START_ATTEMPTS = 3  # so many workers in a row that cannot start, while none works, stop the search
+NOBODY_SECONDS = 600.0  # without a node that has room for a worker, the search waits so long for one to join
+MOST_BACKOFF = 300.0  # a node where no worker starts is tried again after 2, 4, 8 ... seconds, at most so many
+
+
+@dataclass(eq=False, slots=True)
+class Slot:
+    """One actor: where it is, what it is at, and the reference or stream that tells what comes of it."""
+
+    actor: Any
+    node: str
+    awaited: Any
+    since: float
+    """When it began what it is at."""
+    step: Literal["process", "images", "teacher", "idle", "trial"] = "process"
+    stream: Any = None
+    number: int = -1
+    """The trial that it runs, or ran last."""
+    began: bool = False
+    before: float = 0.0
+    """Seconds of the trial's epochs that were trained before."""
+
+    def rest(self) -> None:
+        """Be idle."""
+        self.step, self.awaited, self.stream = "idle", None, None
+
+
+class Gone(NamedTuple):
+    """A slot that is there no more."""
+
+    why: str
+
+
+class Slots:
+    """All slots; at most `most`, each with a core and `gpu` of a GPU. Nodes join only where `joins`."""
+
+    def __init__(self, most: int | None, gpu: float, *, joins: bool):
+        self.most, self.gpu, self.joins = most, gpu, joins
+        self.all: list[Slot] = []
+        self.notes: list[str] = []
+        self.facts: Facts | None = None
+        self.taught: TeacherFacts | None = None
+        self._nodes = cluster.nodes(gpu)
+        self._open: tuple[Any, ...] = ()
+        self._teacher: tuple[Any, ...] = ()
+        self._look_at = 0.0
+        self._nobody_since: float | None = None
+        self._failed_starts = 0
+        self._pause: dict[str, float] = {}  # node -> seconds between its last two starts that failed
+        self._not_before: dict[str, float] = {}
+
+    def room(self) -> int:
+        """How many slots there are, or will be when all have started."""
+        there = sum(node.slots for node in self._nodes.values())
+        return there if self.most is None else min(self.most, there)
+
+    def idle(self) -> list[Slot]:
+        """Those that wait for work."""
+        return [slot for slot in self.all if slot.step == "idle"]
+
+    def open(self, *arguments: Any) -> Facts:
+        """Have every slot, now and later, open the images with these arguments; what the first one found."""
+        self._open = arguments
+        while self.facts is None:
+            self.tick(1.0)
+        return self.facts
+
+    def teach(self, *arguments: Any) -> TeacherFacts:
+        """Have every slot, now and later, load the teacher with these arguments; what the first one found."""
+        self._teacher = arguments
+        for slot in self.idle():
+            self._load_teacher(slot)
+        while self.taught is None:
+            self.tick(1.0)
+        return self.taught
+
+    def tick(self, seconds: float) -> list[tuple[Slot, Any]]:
+        """Wait for so long (2 s at most) for something to happen; what the trials' slots tell, Gone where they died.
+
+        Raises Stopped when no slot works and none can be had, InputError when the first one finds the input wrong.
+        """
+        gone = self._look() if time.monotonic() >= self._look_at else []
+        awaited = {slot.awaited: slot for slot in self.all if slot.awaited is not None}
+        if not awaited or gone:
+            time.sleep(0 if gone else min(seconds, LOOK_SECONDS))
+            return gone
+        first, _ = ray().wait(list(awaited), num_returns=1, timeout=min(seconds, LOOK_SECONDS))
+        more, _ = ray().wait(list(awaited), num_returns=len(awaited), timeout=0)
+        return [heard for reference in {*first, *more} if (heard := self._hear(awaited[reference])) is not None]
+
+    def drop(self, slot: Slot) -> None:
+        """Give a slot up; another takes its place."""
+        self.all.remove(slot)
+        ray().kill(slot.actor)  # it may be cut off and alive
+        self._look_at = 0.0
+
+    def _look(self) -> list[tuple[Slot, Any]]:
+        """Follow the cluster: drop the slots whose node is gone, start some where there is room."""
+        now = time.monotonic()
+        self._look_at = now + LOOK_SECONDS
+        before, self._nodes = self._nodes, cluster.nodes(self.gpu)
+        for name in before.keys() - self._nodes.keys():
+            self.notes.append(f"node {before[name].host} left: {self.room()} slot(s)")
+        for name in self._nodes.keys() - before.keys():
+            self.notes.append(f"node {self._nodes[name].host} joined: {self.room()} slot(s)")
+        gone: list[tuple[Slot, Any]] = []
+        for slot in list(self.all):
+            if slot.node not in self._nodes:
+                self.drop(slot)
+                if slot.step == "trial":
+                    gone.append((slot, Gone(NODE_DIED)))
+            elif slot.step == "process" and now - slot.since > START_SECONDS:
+                self._not_started(slot, f"no process came up in {START_SECONDS:.0f} s: somebody else may have the slot")
+        self._nobody(now)
+        self._grow(now)
+        return gone
+
+    def _nobody(self, now: float) -> None:
+        """Wait for a node with room, but not for ever, and not where none can join."""
+        if self.room():
+            self._nobody_since = None
+        elif not self.joins:
+            raise Stopped("Ray's process on this machine has died: run the same command again, and it goes on.")
+        elif self._nobody_since is None:
+            self._nobody_since = now
+            self.notes.append("no node has room for a worker: waiting for one to join")
+        elif now - self._nobody_since > NOBODY_SECONDS:
+            raise Stopped(
+                f"no node of the cluster has had room for a worker for {NOBODY_SECONDS:.0f} s: start nodes with a core"
+                f"{f' and {self.gpu:g} of a GPU' if self.gpu else ''} for each, and run the same command again."
+            )
+
+    def _grow(self, now: float) -> None:
+        """Start a slot wherever there is room, on the emptiest node first.
+
+        The first one alone: it decodes the images into the store for all.
+        """
+        used = Counter(slot.node for slot in self.all)
+        while len(self.all) < (self.room() if self.facts is not None else 1):
+            free = [name for name, node in self._nodes.items() if used[name] < node.slots]
+            names = [name for name in free if now >= self._not_before.get(name, 0.0)]
+            if not names:
+                return
+            name = min(names, key=lambda name: used[name])
+            used[name] += 1
+            actor = cluster.started(Actor, name, self.gpu)
+            self.all.append(Slot(actor, name, actor.hello.remote(), now))
+
+    def _hear(self, slot: Slot) -> tuple[Slot, Any] | None:
+        """Take note of what a slot tells: itself while it starts, for others while it runs a trial."""
+        errors = ray().exceptions
+        try:
+            if slot.stream is not None and slot.awaited is slot.stream:
+                slot.awaited = next(slot.stream)
+            item = ray().get(slot.awaited, timeout=0)
+        except errors.GetTimeoutError:
+            return None  # it is on its way from another machine: waited for with the others
+        except StopIteration:
+            self.drop(slot)
+            return slot, Gone("its stream ended without a result")
+        except errors.RayTaskError as error:
+            return self._ended(slot, in_words(error.cause), error.cause)
+        except errors.RayError as error:
+            return self._ended(slot, why_gone(str(error)))
+        if slot.step == "trial":
+            slot.awaited = slot.stream
+            return slot, item
+        self._started(slot, item)
+        return None
+
+    def _started(self, slot: Slot, item: Facts | TeacherFacts | None) -> None:
+        """A slot has come a step further: its process, the images, the teacher."""
+        if item is None:
+            slot.step, slot.awaited = "images", slot.actor.open.remote(*self._open)
+        elif isinstance(item, Facts):
+            self.facts = self.facts or item
+            if item.images != self.facts.images:
+                self._not_started(slot, "its images are not those of the other workers: give all nodes the same --data")
+            elif self._teacher:
+                self._load_teacher(slot)
+            else:
+                self._ready(slot)
+        else:
+            self.taught = self.taught or item
+            if item.teacher != self.taught.teacher:
+                self._not_started(slot, "its teacher is not that of the other workers: give all nodes the same weights")
+            else:
+                self._ready(slot)
+
+    def _ended(self, slot: Slot, why: str, error: BaseException | None = None) -> tuple[Slot, Gone] | None:
+        """A slot's process died, or raised what it should have told: over a trial, or while it was starting."""
+        if slot.step != "trial" and why != NODE_DIED:
+            self._not_started(slot, why, error)
+            return None
+        self.drop(slot)
+        return (slot, Gone(why)) if slot.step == "trial" else None
+
+    def _load_teacher(self, slot: Slot) -> None:
+        slot.step, slot.awaited = "teacher", slot.actor.call.remote("open_teacher", *self._teacher)
+
+    def _ready(self, slot: Slot) -> None:
+        slot.rest()
+        self._failed_starts, self._look_at = 0, 0.0  # the first one lets the others start
+        self._pause.pop(slot.node, None)
+
+    def _not_started(self, slot: Slot, why: str, error: BaseException | None = None) -> None:
+        """A slot could not start: the input is wrong, if nothing tells otherwise; else its node may rest a while."""
+        self.drop(slot)
+        first = self.facts is None if slot.step == "images" else self.taught is None
+        if first and isinstance(error, InputError):
+            raise type(error)(str(error)) from error
+        self._failed_starts += 1
+        pause = self._pause[slot.node] = min(MOST_BACKOFF, 2 * self._pause.get(slot.node, LOOK_SECONDS / 2))
+        self._not_before[slot.node] = time.monotonic() + pause
+        host = self._nodes[slot.node].host if slot.node in self._nodes else "a node that left"
+        if self._failed_starts >= START_ATTEMPTS and not any(slot.step in ("idle", "trial") for slot in self.all):
+            raise Stopped(f"{self._failed_starts} workers in a row could not start, the last one on {host}: {why}")
+        self.notes.append(f"a worker on {host} could not start, and is tried again in {pause:.0f} s: {why}")

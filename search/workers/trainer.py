@@ -1,0 +1,147 @@
+"""What one worker holds for the whole study: the images, the teacher and its tables. No ray, no optuna.
+
+A trial pays for its own training only; everything else was paid when the worker opened.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fitnets.config import Brought, Data, Precision, Recipe, Report, Result, Trained
+from fitnets.disk.store import Store
+from fitnets.distill.run import discard, distill, result_of
+from fitnets.images.images import Images, load
+from fitnets.images.views import Plan
+from fitnets.nets.network import Network, initialise
+from fitnets.nets.precision import computing, native
+from fitnets.teacher import teacher as teachers
+from fitnets.teacher.teacher import Teacher
+from fitnets.values.net import Net
+from search.workers.facts import Facts, Speed, TeacherFacts
+
+MEASURED_STEPS = 5
+MEASURED_SECONDS = 4.0
+
+
+class Trainer:
+    """Opens the images, trains or loads the teacher, then runs recipe after recipe."""
+
+    def __init__(self, data: Data, data_dir: str, store_dir: str, device: str, threads: int | None):
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.store = Store(Path(store_dir))
+        self.images: Images = load(data, Path(data_dir), self.store, torch.device(device))
+        self.teacher: Teacher | None = None
+
+    def facts(self) -> Facts:
+        """The images' shape, classes and numbers."""
+        images = self.images
+        return Facts(
+            shape=images.shape,
+            classes=images.classes,
+            train=len(images.train),
+            val=len(images.val),
+            images=images.digest,
+            device=str(images.device),
+            native=native(images.device),
+        )
+
+    def has(self, teacher: Trained | Brought) -> bool:
+        """Whether the teacher needs no training any more."""
+        return isinstance(teacher, Brought) or teachers.is_trained(teacher, self.images, self.store)
+
+    def train_teacher(self, teacher: Trained | Brought) -> Iterator[Report]:
+        """Train the teacher into the store, unless it is there or somebody brings it."""
+        if isinstance(teacher, Trained):
+            yield from teachers.trained(teacher, self.images, self.store)
+
+    def export_teacher(self, teacher: Trained) -> dict[str, bytes]:
+        """The trained teacher's files, for workers that see another disk."""
+        return teachers.files(teacher, self.images, self.store)
+
+    def open_teacher(self, teacher: Trained | Brought, files: dict[str, bytes] | None) -> TeacherFacts:
+        """Load the teacher, from `files` where this worker's store lacks it."""
+        if files is not None and isinstance(teacher, Trained):
+            teachers.receive(teacher, self.images, self.store, files)
+        self.teacher = teachers.load(teacher, self.images, self.store)
+        opened = self.teacher
+        return TeacherFacts(
+            teacher=opened.digest,
+            hint_shapes=opened.hint_shapes,
+            val_accuracy=opened.val_accuracy,
+            classes=opened.classes,
+        )
+
+    def train(self, recipe: Recipe) -> Generator[Report, None, Result]:
+        """Run one recipe, or go on with it where its worker died: Reports as they come, then the Result.
+
+        What a finished run would go on from stays until `forget`, because the driver may die before it has the Result.
+        """
+        assert self.teacher is not None, "open_teacher comes first"
+        return (yield from distill(recipe, self.images, self.teacher, self.store, keep=True))
+
+    def forget(self, recipe: Recipe) -> None:
+        """Delete the checkpoint of a run whose end the driver has written down."""
+        assert self.teacher is not None, "open_teacher comes first"
+        discard(recipe, self.images, self.teacher, self.store)
+
+    def trained(self, recipe: Recipe) -> Result:
+        """Run one recipe to its end, and let nobody hear of the epochs."""
+        assert self.teacher is not None, "open_teacher comes first"
+        return result_of(distill(recipe, self.images, self.teacher, self.store))
+
+    def measure(self, net: Net, batch: int, precision: Precision) -> Speed:
+        """Time a few training steps in `precision` and forward passes of `net` on real images."""
+        network = Network(net)
+        initialise(network, "scaled", 0.0, 0)
+        network.to(self.images.device)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6)
+        x_BCHW, label_B = self._some(batch)
+
+        def step() -> None:
+            with computing(precision, self.images.device):
+                logits_BK = network(x_BCHW)
+            torch.nn.functional.cross_entropy(logits_BK.float(), label_B).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+        return Speed(train_step=_seconds(step) / len(label_B), forward=self._forward(network, batch))
+
+    def measure_teacher(self, batch: int) -> Speed:
+        """Time forward passes of the teacher that is open; nobody trains it here."""
+        assert self.teacher is not None, "open_teacher comes first"
+        return Speed(train_step=0.0, forward=self._forward(self.teacher.network, batch))
+
+    def _forward(self, network: nn.Module, batch: int) -> float:
+        x_BCHW, label_B = self._some(batch)
+
+        def forward() -> None:
+            with torch.no_grad():
+                network(x_BCHW)
+
+        return _seconds(forward) / len(label_B)
+
+    def _some(self, batch: int) -> tuple[Tensor, Tensor]:
+        index_B = torch.arange(min(batch, len(self.images.train)), device=self.images.device)
+        plan = Plan.draw(len(self.images.train), 1, self.images.data, self.images.device)
+        return self.images.views(plan, index_B), self.images.train.label_N[index_B]
+
+
+def _seconds(call: Callable[[], None]) -> float:
+    """The median of a few calls after one to warm up; a call that takes long is timed once."""
+    times: list[float] = []
+    for attempt in range(1 + MEASURED_STEPS):
+        start = time.perf_counter()
+        call()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        took = time.perf_counter() - start
+        if attempt or took > MEASURED_SECONDS:
+            times.append(took)
+        if sum(times) > MEASURED_SECONDS:
+            break
+    return statistics.median(times)

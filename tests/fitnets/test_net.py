@@ -1,0 +1,67 @@
+"""Nets as values: what is refused, and how layers are counted and grouped."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from fitnets.values.base import explain
+from fitnets.values.net import Conv, Dense, Net
+
+
+def refusal(build: Any, *arguments: Any, **fields: Any) -> str:
+    """What a person is told."""
+    with pytest.raises(ValidationError) as caught:
+        build(*arguments, **fields)
+    return explain(caught.value)
+
+
+def test_a_gap_between_pooling_windows_is_refused() -> None:
+    told = refusal(Conv, width=4, pool=2, pool_stride=3)
+    assert told == "`pool_stride` is 3, but must not exceed `pool` (=2): choose 1..2."
+
+
+def test_a_kernel_larger_than_its_map_is_refused_by_number() -> None:
+    convs = (Conv(width=4, kernel=3, pad=0), Conv(width=4, kernel=5, pad=0))
+    told = refusal(Net, input=(1, 6, 6), convs=convs, classes=2)
+    assert "`convs[2]` has a kernel of 5" in told
+    assert "more padding" in told
+
+
+def test_a_pooling_larger_than_its_map_is_refused() -> None:
+    told = refusal(Net, input=(1, 4, 4), convs=(Conv(width=4, pool=5, pool_stride=5),), classes=2)
+    assert told == "`convs[1].pool` is 5, but the map is 4x4: choose 1..4."
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"convs": ()}, {"classes": 1}, {"norm": "layer"}, {"dense": (Dense(width=1), {"width": 0})}, {"extra": 1}],
+)
+def test_nonsense_is_refused(fields: dict[str, Any]) -> None:
+    whole = {"input": (1, 8, 8), "convs": (Conv(width=4),), "classes": 2}
+    assert Net.model_validate(whole).depth == 2
+    assert refusal(Net.model_validate, whole | fields)
+
+
+def test_an_empty_stage_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"stage 2 has no convolution"):
+        Net.staged((1, 8, 8), 10, ((4,), ()))
+
+
+def test_too_many_stages_for_the_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="pool"):
+        Net.staged((1, 4, 4), 10, ((4,),) * 5)
+
+
+def test_stages_depth_and_features() -> None:
+    net = Net.staged((3, 32, 24), 10, ((4, 8), (8,), (12, 12, 16)), dense=(Dense(width=5),))
+    assert net.stages == ((4, 8), (8,), (12, 12, 16))
+    assert net.depth == 8
+    assert net.features == 16
+    assert [after for _, after in net.maps()][1::2] == [(8, 16, 12), (12, 8, 6), (16, 1, 1)]
+
+
+def test_a_net_that_ends_without_pooling_keeps_its_last_stage() -> None:
+    net = Net(input=(1, 8, 8), convs=(Conv(width=4, pool=2, pool_stride=2), Conv(width=8)), classes=2)
+    assert net.stages == ((4,), (8,))
+    assert net.features == 8 * 16

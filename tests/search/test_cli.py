@@ -1,0 +1,455 @@
+"""The command line: its frozen flags, what it prints and leaves, and what it says to wrong input. Workers: inline."""
+
+import csv
+import io
+import json
+import shutil
+import sys
+import types
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import optuna
+import pytest
+import typer
+from optuna.trial import TrialState, create_trial
+from typer.testing import Result
+
+from fitnets.config import Recipe, Report
+from fitnets.errors import InputError
+from search import cli, run
+from search.read.reader import read
+from search.storage.address import storage_url
+from search.storage.writer import open_storage
+from search.workers.facts import TeacherFacts
+from search.workers.protocol import Event, Failed
+from tests.commands import COMMANDS, Crew, invoke, study_file
+from tests.helpers import STUDY
+
+
+@pytest.fixture(autouse=True)
+def crew(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Crew]]:
+    """The crews that the commands made; all of them must have been closed."""
+    made: list[Crew] = []
+
+    def make(address: str | None, slots: int | None, gpu_fraction: float) -> Crew:
+        made.append(Crew(address, slots, gpu_fraction))
+        return made[-1]
+
+    monkeypatch.setitem(sys.modules, "search.workers.crew", types.SimpleNamespace(RayWorkers=make))
+    yield made
+    assert all(one.closed for one in made)
+
+
+@pytest.fixture
+def own(finished: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """A copy of the finished study that a test may change."""
+    shutil.copytree(finished[1], tmp_path / "runs")
+    return study_file(tmp_path), tmp_path / "runs"
+
+
+def refused(told: Result, *parts: str) -> None:
+    """Exit code 2, on stderr, in words."""
+    assert told.exit_code == cli.WRONG_INPUT, told.output
+    assert told.stderr.strip()
+    for part in parts:
+        assert part in told.stderr, told.stderr
+
+
+# the contract
+
+
+def test_flags_are_frozen() -> None:
+    """Section 4 of the design: scripts depend on them."""
+    flags = {
+        "run": "--trials --workers --data --runs --storage --address --name --seed --trial-seconds --max-disk --smoke "
+        "--dry-run",
+        "results": "--format --runs --storage --name",
+        "pick": "--max-params --max-macs --max-latency-ms --max-size-kb --min-accuracy --out --runs --storage --name",
+    }
+    for command, wanted in flags.items():
+        params = typer.main.get_command(COMMANDS[command]).params
+        options = {flag for p in params if p.param_type_name == "option" for flag in [*p.opts, *p.secondary_opts]}
+        assert options - {"--help"} == set(wanted.split())
+        assert [p.name for p in params if p.param_type_name == "argument"] == ["study"]
+        for flag in wanted.split():
+            assert flag in invoke(command, "--help").output
+
+
+def test_exit_codes_are_frozen() -> None:
+    assert (cli.OK, cli.FAILED, cli.WRONG_INPUT, cli.INTERRUPTED) == (0, 1, 2, 130)
+
+
+# counts
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("250k", 250_000), ("0.25M", 250_000), ("30M", 30_000_000), ("250000", 250_000), ("1", 1), ("1.5k", 1500)],
+)
+def test_counts(text: str, value: int) -> None:
+    assert cli.count(text, "--max-params") == value
+
+
+def test_no_count_is_no_limit() -> None:
+    assert cli.count(None, "--max-params") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "k",
+        "M",
+        "-5",
+        "0",
+        "0k",
+        "0.5",
+        "1.0005k",
+        "1e6",
+        "250K",
+        "250m",
+        "250 k",
+        "1,000",
+        "+3",
+        "٣",
+        "nan",
+        "1G",
+    ],
+)
+def test_other_counts_are_refused_with_the_accepted_forms(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        cli.count(text, "--max-macs")
+    assert str(caught.value) == f"`--max-macs` is `{text}`, but a count is written as 250k, 0.25M, 30M or 250000."
+
+
+@pytest.mark.parametrize("flag", ["--max-params", "--max-macs"])
+def test_a_bad_count_on_the_command_line(flag: str, finished: tuple[Path, Path]) -> None:
+    refused(invoke("pick", finished[0], "--runs", finished[1], flag, "12x"), f"`{flag}` is `12x`", "250k, 0.25M")
+
+
+# wrong words
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_study(command: str, tmp_path: Path, crew: list[Crew]) -> None:
+    refused(invoke(command, "digit", "--runs", tmp_path / "runs"), "no study is called `digit`: choose from", "digits")
+    assert crew == []
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a b", "x" * 101, "a\nb", "[red]"])
+def test_names_with_path_tricks(command: str, name: str, tmp_path: Path) -> None:
+    told = invoke(command, "digits", "--runs", tmp_path / "runs", "--name", name)
+    refused(told, "`--name` is", "letters, digits")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--trials", "0"],
+        ["--trials", "-3"],
+        ["--trials", "many"],
+        ["--workers", "0"],
+        ["--seed", "-1"],
+        ["--seed", "1.5"],
+        ["--colour", "red"],
+        ["digits"],
+    ],
+)
+def test_wrong_options_of_run(words: list[str], tmp_path: Path, crew: list[Crew]) -> None:
+    refused(invoke("run", "digits", "--runs", tmp_path / "runs", *words))
+    assert crew == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--max-latency-ms", "0"], "max_latency_ms"),
+        (["--max-size-kb", "-1"], "max_size_kb"),
+        (["--min-accuracy", "1.5"], "min_accuracy"),
+        (["--min-accuracy", "nan"], "min_accuracy"),
+        (["--max-latency-ms", "fast"], "--max-latency-ms"),
+    ],
+)
+def test_wrong_options_of_pick(words: list[str], told: str, finished: tuple[Path, Path], tmp_path: Path) -> None:
+    refused(invoke("pick", finished[0], "--runs", finished[1], "--out", tmp_path / "out", *words), told)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_study_at_all() -> None:
+    for command in COMMANDS:
+        refused(invoke(command), "STUDY")
+
+
+def test_a_wrong_format(finished: tuple[Path, Path]) -> None:
+    refused(invoke("results", finished[0], "--runs", finished[1], "--format", "xml"), "xml")
+
+
+# folders and storages
+
+
+@pytest.mark.parametrize("smoke", [[], ["--smoke"]])
+def test_an_unwritable_folder_is_told_before_anything_starts(
+    tmp_path: Path, crew: list[Crew], smoke: list[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    refused(invoke("run", "digits", "--runs", tmp_path / "file" / "runs", *smoke), "cannot be written", "--runs")
+    assert crew == []
+
+
+def test_missing_images_name_the_files_to_put_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*arguments: Any, **options: Any) -> NoReturn:
+        raise urllib.error.URLError("no network in tests")
+
+    monkeypatch.setattr(urllib.request, "urlopen", offline)
+    told = invoke("run", "mnist", "--data", tmp_path / "data", "--runs", tmp_path / "runs", "--smoke")
+    refused(told, "`mnist` is not in", "MNIST/raw/*-ubyte", "--data")
+    refused(
+        invoke("run", "folder", "--data", tmp_path / "absent", "--runs", tmp_path / "runs"), "no images in", "--data"
+    )
+
+
+@pytest.mark.parametrize("command", ["results", "pick"])
+def test_reading_a_storage_that_is_not_there_makes_nothing(command: str, tmp_path: Path) -> None:
+    refused(invoke(command, "digits", "--runs", tmp_path / "runs"), "there is no study storage at", "--runs")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+nosuch://user:secret@127.0.0.1:1/db",
+        "gopher://user:secret@127.0.0.1/db",
+        "postgresql://user:secret@127.0.0.1:1/db",
+        "user:secret@nonsense",
+        "postgresql://user:secret@[127.0.0.1/db",
+    ],
+)
+def test_a_storage_that_cannot_be_opened_never_tells_its_password(command: str, url: str, tmp_path: Path) -> None:
+    told = invoke(command, "digits", "--runs", tmp_path / "runs", "--storage", url)
+    refused(told, "the storage")
+    if "://" in url:
+        assert "secret" not in told.output
+
+
+def test_the_command_to_continue_hides_the_password(finished: tuple[Path, Path]) -> None:
+    url = "postgresql://user:secret@host/db"
+    again = run._again("digits", data=Path("data"), runs=Path("runs"), storage=url, smoke=False, name=None)
+    assert again == "python -m search.run digits --storage 'postgresql://user:***@host/db'"
+    snapshot = read(storage_url(finished[1], None), "tiny")
+    pick = run._pick("digits", Path("runs"), url, snapshot)
+    assert "secret" not in pick
+    front = [c.cost.params for c in snapshot.front()]
+    assert pick.startswith(f"python -m search.pick digits --max-params {front[len(front) // 2]} ")
+
+
+def test_a_name_that_the_storage_lacks_tells_those_it_has(finished: tuple[Path, Path]) -> None:
+    for command in ("results", "pick"):
+        refused(
+            invoke(command, finished[0], "--runs", finished[1], "--name", "other"), "has no study `other`: it has tiny"
+        )
+
+
+def test_a_file_that_is_no_storage(tmp_path: Path) -> None:
+    (tmp_path / "studies.db").write_text("not a database " * 1000)
+    for command in COMMANDS:
+        refused(invoke(command, "digits", "--runs", tmp_path))
+
+
+# running, continuing, changing
+
+
+def test_a_finished_study_says_so_and_how_to_extend_it(own: tuple[Path, Path], crew: list[Crew]) -> None:
+    file, runs = own
+    told = invoke("run", file, "--runs", runs)
+    assert told.exit_code == cli.OK
+    assert "is finished" in told.output
+    assert f"search.run {file} --runs {runs} --trials 6" in told.output
+    assert crew == [], "nothing is started for a study that is finished"
+    assert invoke("run", file, "--runs", runs, "--trials", 2).exit_code == cli.OK
+
+
+def test_more_trials_continue_it(own: tuple[Path, Path], crew: list[Crew]) -> None:
+    file, runs = own
+    before = rows(file, runs)
+    told = invoke("run", file, "--runs", runs, "--trials", 4)
+    assert told.exit_code == cli.OK
+    assert "3 of 4 trials are done; for what is left:\n  1 trial on" in told.output
+    after = rows(file, runs)
+    assert len(crew) == 1
+    assert [row["trial"] for row in after if row["state"] == "complete"] == [0, 1, 2, 3]
+    for old, new in zip(before, after, strict=False):
+        assert {**old, "on_front": None} == {**new, "on_front": None}
+
+
+def test_a_lowered_total_leaves_no_trial_running(own: tuple[Path, Path], crew: list[Crew]) -> None:
+    file, runs = own
+    study = optuna.load_study(study_name="tiny", storage=open_storage(storage_url(runs, None)))
+    last = study.trials[-1]
+    recipe = Recipe.model_validate(last.user_attrs["recipe"]).changed(seed=99)
+    about = {"recipe": recipe.model_dump(mode="json"), "digest": recipe.digest(), "cost": last.user_attrs["cost"]}
+    left = create_trial(
+        state=TrialState.RUNNING, params=last.params, distributions=last.distributions, user_attrs=about
+    )
+    study.add_trial(left)
+    told = invoke("run", file, "--runs", runs, "--trials", 3)
+    assert told.exit_code == cli.OK, told.output
+    assert [row["state"] for row in rows(file, runs)].count("complete") == 4
+
+
+def test_a_changed_study_is_refused_with_the_differences(own: tuple[Path, Path], crew: list[Crew]) -> None:
+    file, runs = own
+    shutil.copytree(runs, runs.with_name("others"))
+    study_file(file.parent, STUDY.changed(max_params=9000, stage1=STUDY.stage1.changed(epochs=2)))
+    told = invoke("run", file, "--runs", runs, "--trials", 9)
+    refused(told, "max_params: was None, is now 9000", "stage1.epochs: was 1, is now 2", "--name")
+    told = invoke("run", study_file(file.parent), "--runs", runs.with_name("others"), "--seed", 3)
+    refused(told, "seed: was 0, is now 3")
+    assert crew == []
+
+
+def test_another_name_is_another_study(own: tuple[Path, Path]) -> None:
+    file, runs = own
+    study_file(file.parent, STUDY.changed(seed=7))
+    told = invoke("run", file, "--runs", runs, "--trials", 1, "--name", "second")
+    assert told.exit_code == cli.OK, told.output
+    assert "--name second" in told.output, "the command to pick must name it"
+    assert len(rows(file, runs, "--name", "second")) == 1
+    assert len(rows(file, runs, "--name", "tiny")) == 3
+
+
+def test_other_images_than_the_studys_are_refused(own: tuple[Path, Path]) -> None:
+    file, runs = own
+    stored = optuna.load_study(study_name="tiny", storage=open_storage(storage_url(runs, None)))
+    stored.set_user_attr("images", {**stored.user_attrs["images"], "images": "0" * 64})
+    refused(invoke("run", file, "--runs", runs, "--trials", 4), "the images are not those", "--name")
+
+
+def test_a_dry_run_forecasts_and_leaves_no_study(tmp_path: Path) -> None:
+    file = study_file(tmp_path)
+    told = invoke("run", file, "--runs", tmp_path / "runs", "--dry-run")
+    assert told.exit_code == cli.OK
+    for word in ("3", "epochs", "teacher"):
+        assert word in told.output
+    assert not (tmp_path / "runs" / "studies.db").exists()
+    assert not (tmp_path / "runs" / "store" / "teacher").exists()
+
+
+def test_interrupted_says_how_to_continue(own: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    file, runs = own
+
+    def interrupted(self: Crew, seconds: float) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Crew, "wait", interrupted, raising=False)
+        told = invoke("run", file, "--runs", runs, "--trials", 4)
+    assert told.exit_code == cli.INTERRUPTED
+    assert f"python -m search.run {file} --runs {runs} --trials 4" in told.output
+    assert [row["state"] for row in rows(file, runs)][3] == "running"
+    assert invoke("run", file, "--runs", runs, "--trials", 4).exit_code == cli.OK
+    assert [row["state"] for row in rows(file, runs)] == ["complete"] * 4
+
+
+def test_a_search_that_cannot_go_on_fails_with_its_reason(
+    own: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: Crew, seconds: float) -> list[Event]:
+        assert self._running is not None
+        number, self._running = self._running[0], None
+        return [Failed(number, "OutOfMemoryError", "too large")]
+
+    monkeypatch.setattr(Crew, "wait", failing, raising=False)
+    told = invoke("run", own[0], "--runs", own[1], "--trials", 30)
+    assert told.exit_code == cli.FAILED
+    assert "5 trials in a row failed in the same way: OutOfMemoryError: too large" in told.stderr
+    assert [row["state"] for row in rows(*own)] == ["complete"] * 3 + ["failed"] * 5
+
+
+def test_a_teacher_that_cannot_be_taught_is_an_input_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crew: list[Crew]
+) -> None:
+    def refuse(self: Crew, teacher: Any, on_report: Callable[[Report], None]) -> TeacherFacts:
+        raise InputError("the teacher [sic] takes other images")
+
+    monkeypatch.setattr(Crew, "teach", refuse, raising=False)
+    told = invoke("run", study_file(tmp_path), "--runs", tmp_path / "runs")
+    refused(told, "error: the teacher [sic] takes other images")
+    assert len(crew) == 1
+
+
+# results
+
+
+def rows(file: Path, runs: Path, *words: str) -> list[dict[str, Any]]:
+    """The results as JSON."""
+    told = invoke("results", file, "--runs", runs, "--format", "json", *words)
+    assert told.exit_code == cli.OK, told.output
+    found: list[dict[str, Any]] = json.loads(told.stdout)
+    return found
+
+
+def test_results_as_json_keep_the_contract(finished: tuple[Path, Path]) -> None:
+    found = rows(*finished)
+    assert [row["trial"] for row in found] == [0, 1, 2]
+    for row in found:
+        assert row["state"] == "complete"
+        assert type(row["val_accuracy"]) is float and 0 <= row["val_accuracy"] <= 1
+        for name in ("params", "macs", "depth", "hint_layer", "guided_layer"):
+            assert type(row[name]) is int, name
+        assert type(row["on_front"]) is bool
+        for name in ("tau", "lambda_start", "lambda_end", "seconds"):
+            assert type(row[name]) is float, name
+        recipe = Recipe.model_validate(row["recipe"])
+        assert row["widths"] == [list(widths) for widths in recipe.student.stages]
+        assert row["depth"] == recipe.student.depth
+        assert recipe.hint is not None
+        assert (row["hint_layer"], row["guided_layer"]) == (recipe.hint.hint, recipe.hint.guided)
+    assert any(row["on_front"] for row in found)
+
+
+def test_results_as_csv_are_the_same_rows(finished: tuple[Path, Path]) -> None:
+    told = invoke("results", finished[0], "--runs", finished[1], "--format", "csv")
+    table = list(csv.DictReader(io.StringIO(told.stdout)))
+    for line, row in zip(table, rows(*finished), strict=True):
+        assert list(line) == list(row)
+        assert float(line["val_accuracy"]) == row["val_accuracy"]
+        assert json.loads(line["recipe"]) == row["recipe"]
+        assert json.loads(line["widths"]) == row["widths"]
+
+
+def test_results_as_a_table_show_the_front_and_the_teacher(finished: tuple[Path, Path]) -> None:
+    told = invoke("results", finished[0], "--runs", finished[1])
+    assert told.exit_code == cli.OK
+    assert "Pareto front" in told.output and "teacher" in told.output
+    assert "3 trained, 0 running, 0 failed" in told.output
+
+
+def test_reading_results_changes_no_file(own: tuple[Path, Path]) -> None:
+    def listing() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in own[1].rglob("*") if path.is_file()}
+
+    before = listing()
+    rows(*own)
+    assert listing() == before
+
+
+# pick, as far as it needs no export
+
+
+def test_a_budget_that_nothing_fits_names_the_nearest_miss(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    smallest = min(row["params"] for row in rows(*finished))
+    told = invoke(
+        "pick", finished[0], "--runs", finished[1], "--max-params", smallest - 1, "--out", tmp_path / "picked"
+    )
+    refused(told, "no student of `tiny` is within the budget", "The nearest is trial", "`max_params` allows")
+    assert not (tmp_path / "picked").exists()
+    refused(invoke("pick", finished[0], "--runs", finished[1], "--min-accuracy", "1.0"), "`min_accuracy` allows 1")

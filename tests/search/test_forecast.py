@@ -1,0 +1,106 @@
+"""Forecasts: arithmetic that can be checked by hand."""
+
+import pytest
+
+from fitnets.config import Hint
+from fitnets.nets.cost import cost
+from fitnets.values import table_sizes
+from fitnets.values.net import Net
+from search.driver.forecast import Drawn, forecast, hint_work, typical
+from search.space import recipe_of, suggest
+from search.units import duration
+from search.workers.facts import Facts, Speed
+from tests.helpers import RECIPE, SHORT, STUDY, TEACHER
+
+FRAME = STUDY.frame((1, 8, 8), 10, 3)
+FACTS = Facts(
+    shape=(1, 8, 8), classes=tuple("0123456789"), train=1000, val=200, images="d", device="cpu", native="float32"
+)
+STUDENT, TAUGHT = Speed(train_step=1e-3, forward=1e-4), Speed(train_step=4e-3, forward=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0, "0 s"),
+        (8.4, "8 s"),
+        (99, "99 s"),
+        (200, "3 min 20 s"),
+        (3599.9, "1 h 0 min"),
+        (18_600, "5 h 10 min"),
+        (273_600, "3 d 4 h"),
+    ],
+)
+def test_durations(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
+
+
+def test_a_teacher_that_is_trained_costs_no_training() -> None:
+    ready = forecast(STUDY, FACTS, FRAME, STUDENT, TAUGHT, TEACHER.net, teacher_epochs=0, slots=1)
+    fresh = forecast(STUDY, FACTS, FRAME, STUDENT, TAUGHT, TEACHER.net, teacher_epochs=10, slots=1)
+    assert ready.teacher_seconds == 0
+    assert fresh.teacher_seconds == pytest.approx(10 * (4e-3 * 1000 + 1e-3 * 200))
+    assert fresh.total_seconds - ready.total_seconds == pytest.approx(fresh.teacher_seconds)
+
+
+def test_tables_are_paid_once_and_trials_by_every_slot() -> None:
+    one = forecast(STUDY, FACTS, FRAME, STUDENT, TAUGHT, TEACHER.net, teacher_epochs=0, slots=1)
+    two = forecast(STUDY, FACTS, FRAME, STUDENT, TAUGHT, TEACHER.net, teacher_epochs=0, slots=2)
+    more = STUDY.changed(trials=6)
+    twice = forecast(more, FACTS, FRAME, STUDENT, TAUGHT, TEACHER.net, teacher_epochs=0, slots=1)
+    assert one.tables_seconds == two.tables_seconds == twice.tables_seconds
+    assert two.total_seconds == pytest.approx(one.total_seconds / 2)
+    trials = one.total_seconds - one.tables_seconds
+    assert twice.total_seconds - twice.tables_seconds == pytest.approx(trials * 2)
+    assert one.epochs == 3 * 2
+
+
+def test_longer_trials_cost_more() -> None:
+    longer = STUDY.changed(stage2=STUDY.stage2.changed(epochs=10))
+    short = forecast(STUDY, FACTS, FRAME, STUDENT, TAUGHT, TEACHER.net, teacher_epochs=0, slots=1)
+    long = forecast(longer, FACTS, FRAME, STUDENT, TAUGHT, TEACHER.net, teacher_epochs=0, slots=1)
+    assert long.trial_seconds > 2 * short.trial_seconds
+    assert long.tables_seconds == pytest.approx(10 * short.tables_seconds)
+
+
+def test_the_typical_student_is_within_the_limits_and_in_the_middle() -> None:
+    costs = sorted(
+        cost(recipe_of(suggest(Drawn(s), STUDY.space), STUDY.space, FRAME).student).params for s in range(99)
+    )
+    recipe, relative, feasible = typical(STUDY, FRAME)
+    assert costs[10] < cost(recipe.student).params < costs[-10]
+    assert feasible == 1.0
+    assert 0.5 < relative < 2.0
+    tight = STUDY.changed(max_params=costs[20])
+    recipe, _, feasible = typical(tight, FRAME)
+    assert cost(recipe.student).params <= costs[20]
+    assert 0.05 < feasible < 0.45
+
+
+def test_every_line_is_for_people() -> None:
+    told = forecast(STUDY, FACTS, FRAME, STUDENT, TAUGHT, None, teacher_epochs=0, slots=2)
+    text = "\n".join(told.lines())
+    assert "3 trials on 2 slot(s), 6 epochs in all; 100% of random students" in text
+    assert told.table_bytes == 2 * 1000 * 10, "a brought teacher's logits"
+    assert told.disk_bytes > told.table_bytes + 1200 * 64
+    assert "kB of disk; 20 kB of it are the teacher's tables" in text
+
+
+def test_a_pass_that_tells_the_hints_tells_the_logits_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    macs = 64 * 9 * 16 * 2, 16 * 9 * 16 * 24 * 2, 4 * 9 * 24 * 32 * 2, 32 * 10  # 8x8 digits, 3x3 kernels, 2 pieces
+    shares = [sum(macs[:layer]) / sum(macs) for layer in (1, 2, 3)]
+    recipe = RECIPE.changed(student=Net.staged((1, 8, 8), 10, ((8,), (8,), (8,))))  # its second map is 2x2
+    low, high = recipe.changed(hint=Hint(hint=1, guided=2)), recipe.changed(hint=Hint(hint=3, guided=2))
+    bytes_of = {1: 2 * 1000 * 16 * 4 * 4, 2: 2 * 1000 * 24 * 2 * 2, 3: 2 * 1000 * 32}
+    epochs = SHORT.epochs
+    assert hint_work([low, high], 1000, TEACHER.net) == (epochs * sum(bytes_of.values()), 0.0, 0.0)
+    longer = low.changed(stage1=SHORT.changed(epochs=epochs + 3))
+    assert hint_work([longer], 1000, TEACHER.net).passes == pytest.approx(3 * shares[2])
+    monkeypatch.setattr(table_sizes, "TABLE_BYTES", 2 * 1000 * 16 * 2 * 2)  # layer 1 as 2x2, and layer 3, which is less
+    pooled = hint_work([high, low, low], 1000, TEACHER.net)
+    assert pooled.table_bytes == epochs * (bytes_of[3] + bytes_of[1] // 4)
+    assert pooled.passes == pytest.approx(epochs * shares[0]) and pooled.live == 0
+    monkeypatch.setattr(table_sizes, "TABLE_BYTES", 0)
+    live = hint_work([high, low, RECIPE.without_hints()], 1000, TEACHER.net)
+    assert live.table_bytes == live.passes == 0
+    assert live.live == pytest.approx(epochs * (shares[0] + shares[2]) / 3)
