@@ -1,7 +1,7 @@
 """The incremental reader: a study in its storage -> Snapshot, again and again, reading only what is new. Never writes.
 
-Finished trials do not change, so they are read once; new and unfinished ones are read at every refresh. Optuna's own
-tables are read directly: twenty times faster than loading the study. No torch, no ray.
+Finished trials do not change, so they are read once; new and unfinished ones are read at every refresh. No torch, no
+ray.
 """
 
 import threading
@@ -15,7 +15,7 @@ import sqlalchemy
 from fitnets.config import Report
 from fitnets.errors import InputError
 from fitnets.values.per_class import PerClass
-from search.read import tables
+from search.read import queries
 from search.read.candidates import ENDED, Candidate, Snapshot, Unread, marked
 from search.read.row import mapping, plain, reports, row, valid
 from search.read.tables import Position, StudyRows, TrialRow
@@ -91,13 +91,8 @@ class Reader(AbstractContextManager["Reader"]):
 
     def _attribute(self, trial: int, key: str) -> str | None:
         """An attribute that `refresh` leaves out, because only the page of one trial shows it."""
-
-        def query(engine: sqlalchemy.Engine) -> str | None:
-            with engine.connect() as connection:
-                return tables.trial_attribute(connection, self.name, trial, key)
-
         with self._lock, told(self.url):
-            return self._storage.read(query)
+            return self._storage.read(lambda engine: queries.trial_attribute(engine, self.name, trial, key))
 
     def _check_file(self) -> None:
         """Start anew where another file took the storage's place."""
@@ -126,10 +121,9 @@ class Reader(AbstractContextManager["Reader"]):
     def _query(self, engine: sqlalchemy.Engine) -> StudyRows:
         """What is new in the storage; changes nothing here."""
         position = Position(self._study_id, self._last, tuple(self._unfinished))
-        with engine.connect() as connection:
-            found = tables.study_rows(connection, self.name, position, self._all_reports)
-            if found is None:
-                raise Gone(str(no_such(self.url, self.name, tables.study_names(connection))))
+        found = queries.study_rows(engine, self.name, position, self._all_reports)
+        if found is None:
+            raise Gone(str(no_such(self.url, self.name, queries.study_names(engine))))
         return found
 
     def _update(self, found: StudyRows) -> Snapshot:

@@ -42,6 +42,12 @@ class StudyRows(NamedTuple):
     """New and unfinished ones, by number."""
 
 
+def schema_version(connection: sqlalchemy.Connection) -> str | None:
+    """Which version of Optuna's tables the storage has."""
+    version = connection.execute(_VERSION).scalar()
+    return None if version is None else str(version)
+
+
 def study_names(connection: sqlalchemy.Connection) -> list[str]:
     """The names of the studies, the newest last."""
     return [str(row[0]) for row in connection.execute(_NAMES)]
@@ -78,6 +84,7 @@ def trial_attribute(connection: sqlalchemy.Connection, name: str, trial: int, ke
     return None if text is None else str(text)
 
 
+_VERSION = sqlalchemy.text("SELECT version_num FROM alembic_version")
 _NAMES = sqlalchemy.text("SELECT study_name FROM studies ORDER BY study_id")
 _COUNTS = sqlalchemy.text(
     "SELECT t.state, COUNT(*) FROM trials t JOIN studies s ON s.study_id = t.study_id "
@@ -91,7 +98,7 @@ _TRIALS = sqlalchemy.text(
     f"SELECT t.number, t.state, t.datetime_start, t.datetime_complete FROM trials t WHERE {_NEW} ORDER BY t.number"
 ).bindparams(_UNFINISHED)
 _JOINED = "FROM trial_user_attributes a JOIN trials t ON t.trial_id = a.trial_id"
-_READ = f"SELECT t.number, a.key, a.value_json {_JOINED} WHERE {_NEW} AND a.key NOT IN ('classes', 'log')"
+_READ = f"SELECT t.number, a.key, a.value_json {_JOINED} WHERE {_NEW} AND a.key NOT IN {LARGE}"
 _ALL_ATTRS = sqlalchemy.text(_READ).bindparams(_UNFINISHED)
 _ATTRS = sqlalchemy.text(f"{_READ} AND (a.key <> 'reports' OR t.state = 'RUNNING')").bindparams(_UNFINISHED)
 _ATTRIBUTE = sqlalchemy.text(
