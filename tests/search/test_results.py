@@ -74,7 +74,8 @@ def test_equal_students_are_both_on_the_front() -> None:
 def stored(folder: Path) -> str:
     """A study with a trial in every state, as the search leaves them."""
     url = storage_url(folder, None)
-    study = optuna.create_study(study_name="tiny", storage=open_storage(url), directions=DIRECTIONS)
+    storage = open_storage(url)
+    study = optuna.create_study(study_name="tiny", storage=storage, directions=DIRECTIONS)
     study.set_user_attr("study", STUDY.model_dump(mode="json"))
     price = cost(RECIPE.student)
     about: dict[str, Any] = {"recipe": RECIPE.model_dump(mode="json"), "cost": price.model_dump(mode="json")}
@@ -92,6 +93,8 @@ def stored(folder: Path) -> str:
     for state, attributes in told:
         values = [OUTCOME.val_accuracy, 3.0, 4.0] if state == TrialState.COMPLETE else None
         study.add_trial(create_trial(state=state, values=values, user_attrs=attributes))
+    storage.remove_session()
+    storage.engine.dispose()
     return url
 
 
