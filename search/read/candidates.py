@@ -7,7 +7,7 @@ doors to a study.
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from fitnets.config import Cost, Outcome, Recipe, Report
@@ -113,15 +113,6 @@ class Snapshot(Value):
     def front(self) -> tuple[Candidate, ...]:
         """The Pareto front, from the smallest student up."""
         return tuple(sorted((c for c in self.candidates if c.on_front), key=lambda c: (c.cost.params, c.cost.macs)))
-
-
-def dominated(candidate: Candidate, others: Iterable[Candidate]) -> bool:
-    """Whether another student is at least as good in accuracy, parameters and multiply-adds, and better in one."""
-    mine = objectives(candidate)
-    return any(
-        all(theirs <= ours for theirs, ours in zip(other, mine, strict=True)) and other != mine
-        for other in map(objectives, others)
-    )
 
 
 def objectives(candidate: Candidate) -> tuple[float, int, int]:

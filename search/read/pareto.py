@@ -1,7 +1,5 @@
 """Trade-offs between numbers: non-dominated points, the knee, hypervolume. Every objective is to be minimised. Pure."""
 
-import bisect
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -15,40 +13,13 @@ Point = Sequence[float]
 def front(points: Sequence[Point]) -> list[int]:
     """The indices of the points that no other one dominates, in order; equal points stand or fall together.
 
-    Two or three objectives, O(n log n): sorted by the first, a point's dominators all come before it, and the best of
-    the others so far are a staircase. A point with a NaN is never on the front.
+    A point with a NaN is never on the front, and dominates none.
     """
-    known = (i for i, point in enumerate(points) if not any(map(math.isnan, point)))
-    order = sorted(known, key=lambda i: tuple(points[i]))
-    stairs = _Stairs()
-    kept: list[int] = []
-    for _, group in itertools.groupby(order, key=lambda i: tuple(points[i])):
-        equal = list(group)
-        rest = (*points[equal[0]][1:], 0.0)
-        if stairs.add(rest[0], rest[1]):
-            kept += equal
-    return sorted(kept)
-
-
-class _Stairs:
-    """The non-dominated pairs seen so far: the first number rises, the second falls."""
-
-    def __init__(self) -> None:
-        self.first: list[float] = []
-        self.second: list[float] = []
-
-    def add(self, first: float, second: float) -> bool:
-        """Whether no pair so far is as good in both; if so the pair joins, and those that it beats leave."""
-        at = bisect.bisect_right(self.first, first)
-        if at and self.second[at - 1] <= second:
-            return False
-        start = bisect.bisect_left(self.first, first)
-        end = start
-        while end < len(self.first) and self.second[end] >= second:
-            end += 1
-        self.first[start:end] = [first]
-        self.second[start:end] = [second]
-        return True
+    known = [i for i, point in enumerate(points) if not any(map(math.isnan, point))]
+    if not known:
+        return []
+    on_front = moocore.is_nondominated(np.array([points[i] for i in known], dtype=float), keep_weakly=True)
+    return [known[i] for i in np.flatnonzero(on_front)]
 
 
 def knee(points: Sequence[tuple[float, float]]) -> int | None:
@@ -78,12 +49,15 @@ class Step(NamedTuple):
 
 def hypervolumes(points: Sequence[tuple[float, float]], reference: tuple[float, float]) -> Iterator[Step]:
     """The front after each point; one with a NaN never joins."""
-    held: list[tuple[float, float]] = []
+    front_points = np.empty((0, 2))
     value = 0.0
     for point in points:
-        beaten = any(other[0] <= point[0] and other[1] <= point[1] for other in held)
-        joined = not any(map(math.isnan, point)) and not beaten
+        joined = False
+        if not any(map(math.isnan, point)):
+            after = np.vstack([front_points, point])
+            on_front = moocore.is_nondominated(after)  # of equal points the first
+            joined = bool(on_front[-1])
         if joined:
-            held = [p for p in held if not (point[0] <= p[0] and point[1] <= p[1])] + [point]
-            value = float(moocore.hypervolume(np.array(held), ref=np.array(reference)))
+            front_points = after[on_front]
+            value = float(moocore.hypervolume(front_points, ref=np.array(reference)))
         yield Step(joined, value)

@@ -1,12 +1,11 @@
 """The incremental reader: a study in its storage -> Snapshot, again and again, reading only what is new. Never writes.
 
-Finished trials do not change, so they are read once; new and unfinished ones are read at every refresh. Optuna's own
-tables are read directly: twenty times faster than loading the study. No torch, no ray.
+Finished trials do not change, so they are read once; new and unfinished ones are read at every refresh. No torch, no
+ray.
 """
 
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -16,12 +15,13 @@ import sqlalchemy
 from fitnets.config import Report
 from fitnets.errors import InputError
 from fitnets.values.per_class import PerClass
+from search.read import queries
 from search.read.candidates import ENDED, Candidate, Snapshot, Unread, marked
-from search.read.listing import STUDIES
 from search.read.row import mapping, plain, reports, row, valid
+from search.read.tables import Position, StudyRows, TrialRow
 from search.storage.address import sqlite_path
 from search.storage.faults import absent, no_such, told
-from search.storage.readonly import at_rest, engine
+from search.storage.readonly import ReadOnlyStorage
 
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 
@@ -53,9 +53,7 @@ class Reader(AbstractContextManager["Reader"]):
         self._version, self._pulse = 0, 0
         self._all_reports = all_reports
         self._lock = threading.Lock()
-        self._engine: sqlalchemy.Engine | None = None
-        self._sealed: tuple[int, int] | None = None
-        """When the file was written last, where nobody has it open for writing."""
+        self._storage = ReadOnlyStorage(url)
         self._forget(None)
 
     def __exit__(self, *details: object) -> None:
@@ -63,9 +61,7 @@ class Reader(AbstractContextManager["Reader"]):
 
     def close(self) -> None:
         """Let go of the storage; a later refresh opens it again."""
-        if self._engine is not None:
-            self._engine.dispose()
-        self._engine = None
+        self._storage.close()
 
     def refresh(self) -> Snapshot:
         """The study as it stands; the same object as before when nothing changed.
@@ -78,8 +74,8 @@ class Reader(AbstractContextManager["Reader"]):
         """The same, with what tells whether it is new."""
         with self._lock, told(self.url):
             self._check_file()
-            with self._open() as connection:
-                return Seen(self._read(connection), self._version, self._pulse, self._heard)
+            snapshot = self._update(self._storage.read(self._query))
+            return Seen(snapshot, self._version, self._pulse, self._heard)
 
     def reports(self, trial: int) -> tuple[Report, ...]:
         """One trial's reports so far, which `refresh` reads for running trials only."""
@@ -95,9 +91,8 @@ class Reader(AbstractContextManager["Reader"]):
 
     def _attribute(self, trial: int, key: str) -> str | None:
         """An attribute that `refresh` leaves out, because only the page of one trial shows it."""
-        with self._lock, told(self.url), self._open() as connection:
-            text = connection.execute(_ATTRIBUTE, {"name": self.name, "number": trial, "key": key}).scalar()
-        return None if text is None else str(text)
+        with self._lock, told(self.url):
+            return self._storage.read(lambda engine: queries.trial_attribute(engine, self.name, trial, key))
 
     def _check_file(self) -> None:
         """Start anew where another file took the storage's place."""
@@ -107,51 +102,39 @@ class Reader(AbstractContextManager["Reader"]):
         try:
             about = path.stat()
         except OSError as error:
-            self.close()
             self._forget(None)
             raise Gone(str(absent(path))) from error
         if self._file != (about.st_dev, about.st_ino):
-            self.close()
             self._forget((about.st_dev, about.st_ino))
-        sealed = (about.st_mtime_ns, about.st_size) if at_rest(path) else None
-        if self._sealed != sealed:
-            self.close()
-            self._sealed = sealed
 
     def _forget(self, file: tuple[int, int] | None) -> None:
         self._file = file
         self._study_id: int | None = None
         self._about: dict[str, str] = {}
-        self._open_trials: dict[int, Any] = {}
-        """What was last read of each trial that had not finished."""
+        self._unfinished: dict[int, Any] = {}
+        """What was last read of each trial that had not finished, by its number."""
         self._last = -1
         self._rows: dict[int, Candidate | Unread] = {}
         self._snapshot: Snapshot | None = None
         self._heard: float | None = None
 
-    def _open(self) -> sqlalchemy.Connection:
-        if self._engine is None:
-            self._engine = engine(self.url)
-        return self._engine.connect()
+    def _query(self, engine: sqlalchemy.Engine) -> StudyRows:
+        """What is new in the storage; changes nothing here."""
+        position = Position(self._study_id, self._last, tuple(self._unfinished))
+        found = queries.study_rows(engine, self.name, position, self._all_reports)
+        if found is None:
+            raise Gone(str(no_such(self.url, self.name, queries.study_names(engine))))
+        return found
 
-    def _read(self, connection: sqlalchemy.Connection) -> Snapshot:
-        study_id = connection.execute(_STUDY, {"name": self.name}).scalar()
-        if study_id is None:
-            raise Gone(str(no_such(self.url, self.name, [row[0] for row in connection.execute(STUDIES)])))
-        if study_id != self._study_id:
+    def _update(self, found: StudyRows) -> Snapshot:
+        """The study with what was found."""
+        if found.study_id != self._study_id:
             self._forget(self._file)
-            self._study_id = study_id
-        about = {str(key): str(text) for key, text in connection.execute(_STUDY_ATTRS, {"id": study_id})}
-        wanted = {"id": study_id, "last": self._last, "open": list(self._open_trials)}
-        trials = connection.execute(_TRIALS, wanted).all()
-        attrs: dict[int, dict[str, str]] = defaultdict(dict)
-        statement = _ALL_ATTRS if self._all_reports else _ATTRS
-        for trial_id, key, text in connection.execute(statement, wanted) if trials else ():
-            attrs[trial_id][key] = text
-        changed, reported = self._take(trials, attrs)
-        if changed or about != self._about or self._snapshot is None:
-            self._about = about
-            self._snapshot = self._made(about)
+            self._study_id = found.study_id
+        changed, reported = self._take(found.trials)
+        if changed or found.attributes != self._about or self._snapshot is None:
+            self._about = found.attributes
+            self._snapshot = self._made(found.attributes)
             self._version += 1
         elif reported:
             rows = tuple(self._rows[c.trial] for c in self._snapshot.candidates)
@@ -159,25 +142,24 @@ class Reader(AbstractContextManager["Reader"]):
         self._pulse += reported
         return self._snapshot
 
-    def _take(self, trials: Sequence[Any], attrs: Mapping[int, dict[str, str]]) -> tuple[bool, bool]:
+    def _take(self, trials: Sequence[TrialRow]) -> tuple[bool, bool]:
         """Remember what was read; whether any of it is new, and whether a trial in training reported an epoch."""
         changed = reported = False
-        for trial_id, number, state, started, ended in trials:
-            about = attrs.get(trial_id, {})
+        for number, state, started, ended, about in trials:
             if state not in FINISHED:
                 raw = (state, {key: text for key, text in about.items() if key != "reports"}, about.get("reports"))
-                before = self._open_trials.get(trial_id)
+                before = self._unfinished.get(number)
                 if before == raw:
                     continue
                 if before is not None:
                     self._heard = time.time()
-                self._open_trials[trial_id] = raw
+                self._unfinished[number] = raw
                 changed = changed or before is None or before[:2] != raw[:2]
                 reported = True
             else:
-                self._open_trials.pop(trial_id, None)
+                self._unfinished.pop(number, None)
                 changed = True
-            self._last = max(self._last, trial_id)
+            self._last = max(self._last, number)
             self._rows[number] = row(number, state, started, ended, about)
         return changed, reported
 
@@ -204,21 +186,3 @@ def read(url: str, name: str) -> Snapshot:
     """
     with Reader(url, name, all_reports=True) as reader:
         return reader.refresh()
-
-
-_STUDY = sqlalchemy.text("SELECT study_id FROM studies WHERE study_name = :name")
-_STUDY_ATTRS = sqlalchemy.text("SELECT key, value_json FROM study_user_attributes WHERE study_id = :id")
-_NEW = "t.study_id = :id AND (t.trial_id > :last OR t.trial_id IN :open)"
-_OPEN: sqlalchemy.BindParameter[int] = sqlalchemy.bindparam("open", expanding=True)
-_TRIALS = sqlalchemy.text(
-    f"SELECT t.trial_id, t.number, t.state, t.datetime_start, t.datetime_complete FROM trials t WHERE {_NEW} "
-    "ORDER BY t.number"
-).bindparams(_OPEN)
-_JOINED = "SELECT a.trial_id, a.key, a.value_json FROM trial_user_attributes a JOIN trials t ON t.trial_id = a.trial_id"
-_READ = f"{_JOINED} WHERE {_NEW} AND a.key NOT IN ('classes', 'log')"
-_ALL_ATTRS = sqlalchemy.text(_READ).bindparams(_OPEN)
-_ATTRS = sqlalchemy.text(f"{_READ} AND (a.key <> 'reports' OR t.state = 'RUNNING')").bindparams(_OPEN)
-_ATTRIBUTE = sqlalchemy.text(
-    f"SELECT q.value_json FROM ({_JOINED}) q JOIN trials t ON t.trial_id = q.trial_id "
-    "JOIN studies s ON s.study_id = t.study_id WHERE s.study_name = :name AND t.number = :number AND q.key = :key"
-)

@@ -29,7 +29,7 @@ def told(url: str) -> Iterator[None]:
     """Turns what SQLAlchemy says to a reader into an InputError that names the storage, without its password."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, OptunaError) as error:
         where, reason = shown(url), reason_of(error, url)
         remedy = "give its folder with --runs" if sqlite_path(url) else "see that the server runs, and --storage"
         if _locked(error):
@@ -58,20 +58,25 @@ def working(url: str) -> Iterator[None]:
         raise StorageLost(f"the storage {where} failed ({reason})") from None
 
 
-def _locked(error: SQLAlchemyError) -> bool:
+def _locked(error: BaseException) -> bool:
+    error = _cause(error)
     return isinstance(error, OperationalError) and bool(re.search("locked|busy|lock timeout", str(error)))
 
 
 def reason_of(error: BaseException, url: str) -> str:
     """The first line of what the database itself said, without the password."""
-    if isinstance(error, OptunaError) and error.__cause__ is not None:
-        error = error.__cause__
+    error = _cause(error)
     text = str(getattr(error, "orig", None) or error).strip()
     line = shown((text or type(error).__name__).splitlines()[0].replace(url, shown(url)))
     password = str(sqlalchemy.make_url(url).password or "")
     for secret in {password, quote(password, safe="")} - {""}:
         line = line.replace(secret, "***")
     return line
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What lies behind an error of Optuna's."""
+    return error.__cause__ if isinstance(error, OptunaError) and error.__cause__ is not None else error
 
 
 def absent(path: Path) -> InputError:

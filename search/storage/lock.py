@@ -5,7 +5,6 @@ it cannot write any more. SQLite: a locked file beside the database. PostgreSQL:
 over which the driver writes, so that lock and connection can only be lost together.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import sqlalchemy
+from filelock import FileLock, Timeout
 from optuna.storages import RDBStorage
 
 from fitnets.errors import InputError
@@ -52,27 +52,39 @@ def driving(url: str, name: str) -> Iterator[RDBStorage]:
 
 @contextmanager
 def _locked_file(engine: sqlalchemy.Engine, path: Path, name: str) -> Iterator[None]:
-    lock = path.with_name(f"{path.name}.{name}.lock")
-    with lock.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise _taken(name, file.read()) from None
-        file.truncate(0)
+    place = path.with_name(f"{path.name}.{name}.lock")
+    holder = path.with_name(f"{path.name}.{name}.driver.json")  # not in the lock file: its next user may empty that
+    lock = FileLock(place, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise _taken(name, _text(holder)) from None
+    except OSError as error:
+        raise InputError(
+            f"`{place}` cannot be locked ({error.strerror}): choose another folder with --runs, or correct its rights."
+        ) from None
+    try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since}))
-        file.flush()
-        ours = {place: _inode(place) for place in (path, lock)}
+        holder.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since}))
+        inodes = {file: _inode(file) for file in (path, place)}
 
         def check(connection: Any) -> None:
             """A file that was deleted could be locked, and written, by somebody else too."""
-            for place, inode in ours.items():
-                if _inode(place) != inode:
-                    raise StorageLost(f"`{place}` was deleted, or replaced, while the search wrote to it")
+            for file, inode in inodes.items():
+                if _inode(file) != inode:
+                    raise StorageLost(f"`{file}` was deleted, or replaced, while the search wrote to it")
 
         sqlalchemy.event.listen(engine, "begin", check)
         yield
+    finally:
+        lock.release()
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _inode(path: Path) -> int | None:

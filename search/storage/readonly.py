@@ -1,39 +1,131 @@
-"""The readers' way into a storage: it cannot write, and creates nothing."""
+"""Read-only access to a storage: nothing that goes through it writes, and it leaves no file behind."""
 
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 import sqlalchemy
 
 from search.storage.address import address_of, connection_args, sqlite_path
-from search.storage.faults import absent
+from search.storage.faults import Busy, absent
 
 PATIENCE = 2.0  # seconds that a reader waits for a storage that another program has locked
+ATTEMPTS = 5  # reads of a file at rest that a writer may interrupt one after the other
+CLOCK_TICK = 0.02  # seconds: two writes that are closer may leave a file with the same time of change
+
+T = TypeVar("T")
+Stamp = tuple[int, int, int]
+"""A file's inode, time of change in nanoseconds and size in bytes."""
 
 
-def engine(url: str) -> sqlalchemy.Engine:
-    """A way into the storage that cannot write and creates nothing. Raises InputError when there is no such file."""
-    address, path = address_of(url), sqlite_path(url)
+class ReadOnlyStorage(AbstractContextManager["ReadOnlyStorage"]):
+    """A storage to read from. PostgreSQL's connection is reused; SQLite gets a new one for each read.
+
+    A process that closes a file loses every fcntl lock that it has on that file, SQLite's too. So the database file is
+    never opened here but by SQLite itself, which closes it only when no connection of the process holds a lock.
+
+    An SQLite connection in WAL mode also keeps the WAL that it opened, even when the last writer has deleted that and
+    the next one has begun another. A connection that lives for one read cannot miss that.
+    """
+
+    def __init__(self, url: str):
+        self._url, self._path = url, sqlite_path(url)
+        self._engines: dict[str, sqlalchemy.Engine] = {}
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; a later read opens them again."""
+        for engine in self._engines.values():
+            engine.dispose()
+        self._engines.clear()
+
+    def read(self, query: Callable[[sqlalchemy.Engine], T]) -> T:
+        """The answer of `query`, which may be asked again when a writer interrupts it, so it must change nothing.
+
+        Raises InputError when there is no such file, and whatever `query` raises.
+        """
+        if self._path is None:
+            return query(self._engine("server"))
+        for _ in range(ATTEMPTS):
+            stamp = _stamp_at_rest(self._path)
+            if stamp is None or not _in_wal_mode(self._path):
+                return query(self._engine("mode=ro"))
+            try:
+                answer = query(self._engine("mode=ro&immutable=1"))
+            except Exception:
+                if _stamp_at_rest(self._path) == stamp:
+                    raise
+                continue
+            if _stamp_at_rest(self._path) == stamp:
+                return answer
+        raise Busy(f"the storage {self._path} changes all the time: try again in a few seconds.")
+
+    def _engine(self, parameters: str) -> sqlalchemy.Engine:
+        if parameters not in self._engines:
+            self._engines[parameters] = _engine(self._url, self._path, parameters)
+        return self._engines[parameters]
+
+
+def _engine(url: str, path: Path | None, parameters: str) -> sqlalchemy.Engine:
     if path is None:
         settings = f"-c default_transaction_read_only=on -c lock_timeout={1000 * PATIENCE:.0f}"
-        arguments = connection_args(address, settings)
+        address = address_of(url)
         return sqlalchemy.create_engine(
-            address, connect_args=arguments, isolation_level="REPEATABLE READ", pool_pre_ping=True
+            address,
+            connect_args=connection_args(address, settings),
+            isolation_level="REPEATABLE READ",
+            pool_pre_ping=True,
         )
-    if not path.is_file():
-        raise absent(path)
-    sealed = "&immutable=1" if at_rest(path) else ""
-    return sqlalchemy.create_engine(
-        f"sqlite:///file:{quote(str(path))}?mode=ro{sealed}&uri=true", connect_args={"timeout": PATIENCE}
+    engine = sqlalchemy.create_engine(
+        "sqlite://", creator=lambda: _connection(path, parameters), poolclass=sqlalchemy.NullPool
     )
+    sqlalchemy.event.listen(engine, "begin", _begin)
+    return engine
 
 
-def at_rest(path: Path) -> bool:
-    """Whether an SQLite file can be read as it is, because no writer has it open.
+def _connection(path: Path, parameters: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(path))}?{parameters}", uri=True, timeout=PATIENCE)
 
-    Even a reader of a file in WAL mode would else leave a `-shm` and a `-wal` file beside it, and could not read at all
-    in a folder that it may not write.
+
+def _begin(connection: sqlalchemy.Connection) -> None:
+    """Python's sqlite3 begins no transaction for SELECT: without one, each statement reads another state."""
+    connection.exec_driver_sql("BEGIN")
+
+
+def _stamp_at_rest(path: Path) -> Stamp | None:
+    """What tells a file in WAL mode from the same file once it is written; None while it has a WAL.
+
+    A writer makes a WAL before it writes anything else, and writes the file before it deletes the WAL. So a read for
+    which this is equal before and after has read one state, although it took no lock. Reading without locks
+    (`immutable=1`) is the only way that leaves no `-wal` and `-shm` file, and that works in a folder that the reader
+    may not write. Raises InputError when there is no such file.
     """
-    with path.open("rb") as file:
-        wal = file.read(20)[18:20] == b"\x02\x02"
-    return wal and not path.with_name(path.name + "-wal").exists()
+    try:
+        about = path.stat()
+        if 0 <= time.time() - about.st_mtime < CLOCK_TICK:
+            time.sleep(CLOCK_TICK)
+            about = path.stat()
+    except FileNotFoundError:
+        raise absent(path) from None
+    if path.with_name(f"{path.name}-wal").exists():
+        return None
+    return about.st_ino, about.st_mtime_ns, about.st_size
+
+
+def _in_wal_mode(path: Path) -> bool:
+    """Whether an SQLite file without a WAL is in WAL mode: SQLite refuses to open such a file without its locks.
+
+    A file in another mode is read under SQLite's locks, and leaves no files.
+    """
+    with closing(_connection(path, "mode=ro&nolock=1")) as connection:
+        try:
+            connection.execute("PRAGMA schema_version")
+        except sqlite3.Error as error:
+            return error.sqlite_errorcode == sqlite3.SQLITE_CANTOPEN
+    return False

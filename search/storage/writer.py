@@ -1,12 +1,12 @@
 """The way into a study storage for a writer: made where it is not there, by one driver at a time."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
+from filelock import FileLock
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 
@@ -75,8 +75,7 @@ def open_storage(url: str) -> RDBStorage:
 def _alone(address: sqlalchemy.URL, path: Path | None, connect_args: dict[str, Any]) -> Iterator[None]:
     """Optuna makes its tables in several transactions, and fails when another does so too: one at a time."""
     if path is not None:
-        with path.with_name(f"{path.name}.lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with FileLock(path.with_name(f"{path.name}.lock"), timeout=PATIENCE):
             yield
         return
     engine = sqlalchemy.create_engine(address, connect_args=connect_args, poolclass=sqlalchemy.NullPool)

@@ -128,3 +128,20 @@ def test_a_database_that_was_deleted_is_not_written_on_in_the_dark(tmp_path: Pat
         shutil.copy(__file__, tmp_path / "studies.db")
         with pytest.raises(StorageLost, match=r"studies.db` was deleted, or replaced"):
             study.set_user_attr("a", 1)
+
+
+def test_a_lock_file_that_cannot_be_locked_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "studies.db.digits.lock").mkdir()
+    refused = driving(f"sqlite:///{tmp_path}/studies.db", "digits")
+    with pytest.raises(InputError, match=r"digits\.lock` cannot be locked \(Is a directory\).*--runs"), refused:
+        pass
+
+
+def test_a_second_refused_driver_is_told_the_same(tmp_path: Path) -> None:
+    """A refused driver does not wipe out what it has read of the first."""
+    url = f"sqlite:///{tmp_path}/studies.db"
+    with driving(url, "digits"):
+        for _ in range(3):
+            again = driving(url, "digits")
+            with pytest.raises(InputError, match=f"process {os.getpid()} on {socket.gethostname()}, since 20"), again:
+                pass

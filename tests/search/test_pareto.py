@@ -33,6 +33,8 @@ def test_front_of_two_is_brute_force(points: list[tuple[float, float]]) -> None:
 
 def test_a_nan_is_never_on_the_front_and_hides_nobody() -> None:
     assert pareto.front([(math.nan, 0.0), (1.0, 1.0), (0.0, math.nan)]) == [1]
+    assert pareto.front([(math.nan, 0.0, 0.0), (1.0, 1.0, 1.0), (0.0, math.nan, 0.0)]) == [1]
+    assert pareto.front([(math.nan, 0.0)]) == []
 
 
 def test_front_of_nothing_is_nothing() -> None:

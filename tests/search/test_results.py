@@ -1,7 +1,5 @@
 """Results: the front against brute force, states as the search leaves them, and a reader that never writes."""
 
-import itertools
-import math
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,14 +16,14 @@ from fitnets.errors import InputError
 from fitnets.nets.cost import cost
 from search.driver.loop import DIRECTIONS
 from search.driver.registration import telling_of_the_end
-from search.read import pareto
-from search.read.candidates import Candidate, State, as_csv, dominated, marked
+from search.read.candidates import Candidate, State, as_csv, marked
 from search.read.reader import read
 from search.storage.address import storage_url
 from search.storage.writer import open_storage
 from search.workers.protocol import Stopped
 from tests.commands import invoke
 from tests.helpers import RECIPE, STUDY
+from tests.search.test_pareto import brute
 
 OUTCOME = Outcome(
     val_accuracy=0.75,
@@ -56,32 +54,6 @@ def candidate(trial: int, accuracy: float, params: int, macs: int, state: State 
     )
 
 
-def brute(points: list[tuple[float, ...]]) -> list[int]:
-    """Those that no other one beats, by the definition."""
-
-    def beats(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-        return all(x <= y for x, y in zip(a, b, strict=True)) and a != b
-
-    return [i for i, point in enumerate(points) if not any(beats(other, point) for other in points)]
-
-
-@settings(max_examples=300)
-@given(st.lists(st.tuples(FEW, FEW, FEW), max_size=25))
-def test_the_front_of_three_objectives_is_the_definitions(points: list[tuple[float, ...]]) -> None:
-    assert pareto.front(points) == brute(points)
-
-
-@settings(max_examples=200)
-@given(st.lists(st.tuples(FEW, FEW), max_size=25))
-def test_the_front_of_two_objectives_is_the_definitions(points: list[tuple[float, ...]]) -> None:
-    assert pareto.front(points) == brute(points)
-
-
-def test_no_number_is_never_on_the_front() -> None:
-    assert pareto.front([(math.nan, 0, 0), (1, 1, 1), (0, math.nan, 0)]) == [1]
-    assert pareto.front([]) == []
-
-
 @settings(max_examples=100)
 @given(st.lists(st.tuples(FEW, st.integers(1, 5), st.integers(1, 5), st.booleans()), max_size=15))
 def test_candidates_on_the_front_are_the_finished_ones_that_none_dominates(
@@ -92,7 +64,6 @@ def test_candidates_on_the_front_are_the_finished_ones_that_none_dominates(
     done = [c for c in candidates if c.state == "complete"]
     wanted = {done[i].trial for i in brute([(-a / 4, p, m) for a, p, m, finished in rows if finished])}
     assert {c.trial for c in marked(candidates) if c.on_front} == wanted
-    assert {c.trial for c in done if not dominated(c, done)} == wanted
 
 
 def test_equal_students_are_both_on_the_front() -> None:
@@ -103,7 +74,8 @@ def test_equal_students_are_both_on_the_front() -> None:
 def stored(folder: Path) -> str:
     """A study with a trial in every state, as the search leaves them."""
     url = storage_url(folder, None)
-    study = optuna.create_study(study_name="tiny", storage=open_storage(url), directions=DIRECTIONS)
+    storage = open_storage(url)
+    study = optuna.create_study(study_name="tiny", storage=storage, directions=DIRECTIONS)
     study.set_user_attr("study", STUDY.model_dump(mode="json"))
     price = cost(RECIPE.student)
     about: dict[str, Any] = {"recipe": RECIPE.model_dump(mode="json"), "cost": price.model_dump(mode="json")}
@@ -121,6 +93,8 @@ def stored(folder: Path) -> str:
     for state, attributes in told:
         values = [OUTCOME.val_accuracy, 3.0, 4.0] if state == TrialState.COMPLETE else None
         study.add_trial(create_trial(state=state, values=values, user_attrs=attributes))
+    storage.remove_session()
+    storage.engine.dispose()
     return url
 
 
@@ -219,11 +193,3 @@ def test_writer_and_reader_agree_on_odd_folder_names(tmp_path: Path, name: str) 
     url = stored(tmp_path / name)
     assert (tmp_path / name / "studies.db").is_file()
     assert len(read(url, "tiny").candidates) == 5
-
-
-def test_dominance_needs_one_better_number() -> None:
-    base = candidate(0, 0.5, 10, 10)
-    for accuracy, params, macs in itertools.product((0.4, 0.5, 0.6), (9, 10, 11), (9, 10, 11)):
-        other = candidate(1, accuracy, params, macs)
-        better = accuracy >= 0.5 and params <= 10 and macs <= 10 and (accuracy, params, macs) != (0.5, 10, 10)
-        assert dominated(base, [other]) == better

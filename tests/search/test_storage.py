@@ -29,7 +29,7 @@ from search.storage import readonly, writer
 from search.storage.address import shown, storage_url
 from search.storage.faults import Busy, StorageLost, working
 from search.storage.lock import driving
-from search.storage.readonly import engine
+from search.storage.readonly import ReadOnlyStorage
 from search.storage.writer import open_storage
 from tests.app import synthetic
 from tests.helpers import STUDY
@@ -50,8 +50,8 @@ def test_the_storage_lies_under_runs_unless_it_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["postgresql", "postgres", "postgresql+psycopg"])
 def test_postgresql_needs_no_drivers_name(kind: str) -> None:
-    opened = engine(f"{kind}://host/db")
-    assert opened.dialect.driver == "psycopg"
+    with ReadOnlyStorage(f"{kind}://host/db") as storage:
+        assert storage.read(lambda engine: engine.dialect.driver) == "psycopg"
 
 
 @pytest.mark.parametrize(
@@ -282,13 +282,18 @@ def test_times_are_the_same_in_every_time_zone(url: str, monkeypatch: pytest.Mon
         assert ended == pytest.approx(time.time(), abs=30)
 
 
+def delete_trials(engine: sqlalchemy.Engine) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM trials")
+
+
 def test_a_reader_cannot_write(url: str) -> None:
     with ledger(url) as kept:
         add(kept)
-        opened = engine(url)
-        with pytest.raises(sqlalchemy.exc.DBAPIError, match=r"read.?only"), opened.begin() as connection:
-            connection.exec_driver_sql("DELETE FROM trials")
-        opened.dispose()
+        with ReadOnlyStorage(url) as storage, pytest.raises(sqlalchemy.exc.DBAPIError, match=r"read.?only"):
+            storage.read(delete_trials)
+    with ReadOnlyStorage(url) as storage, pytest.raises(sqlalchemy.exc.DBAPIError, match=r"read.?only"):
+        storage.read(delete_trials)
     assert counts(url, STUDY.name) == {"running": 1}
 
 
