@@ -14,6 +14,7 @@ from fitnets.distill.stages import Trial, label_stage1, stage1, stage2
 from fitnets.errors import InputError
 from fitnets.images.images import Images, per_class
 from fitnets.nets.network import Network, initialise
+from fitnets.nets.precision import use_ieee_float32
 from fitnets.teacher.teacher import Teacher
 from fitnets.training.checkpoints import Checkpoints, from_json, to_json
 from fitnets.training.run import state
@@ -31,6 +32,7 @@ def distill(
     deleted, unless the caller says `keep`: until its Result is safe, starting the run again then trains nothing.
     Raises InputError when student, hint and teacher do not fit each other, Diverged when a loss is not finite.
     """
+    use_ieee_float32()
     _check(recipe, images, teacher)
     run = run_key(recipe, images, teacher)
     result = yield from (_retrained if recipe.retrain else _once)(recipe, images, teacher, store, run)
