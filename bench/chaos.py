@@ -171,10 +171,10 @@ def undisturbed(command: Command) -> list[Candidate]:
 
 
 def essence(candidate: Candidate | None) -> object:
-    """A trial without what chance may change: times, and which of two trials with equal prefixes came first."""
+    """A trial without what chance may change: times."""
     if candidate is None:
         return None
-    outcome = candidate.outcome and candidate.outcome.changed(seconds=0.0, prefix_reused=False)
+    outcome = candidate.outcome and candidate.outcome.changed(seconds=0.0)
     return candidate.state, candidate.recipe, candidate.cost, outcome
 
 

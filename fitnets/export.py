@@ -5,6 +5,7 @@ its own preprocessing, so nothing can be normalised wrongly.
 """
 
 import logging
+import math
 import statistics
 import tempfile
 import time
@@ -18,12 +19,13 @@ from numpy.typing import NDArray
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
+from fitnets.errors import InputError
 from fitnets.images.images import EVAL_BATCH, Preprocess, Split
 from fitnets.nets.network import Network
 from fitnets.values.base import Value
 from fitnets.values.net import Net, Shape
 
-TOLERANCE = 1e-4  # the most that a logit of the exported file may differ from torch's, on images of the data set
+TOLERANCE = 1e-4  # the most that a logit may differ from torch's, as a share of torch's largest |logit| on the images
 INPUT, OUTPUT = "pixels", "logits"
 
 
@@ -123,17 +125,35 @@ class Check(Value):
 
 
 def check(model: OnnxModel, deployed: Deployed, split: Split) -> Check:
-    """Run every image of `split` through both. Raises ValueError when a logit differs by more than `TOLERANCE`."""
-    largest, right_onnx, right_torch = 0.0, 0, 0
+    """Run every image of `split` through both.
+
+    Raises InputError when a logit differs by more than `TOLERANCE` times the largest |logit| that torch computes on
+    these images, when a logit is not finite, or when the two choose different classes for an image whose two largest
+    logits are further apart than that limit.
+    """
+    largest, scale, widest_flip, right_onnx, right_torch = 0.0, 0.0, 0.0, 0, 0
     for pixels_BCHW, label_B in _pixels(split):
-        ours = model(pixels_BCHW)
+        ours_BK = model(pixels_BCHW)
         with torch.no_grad():
-            theirs = deployed(torch.from_numpy(pixels_BCHW)).numpy()
-        largest = float(np.maximum(largest, np.abs(ours - theirs).max()))  # unlike max(), keeps a NaN
-        right_onnx += int((ours.argmax(1) == label_B).sum())
-        right_torch += int((theirs.argmax(1) == label_B).sum())
-    if not largest <= TOLERANCE:
-        raise ValueError(f"the ONNX file's logits differ from torch's by {largest:.2g}, more than {TOLERANCE:g}.")
+            theirs_BK = deployed(torch.from_numpy(pixels_BCHW)).numpy()
+        ours_B, theirs_B = ours_BK.argmax(1), theirs_BK.argmax(1)
+        second_B, first_B = np.partition(theirs_BK, -2, axis=1)[:, -2:].T
+        scale = max(scale, float(np.abs(theirs_BK).max()))
+        with np.errstate(invalid="ignore"):  # infinity - infinity: a NaN, which is refused below
+            largest = float(np.maximum(largest, np.abs(ours_BK - theirs_BK).max()))  # unlike max(), propagates a NaN
+            widest_flip = max(widest_flip, float((first_B - second_B)[ours_B != theirs_B].max(initial=0.0)))
+        right_onnx += int((ours_B == label_B).sum())
+        right_torch += int((theirs_B == label_B).sum())
+    limit = TOLERANCE * scale
+    rule = f"{limit:.2g} ({TOLERANCE:g} of the largest logit on {len(split):,} images, {scale:.3g})"
+    remedy = "this student cannot be shipped: update onnx, onnxscript and onnxruntime, or export another trial."
+    if not (math.isfinite(largest) and largest <= limit):
+        raise InputError(f"the ONNX file's logits differ from torch's by {largest:.2g}, more than {rule}: {remedy}")
+    if widest_flip > limit:
+        raise InputError(
+            f"the ONNX file chooses another class than torch where torch's two largest logits are {widest_flip:.2g} "
+            f"apart (the largest difference of a logit is {largest:.2g}), more than {rule}: {remedy}"
+        )
     n = len(split)
     return Check(images=n, onnx_accuracy=right_onnx / n, torch_accuracy=right_torch / n, largest_difference=largest)
 

@@ -1,6 +1,6 @@
 """Fast equals slow, in training too: the whole network against its plain definition, step after step.
 
-Tables, shared prefixes and precisions are held by test_speed.py.
+Tables and precisions are held by test_speed.py.
 """
 
 import copy

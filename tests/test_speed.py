@@ -1,8 +1,7 @@
-"""Every speed trick gives what the slow way gives: shared prefixes, bf16's bounds, steps that never wait."""
+"""Every speed trick gives what the slow way gives: tables, bf16's bounds, steps that never wait."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fitnets.config import Hint, Precision, Report
 from fitnets.disk.store import Store
-from fitnets.distill.run import distill, prefix_key
+from fitnets.distill.run import distill
 from fitnets.images.images import Images
 from fitnets.images.views import Plan
 from fitnets.nets.network import Network, initialise
@@ -33,7 +32,7 @@ PRECISIONS: list[Precision] = ["float32", "bf16"]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_tables_and_a_reused_prefix_change_nothing_bit_for_bit(
+def test_tables_change_nothing_bit_for_bit(
     digits: Images, teacher: Teacher, tmp_path: Path, precision: Precision
 ) -> None:
     recipe, store = RECIPE.changed(precision=precision), Store(tmp_path)
@@ -42,61 +41,7 @@ def test_tables_and_a_reused_prefix_change_nothing_bit_for_bit(
     again_reports, again = ended(distill(recipe, digits, teacher, store))
     assert live.weights == first.weights == again.weights
     assert numbers(live_reports) == numbers(first_reports) == numbers(again_reports)
-    assert first.outcome.prefix == again.outcome.prefix == prefix_key(recipe, digits, teacher)
-    assert (live.outcome.prefix_reused, first.outcome.prefix_reused, again.outcome.prefix_reused) == (
-        False,
-        False,
-        True,
-    )
-    assert [report.seconds for report in again_reports if report.stage == "stage 1"] == [0.0, 0.0]
-    assert [report.replayed for report in first_reports + again_reports] == [False] * 4 + [True] * 2 + [False] * 2
-
-
-def test_a_prefix_is_shared_by_trials_that_differ_above_it(digits: Images, teacher: Teacher, tmp_path: Path) -> None:
-    """Wider top, other stage 2: the same stage 1, and the result of retraining it."""
-    convs = list(RECIPE.student.convs)
-    convs[-1] = convs[-1].changed(width=20)
-    other = RECIPE.changed(
-        student=RECIPE.student.changed(convs=convs),
-        distill=RECIPE.distill.changed(tau=5.0),
-        stage2=RECIPE.stage2.changed(lr=1e-3),
-    )
-    ended(distill(RECIPE, digits, teacher, Store(tmp_path)))
-    _, reused = ended(distill(other, digits, teacher, Store(tmp_path)))
-    _, retrained = ended(distill(other, digits, teacher, None))
-    assert reused.outcome.prefix_reused
-    assert not retrained.outcome.prefix_reused
-    assert reused.weights == retrained.weights
-
-
-def test_a_prefixs_key_sees_everything_that_stage_one_depends_on(digits: Images, teacher: Teacher) -> None:
-    assert RECIPE.hint is not None
-    assert RECIPE.stage1 is not None
-    lower = list(RECIPE.student.convs)
-    lower[0] = lower[0].changed(width=12)
-    changes: list[dict[str, Any]] = [
-        {"student": RECIPE.student.changed(convs=lower)},
-        {"student": RECIPE.student.changed(norm="batch")},
-        {"hint": Hint(hint=1, guided=2)},
-        {"hint": Hint(hint=2, guided=1)},
-        {"hint": RECIPE.hint.changed(regressor="normalised")},
-        {"hint": RECIPE.hint.changed(scale="paper")},
-        {"stage1": RECIPE.stage1.changed(lr=1e-4)},
-        {"stage1": RECIPE.stage1.changed(epochs=3)},
-        {"init": "uniform"},
-        {"init_range": 0.01},
-        {"precision": "bf16"},
-        {"seed": 1},
-    ]
-    keys = [prefix_key(RECIPE.changed(**change), digits, teacher) for change in changes]
-    keys.append(prefix_key(RECIPE, digits, replace(teacher, digest="other")))
-    keys.append(prefix_key(RECIPE, replace(digits, digest="other"), teacher))
-    views: list[dict[str, Any]] = [{"shift": 2}, {"flip": True}, {"seed": 1}, {"border": "zero"}]
-    others = [replace(digits, data=DIGITS.changed(**view)) for view in views]
-    keys += [prefix_key(RECIPE, other, teacher) for other in others]
-    assert len({prefix_key(RECIPE, digits, teacher), *keys}) == len(keys) + 1
-    upper = RECIPE.changed(stage2=RECIPE.stage2.changed(lr=1e-4), distill=RECIPE.distill.changed(tau=9.0))
-    assert prefix_key(upper, digits, teacher) == prefix_key(RECIPE, digits, teacher)
+    assert not any(report.replayed for report in first_reports + again_reports)
 
 
 class Reads(TorchDispatchMode):
@@ -144,9 +89,6 @@ def test_an_epoch_reads_the_device_once(digits: Images, teacher: Teacher, optimi
 def test_both_stages_read_the_device_twice_an_epoch(digits: Images, teacher: Teacher, tmp_path: Path) -> None:
     """Once for the loss, once for the validation: with the tables filled, nothing else waits."""
     ended(distill(RECIPE, digits, teacher, Store(tmp_path)))
-    (entry,) = (tmp_path / "prefix").iterdir()
-    for file in entry.iterdir():
-        file.unlink()
     stages: Iterator[Report] = distill(RECIPE, digits, teacher, Store(tmp_path))
     for _ in range(4):
         with Reads() as reads:

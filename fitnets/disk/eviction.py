@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fitnets.disk.store import CACHES, MANIFEST, Store
 
+FORMER = ("prefix",)  # kinds that earlier versions wrote, and that nothing reads any more
 PASSING = ("checkpoint",)  # kinds that go by themselves, when the trial that they belong to has ended
 STALE_SECONDS = 3600.0  # an unfinished entry of that age was left by a writer that died
 
@@ -46,8 +47,8 @@ def make_room(
 
     It is brought to `down_to` bytes (default: `limit`), as far as that goes.
 
-    First what dead writers left unfinished, then tables, prefixes and decoded images, of each the least recently used
-    before the others, and then the students that `last` names, in its order.
+    First what dead writers left unfinished and what only earlier versions read, then tables and decoded images, of each
+    the least recently used before the others, and then the students that `last` names, in its order.
     """
     now, found = time.time(), entries(store)
     taken = sum(entry.size for entry in found)
@@ -60,7 +61,7 @@ def make_room(
             shutil.rmtree(store.root / entry.kind / entry.name, ignore_errors=True)
             taken -= entry.size
     whole = [entry for entry in found if not entry.name.startswith(".")]
-    for kinds in CACHES:
+    for kinds in (FORMER, *CACHES):
         for entry in sorted((entry for entry in whole if entry.kind in kinds), key=lambda entry: entry.used):
             if taken <= limit:
                 return taken

@@ -23,7 +23,7 @@ from fitnets.errors import DiskError
 from fitnets.values.base import canonical_json, sha256
 
 MANIFEST = "manifest.json"
-CACHES = (("logits", "hints"), ("prefix",), ("images",))  # kinds that are made again, the quickest first
+CACHES = (("logits", "hints"), ("images",))  # kinds that are made again, the quickest first
 ATTEMPTS = 5  # several processes may replace or delete one entry at the same moment
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LOG = logging.getLogger(__name__)

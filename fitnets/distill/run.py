@@ -1,21 +1,20 @@
-"""A Recipe to a generator of Reports, ending in a Result: its stages, what is reused of them, and what is kept."""
+"""A Recipe to a generator of Reports, ending in a Result: its stages, and what is stored of them."""
 
 import platform
 from collections.abc import Generator
 
 import torch
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import nn
 
-from fitnets.config import Hint, Outcome, Recipe, Report, Result, Training
+from fitnets.config import Outcome, Recipe, Report, Result
 from fitnets.disk.store import Store, key
 from fitnets.distill.stages import Trial, label_stage1, stage1, stage2
 from fitnets.errors import InputError
 from fitnets.images.images import Images, per_class
 from fitnets.nets.network import Network, initialise
+from fitnets.nets.precision import use_ieee_float32
 from fitnets.teacher.teacher import Teacher
-from fitnets.training.checkpoints import Checkpoints, from_json, to_json
+from fitnets.training.checkpoints import Checkpoints
 from fitnets.training.run import state
 from fitnets.training.stopping import kept
 from fitnets.values.base import seed_of, sha256
@@ -31,6 +30,7 @@ def distill(
     deleted, unless the caller says `keep`: until its Result is safe, starting the run again then trains nothing.
     Raises InputError when student, hint and teacher do not fit each other, Diverged when a loss is not finite.
     """
+    use_ieee_float32()
     _check(recipe, images, teacher)
     run = run_key(recipe, images, teacher)
     result = yield from (_retrained if recipe.retrain else _once)(recipe, images, teacher, store, run)
@@ -58,7 +58,7 @@ def _once(
     trial = Trial(recipe, images, teacher, store, checkpoints, student)
     if recipe.stage1 is not None and checkpoints.stage != "stage 2":
         if recipe.hint is not None:
-            yield from _shared_stage1(trial, recipe.hint, recipe.stage1)
+            yield from stage1(trial, recipe.hint, recipe.stage1)
         elif recipe.label_hint is not None:
             yield from label_stage1(trial, recipe.label_hint, recipe.stage1)
     yield from stage2(trial)
@@ -113,8 +113,6 @@ def _result(trial: Trial) -> Result:
         weights_sha256=sha256(weights),
         teacher=trial.teacher.digest,
         data=trial.images.digest,
-        prefix=prefix_key(recipe, trial.images, trial.teacher) if recipe.hint is not None else None,
-        prefix_reused=reports[0].replayed,
         versions={
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -134,22 +132,6 @@ def result_of(stages: Generator[Report, None, Result]) -> Result:
             return result
 
 
-def prefix_key(recipe: Recipe, images: Images, teacher: Teacher) -> str:
-    """The digest of everything that stage 1 depends on, and of nothing else: trials with equal keys share it."""
-    assert recipe.hint is not None and recipe.stage1 is not None
-    student, data = recipe.student, images.data
-    return key(
-        layers=student.changed(convs=student.convs[: recipe.hint.guided], dense=(), classes=2).model_dump(mode="json"),
-        hint=recipe.hint.model_dump(mode="json"),
-        stage1=recipe.stage1.model_dump(mode="json"),
-        init=(recipe.init, recipe.init_range, recipe.seed, recipe.precision),
-        teacher=teacher.digest,
-        images=images.digest,
-        views=data.views,
-        torch=(torch.__version__, images.device.type),
-    )
-
-
 def run_key(recipe: Recipe, images: Images, teacher: Teacher) -> str:
     """What a run's checkpoints are kept under: the recipe's digest, then that of all else that the run depends on."""
     around = key(
@@ -159,33 +141,6 @@ def run_key(recipe: Recipe, images: Images, teacher: Teacher) -> str:
         torch=(torch.__version__, images.device.type),
     )
     return f"{recipe.digest()}-{around[:16]}"
-
-
-def _shared_stage1(trial: Trial, hint: Hint, training: Training) -> Generator[Report]:
-    """Stage 1, unless an earlier trial trained the same prefix: then its Reports and its weights."""
-    store, reports = trial.store, trial.checkpoints.reports
-    guided, digest = trial.student.prefix(hint.guided), prefix_key(trial.recipe, trial.images, trial.teacher)
-    stored = store.get("prefix", digest) if store is not None and not reports else None
-    if stored is not None:
-        for report in _replayed(guided, stored):
-            reports.append(report)
-            yield report
-        return
-    yield from stage1(trial, hint, training)
-    if store is not None:
-        store.keep("prefix", digest, _kept(guided, reports))
-
-
-def _kept(guided: nn.Module, reports: list[Report]) -> dict[str, bytes]:
-    """A trained prefix as files."""
-    return {"prefix.safetensors": save_tensors(state(guided)), "reports.json": to_json(reports)}
-
-
-def _replayed(guided: nn.Module, stored: dict[str, bytes]) -> Generator[Report]:
-    """Stage 1 as an earlier trial ran it: its Reports, so that the curves are whole, in no time; then its weights."""
-    for report in from_json(stored["reports.json"]):
-        yield report.changed(seconds=0.0, replayed=True)
-    guided.load_state_dict(load_tensors(stored["prefix.safetensors"]))
 
 
 def _check(recipe: Recipe, images: Images, teacher: Teacher) -> None:

@@ -6,6 +6,7 @@ Shape suffixes: B batch, N images, K classes, C channels, H rows, W columns.
 import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -49,11 +50,9 @@ class Trial:
         self, stage: Stage, run: Run, epoch_loss: EpochLoss, score: Callable[[int], dict[str, float]]
     ) -> Generator[Report]:
         """Train one stage to its end; see `reported`."""
-        seed = self.recipe.seed + (stage == "stage 2")
         num_images, device = len(self.images.train), self.images.device
-        return reported(
-            stage, run, epoch_loss, score, self.checkpoints, num_images=num_images, seed=seed, device=device
-        )
+        settings: Any = {"num_images": num_images, "seed": self.recipe.seed, "device": device}
+        return reported(stage, run, epoch_loss, score, self.checkpoints, **settings)
 
 
 def stage1(trial: Trial, hint: Hint, training: Training) -> Generator[Report]:

@@ -15,9 +15,11 @@ from fitnets.values.net import Net
 class Layer(nn.Module):
     """A convolution or a fully connected layer, its activation (ReLU, or maxout over pieces), and its pooling.
 
-    The pieces are kept as one weight of `pieces * width` filters, piece by piece. Two pieces without normalisation
-    run as max(a, b) = b + relu(a - b), the difference taken on the weights: exact, and 1.7 to 1.9 times the training
-    speed of `torch.maximum` on CPU, whose backward pass makes several masked passes over the map.
+    The pieces are stored as one weight of `pieces * width` filters, piece by piece. Two pieces without normalisation
+    run as max(a, b) = b + relu(a - b), with the difference taken on the weights. Algebraically that is the maximum, and
+    where a != b its gradient too; in floating point it rounds differently (the tests hold values and gradients to a
+    relative 1e-12 in float64 and 2e-5 in float32). It trains 1.7 to 1.9 times as fast as `torch.maximum` on CPU, whose
+    backward pass makes several masked passes over the map.
     """
 
     def __init__(self, linear: nn.Conv2d | nn.Linear, pieces: int, norm: nn.Module | None, pool: nn.Module | None):

@@ -5,22 +5,43 @@ passes of training and for the teacher's passes. On one core with AVX512-BF16 Fi
 and the paper's teacher runs 2.2 times as fast (bench/RESULTS.md); without native support it is slower than float32.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 
 from fitnets.config import Precision
+
+CPU_BF16 = ("avx512_bf16", "amx_bf16")  # the capabilities of a CPU whose matrix products take bfloat16
 
 
 def native(device: torch.device) -> Precision:
     """The faster precision on `device`: bfloat16 where its matrix products have it in hardware."""
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+    if device.type == "cpu" and any(_cpu_capabilities().get(name) for name in CPU_BF16):
         return "bf16"
     return "float32"
+
+
+def _cpu_capabilities() -> Mapping[str, Any]:
+    """What this machine's processor can do, by torch's names; nothing where the oldest supported torch cannot say."""
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 may lack it
+    return capabilities
 
 
 def computing(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """The context in which a network runs in `precision`."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def use_ieee_float32() -> None:
+    """From now on, float32 convolutions and matrix products in this process are IEEE float32 on every device.
+
+    On NVIDIA GPUs since Ampere, torch otherwise runs cuDNN's float32 convolutions in TF32, whose mantissa has 10 bits
+    instead of 23. Whatever trains, evaluates or loads a teacher calls this first. It is set for good, not as a
+    context: the backward pass and the evaluation run outside of `computing`.
+    """
+    for operator in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
+        operator.fp32_precision = "ieee"

@@ -17,7 +17,7 @@ from fitnets.disk.store import Store
 from fitnets.images.images import Images, Split
 from fitnets.images.views import Plan
 from fitnets.nets.precision import computing
-from fitnets.teacher.tables import Table, tabled
+from fitnets.teacher.tables import Table, as_float16, tabled
 from fitnets.teacher.teacher import Teacher
 from fitnets.values.table_sizes import HintTable, hint_tables
 
@@ -67,7 +67,7 @@ class Hints:
         plan = Plan.draw(len(self.images.train), number, self.images.data, self.images.device)
         run = self.teacher.table_key(self.images, epoch=number, precision=self.precision)
         logits = [Table("logits", run)] if number <= self.taught else []
-        hint_NCHW = self._tabled(self.images.train, plan, run, kept, logits)
+        hint_NCHW = self._tabled(self.images.train, "training", plan, run, kept, logits)
         return lambda index_B, x_BCHW: hint_NCHW[index_B]
 
     def still(self, split: Split, name: str) -> Tensor:
@@ -75,12 +75,20 @@ class Hints:
         few = some(split)
         run = self.teacher.table_key(self.images, split=name, precision=self.precision)
         kept = self._kept(len(few), 1) or [(self.layer, self.out)]
-        return self._tabled(few, Plan.still(len(few), self.images.device), run, kept, [])
+        return self._tabled(few, name, Plan.still(len(few), self.images.device), run, kept, [])
 
     def _kept(self, num_images: int, epoch: int) -> list[HintTable]:
         return hint_tables(self.layer, self.out, num_images, self.teacher.hint_shapes, epoch)
 
-    def _tabled(self, split: Split, plan: Plan, run: str, kept: Sequence[HintTable], logits: Sequence[Table]) -> Tensor:
+    def _tabled(
+        self,
+        split: Split,
+        name: str,
+        plan: Plan,
+        run: str,
+        kept: Sequence[HintTable],
+        logits: Sequence[Table],
+    ) -> Tensor:
         of = {
             Table("hints", run, f"{layer}-{rows}x{columns}"): (layer, (rows, columns))
             for layer, (rows, columns) in kept
@@ -91,8 +99,13 @@ class Hints:
             x_BCHW = self.images.input(split, plan, index_B)
             with computing(self.precision, self.images.device):
                 told = self.teacher.told(x_BCHW, [layer for layer, _ in asked], logits=len(asked) < len(tables))
-            hints = [pooled(hint_BCHW.half(), out) for hint_BCHW, (_, out) in zip(told, asked, strict=False)]
-            return [*hints, *told[len(hints) :]]
+            layers = [layer for layer, _ in asked] + [None] * (len(told) - len(asked))
+            halves = [
+                as_float16(output, index_B, self.teacher.output(name, layer))
+                for output, layer in zip(told, layers, strict=True)
+            ]
+            hints = [pooled(hint_BCHW, out) for hint_BCHW, (_, out) in zip(halves, asked, strict=False)]
+            return [*hints, *halves[len(hints) :]]
 
         device = self.images.device
         return tabled([*of, *logits], len(split), rows, self.store, device, lambda chunk: pooled(chunk, self.out))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from fitnets.disk.store import Store
+from fitnets.errors import InputError
 
 CHUNK = 512  # images: 2 s of the paper's teacher on one core, so nobody waits long for another's
 WAIT_SECONDS = 0.05
@@ -73,6 +74,24 @@ def tabled(
         missing = left
     assert table is not None
     return table
+
+
+def as_float16(rows: Tensor, index_B: Tensor, what: str) -> Tensor:
+    """The rows of the images index_B (any shape B...) as float16, checked in one device read.
+
+    Raises InputError that names `what` and the first image whose rows float16 cannot hold.
+    """
+    half = rows.half()
+    finite_B = half.isfinite().flatten(1).all(1)
+    if not finite_B.all():
+        first = int(finite_B.int().argmin())
+        largest = float(rows[first].float().abs().max())
+        raise InputError(
+            f"{what} reach {largest:.3g} on image {int(index_B[first])} (counted from 0), but its tables hold float16, "
+            f"at most {torch.finfo(torch.float16).max:,.0f}: scale the teacher's layer down (a normalisation after it "
+            "does), train the teacher with a lower learning rate, or choose another teacher."
+        )
+    return half
 
 
 def _chunk(

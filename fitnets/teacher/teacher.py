@@ -20,11 +20,11 @@ from fitnets.images.images import Images, accuracy, per_class
 from fitnets.images.views import Plan
 from fitnets.nets.dropout import dropped
 from fitnets.nets.network import Network, initialise
-from fitnets.nets.precision import computing
+from fitnets.nets.precision import computing, use_ieee_float32
 from fitnets.nets.taps import Tap, tapped
 from fitnets.teacher.brought import brought, code_of
 from fitnets.teacher.ensemble import Average
-from fitnets.teacher.tables import Table, tabled
+from fitnets.teacher.tables import Table, as_float16, tabled
 from fitnets.training.checkpoints import Checkpoints
 from fitnets.training.loop import reported
 from fitnets.training.run import Run, state
@@ -87,7 +87,8 @@ class Teacher:
 
         def rows(index_B: Tensor, tables: Sequence[Table]) -> list[Tensor]:
             with computing(precision, images.device):
-                return [self.network(images.views(plan, index_B))]
+                logits_BK = self.network(images.views(plan, index_B))
+            return [as_float16(logits_BK, index_B, self.output("training", None))]
 
         table = Table("logits", self.table_key(images, epoch=epoch, precision=precision))
         return tabled([table], len(images.train), rows, store, images.device)
@@ -97,10 +98,15 @@ class Teacher:
         with torch.no_grad():
             return tapped(self.network.network, x_BCHW, [self.hint_names[hint - 1] for hint in hints], whole=logits)
 
+    def output(self, split: str, hint: int | None) -> str:
+        """What an error calls the teacher's output on a split's images: of hint layer `hint`, or (None) its logits."""
+        layer = "logits" if hint is None else f"hints of layer {hint} (`{self.hint_names[hint - 1]}`)"
+        return f"the {layer} of teacher {self.digest[:12]} for the {split} images"
+
     def table_key(self, images: Images, **parts: object) -> str:
         """The digest of a pass over the images, and so of its tables: of everything that they depend on."""
-        views, device = images.data.views, images.device.type
-        return key(teacher=self.digest, images=images.digest, views=views, device=device, **parts)
+        around = {"views": images.data.views, "torch": (torch.__version__, images.device.type)}
+        return key(teacher=self.digest, images=images.digest, **around, **parts)
 
 
 def trained(teacher: Trained | Ensemble, images: Images, store: Store) -> Iterator[Report]:
@@ -109,6 +115,7 @@ def trained(teacher: Trained | Ensemble, images: Images, store: Store) -> Iterat
     A training that died goes on from its last checkpoint, and tells the epochs before it again. An ensemble's members
     are trained one after the other.
     """
+    use_ieee_float32()
     if isinstance(teacher, Ensemble):
         for member in teacher.members:
             yield from trained(member, images, store)
@@ -199,6 +206,7 @@ def load(teacher: Trained | Brought | Ensemble, images: Images, store: Store) ->
 
     Raises InputError when a brought teacher cannot be built, does not fit the images, or is less accurate than said.
     """
+    use_ieee_float32()
     if isinstance(teacher, Trained):
         return _load_trained(teacher, images, store)
     if isinstance(teacher, Ensemble):

@@ -76,13 +76,14 @@ def reported(
 ) -> Generator[Report]:
     """Train a stage from where its checkpoint stands: a Report for each epoch, kept before it is told.
 
-    `score` says what the Report of an epoch holds beside its loss. At the end the module has the weights that the
-    training keeps. Raises Diverged when a loss or a score is not a finite number, and then keeps nothing.
+    `score` gives what the Report of an epoch holds beside its loss. At the end the module has the weights that the
+    training keeps. Batch orders and dropout follow from `seed` and the stage's name, so that no two
+    stages draw the same. Raises Diverged when a loss or a score is not a finite number, and then keeps nothing.
     """
     checkpoints.resume(run, stage)
     training = run.training
     measures = [report.measure for report in checkpoints.reports if report.stage == stage]
-    epochs = fit(run, epoch_loss, num_images=num_images, seed=seed, device=device)
+    epochs = fit(run, epoch_loss, num_images=num_images, seed=seed_of(stage, seed), device=device)
     try:
         while not is_over(training, measures):
             epoch = next(epochs)

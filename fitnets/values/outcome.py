@@ -4,10 +4,14 @@ Accuracies are fractions in [0, 1]; times are seconds.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import model_validator
 
 from fitnets.values.base import Value, later
 from fitnets.values.per_class import PerClass
+
+FORMER_FIELDS = ("prefix", "prefix_reused")  # of an Outcome: stage 1 was once shared between trials
 
 
 class Cost(Value):
@@ -43,7 +47,7 @@ class Report(Value):
     """Stage 2: lambda in this epoch."""
     seconds: float
     replayed: bool = False
-    """Not trained now, but told again: by a run that goes on from its checkpoint, or one that reuses a prefix."""
+    """Not trained now, but reported again by a run that continues from its checkpoint."""
     retraining: bool = later(False)
     """Of the second run, on training and validation images together, which measures nothing (`Recipe.retrain`)."""
 
@@ -76,11 +80,15 @@ class Outcome(Value):
     """Digest of the teacher."""
     data: str
     """Digest of the images and their split."""
-    prefix: str | None = None
-    """Digest of the trained prefix that stage 1 ended in: trials that share it share all of stage 1."""
-    prefix_reused: bool = False
-    """Whether an earlier trial had trained that prefix; then this one's `seconds` hold none of it."""
     versions: dict[str, str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_former_fields(cls, fields: Any) -> Any:
+        """Outcomes that earlier versions stored hold fields that exist no more."""
+        if not isinstance(fields, dict):
+            return fields
+        return {name: value for name, value in fields.items() if name not in FORMER_FIELDS}
 
 
 @dataclass(frozen=True, slots=True)

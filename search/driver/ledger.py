@@ -91,7 +91,7 @@ class Ledger:
         except KeyError:
             raise Stopped(
                 f"the study `{self.name}` was deleted from its storage while it ran: the same command begins it anew, "
-                "and finds its teacher, tables and prefixes in the store."
+                "and finds its teacher and tables in the store."
             ) from None
 
     @staticmethod

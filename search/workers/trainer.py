@@ -17,7 +17,7 @@ from fitnets.distill.run import discard, distill, result_of
 from fitnets.images.images import Images, load
 from fitnets.images.views import Plan
 from fitnets.nets.network import Network, initialise
-from fitnets.nets.precision import computing, native
+from fitnets.nets.precision import computing, native, use_ieee_float32
 from fitnets.teacher import teacher as teachers
 from fitnets.teacher.teacher import Teacher
 from fitnets.values.net import Net
@@ -33,6 +33,7 @@ class Trainer:
     def __init__(self, data: Data, data_dir: str, store_dir: str, device: str, threads: int | None):
         if threads is not None:
             torch.set_num_threads(threads)
+        use_ieee_float32()
         self.store = Store(Path(store_dir))
         self.images: Images = load(data, Path(data_dir), self.store, torch.device(device))
         self.teacher: Teacher | None = None

@@ -254,33 +254,6 @@ def test_another_runs_checkpoint_is_not_taken(digits: Images, teacher: Teacher, 
 
 
 @pytest.mark.usefixtures("every_epoch")
-@pytest.mark.parametrize("died_in", [None, "stage 2"])
-def test_a_run_that_reused_a_prefix_says_so_when_it_goes_on(
-    digits: Images, teacher: Teacher, store: Store, died_in: str | None
-) -> None:
-    ended(distill(RECIPE.changed(stage2=LONG), digits, teacher, store))
-    if died_in:
-        stream = distill(RECIPE, digits, teacher, store)
-        assert [next(stream).replayed for _ in range(3)] == [True, True, False]
-        stream.close()
-    reports, result = ended(distill(RECIPE, digits, teacher, store))
-    assert [report.replayed for report in reports] == [True, True, bool(died_in), False]
-    assert result.outcome.prefix_reused
-    assert result.weights == ended(distill(RECIPE, digits, teacher, None))[1].weights
-
-
-@pytest.mark.usefixtures("every_epoch")
-def test_a_prefix_that_another_trial_stored_meanwhile_does_not_replace_ones_own(
-    digits: Images, teacher: Teacher, store: Store
-) -> None:
-    broken_off(lambda: distill(RECIPE, digits, teacher, store), 1)
-    ended(distill(RECIPE.changed(stage2=LONG), digits, teacher, store))
-    reports, result = ended(distill(RECIPE, digits, teacher, store))
-    assert [report.replayed for report in reports] == [True, False, False, False]
-    assert not result.outcome.prefix_reused
-
-
-@pytest.mark.usefixtures("every_epoch")
 @pytest.mark.parametrize("loss", ["hint_loss", "kd_loss"])
 def test_nothing_is_kept_of_a_run_that_diverges(
     digits: Images, teacher: Teacher, store: Store, monkeypatch: pytest.MonkeyPatch, loss: str

@@ -1,5 +1,6 @@
 """A trial as values: round trips, a digest that stays, refusals that say what to do."""
 
+import json
 from typing import Any
 
 import pytest
@@ -181,3 +182,10 @@ def test_mean_goes_with_std() -> None:
 def test_values_out_of_range_are_refused_by_field(build: Any, fields: dict[str, Any]) -> None:
     told = refusal(build, **fields)
     assert told.split(":")[0].split(".")[0] in fields
+
+
+def test_outcomes_that_earlier_versions_stored_still_load() -> None:
+    stored = OUTCOME.model_dump(mode="json") | {"prefix": "ab" * 32, "prefix_reused": True}
+    assert Outcome.model_validate(stored) == Outcome.model_validate_json(json.dumps(stored)) == OUTCOME
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        Outcome.model_validate(stored | {"prefixes": 1})

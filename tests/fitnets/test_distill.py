@@ -1,13 +1,17 @@
 """The two stages on real digits: they learn, they repeat bit for bit, they leave the teacher alone."""
 
 import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
 from safetensors.torch import load as load_tensors
+from torch import Tensor
 
 from fitnets.config import Distill, Hint, Outcome, Recipe, Report, Result, Training
+from fitnets.disk.store import Store
 from fitnets.distill import run as distill_module
 from fitnets.distill import stages
 from fitnets.distill.losses import lambda_at
@@ -16,9 +20,12 @@ from fitnets.distill.run import distill
 from fitnets.distill.stages import Trial
 from fitnets.errors import Diverged, InputError
 from fitnets.export import restored
-from fitnets.images.images import Images, accuracy
+from fitnets.images import views
+from fitnets.images.images import Images, Split, accuracy
 from fitnets.nets.network import Network, initialise
+from fitnets.teacher import teacher as teachers
 from fitnets.teacher.teacher import Teacher
+from fitnets.training import loop
 from fitnets.training.checkpoints import Checkpoints
 from fitnets.values.base import seed_of, sha256
 from fitnets.values.net import Net
@@ -223,7 +230,7 @@ def test_targets_are_centred_unless_the_regressor_ends_in_a_relu(
 def test_students_and_teachers_of_every_kind(digits: Images, teacher: Teacher, pieces: int) -> None:
     for norm in ("none", "batch"):
         net = Net.staged((1, 8, 8), 10, ((4,), (4,)), pieces=pieces, norm="batch" if norm == "batch" else "none")
-        recipe = RECIPE.changed(student=net, hint=Hint(hint=2, guided=1), stage2=SHORT.changed(epochs=6, lr=2e-2))
+        recipe = RECIPE.changed(student=net, hint=Hint(hint=2, guided=1), stage2=SHORT.changed(epochs=9, lr=2e-2))
         reports, result = run(recipe, digits, teacher)
         assert reports[-1].val_accuracy == result.outcome.val_accuracy > 0.2
 
@@ -277,3 +284,31 @@ def test_to_stop_a_trial_is_to_stop_asking(digits: Images, teacher: Teacher) -> 
     part = [next(stream) for _ in range(3)]
     stream.close()
     assert untimed(part) == untimed(whole[:3])
+
+
+def test_every_stage_and_seed_has_batch_orders_of_its_own(
+    digits: Images, teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = dataclasses.replace(digits, train=Split(digits.train.pixels_NHWC[:192], digits.train.label_N[:192]))
+    orders: list[list[int]] = []
+
+    def shuffled(num_images: int, batch: int, generator: torch.Generator, device: torch.device) -> Iterator[Tensor]:
+        batches = list(views.shuffled(num_images, batch, generator, device))
+        orders.append(torch.cat(batches).tolist())
+        return iter(batches)
+
+    monkeypatch.setattr(loop, "shuffled", shuffled)
+    once = SHORT.changed(epochs=1)
+
+    def drawn(seed: int) -> list[list[int]]:
+        """The orders of the teacher, stage 1 and stage 2, an epoch each."""
+        orders.clear()
+        store = Store(tmp_path / f"{len(list(tmp_path.iterdir()))}")
+        list(teachers.trained(TEACHER.changed(training=once, seed=seed), few, store))
+        ended(distill(RECIPE.changed(stage1=once, stage2=once, seed=seed), few, teacher, None))
+        return list(orders)
+
+    all_orders = [order for seed in (0, 1, 2) for order in drawn(seed)]
+    assert len(all_orders) == 9
+    assert len({tuple(order) for order in all_orders}) == 9
+    assert drawn(1) == all_orders[3:6]

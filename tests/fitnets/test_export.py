@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 
 from fitnets.config import Data
-from fitnets.export import TOLERANCE, Deployed, OnnxModel, check, onnx_file, restored
+from fitnets.errors import InputError
+from fitnets.export import TOLERANCE, Check, Deployed, OnnxModel, check, onnx_file, restored
 from fitnets.images.images import Images, Preprocess, Split, accuracy, load
 from fitnets.nets.network import Network, initialise
 from fitnets.teacher.teacher import Teacher
+from fitnets.training.run import state
 from fitnets.values.net import Conv, Dense, Net
 from tests.helpers import STUDENT, TEACHER, random_images, state_hash
 
@@ -103,20 +105,70 @@ def test_weights_come_back_as_they_were() -> None:
 
 def test_a_file_that_says_something_else_is_not_shipped(digits: Images, model: tuple[OnnxModel, Deployed]) -> None:
     other = Deployed(network_of(TEACHER.net), digits.preprocess).eval()
-    with pytest.raises(ValueError, match="differ from torch's by"):
+    with pytest.raises(
+        InputError, match=r"differ from torch's by [\d.]+, more than .* of the largest logit .*: .*update onnx"
+    ):
         check(model[0], other, Split(digits.val.pixels_NHWC[:8], digits.val.label_N[:8]))
 
 
-def test_a_file_that_says_nan_is_not_shipped(digits: Images, model: tuple[OnnxModel, Deployed]) -> None:
-    class Broken(OnnxModel):
-        def __init__(self) -> None:
-            self.threads = 1
+class Answers(OnnxModel):
+    """An exported file that gives these logits BK for any images."""
 
-        def __call__(self, pixels_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-            return np.full((len(pixels_BCHW), 10), np.nan, dtype=np.float32)
+    def __init__(self, logits_BK: NDArray[np.float32]) -> None:
+        self.threads, self.logits_BK = 1, logits_BK
 
-    with pytest.raises(ValueError, match="differ from torch's by"):
-        check(Broken(), model[1], Split(digits.val.pixels_NHWC[:8], digits.val.label_N[:8]))
+    def __call__(self, pixels_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self.logits_BK
+
+
+class Constant(torch.nn.Module):
+    """A network that gives these logits BK for any images."""
+
+    def __init__(self, logits_BK: NDArray[np.float32]) -> None:
+        super().__init__()
+        self.logits_BK = torch.from_numpy(logits_BK)
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        return self.logits_BK
+
+
+def compared(digits: Images, theirs: list[float], ours: list[float]) -> Check:
+    """The check of a file that answers `ours` where torch answers `theirs`, on one image."""
+    torch_BK, onnx_BK = (np.array([logits], dtype=np.float32) for logits in (theirs, ours))
+    split = Split(digits.val.pixels_NHWC[:1], digits.val.label_N[:1])
+    return check(Answers(onnx_BK), Deployed(Constant(torch_BK), digits.preprocess), split)
+
+
+def test_logits_that_are_not_finite_are_not_shipped(digits: Images) -> None:
+    for wrong in (np.nan, np.inf):
+        for theirs, ours in (([1.0, 2.0], [1.0, wrong]), ([1.0, wrong], [1.0, 2.0]), ([1.0, wrong], [1.0, wrong])):
+            with pytest.raises(InputError, match="differ from torch's by"):
+                compared(digits, theirs, ours)
+
+
+def test_large_logits_are_compared_by_their_own_scale(digits: Images, teacher: Teacher) -> None:
+    network = restored(TEACHER.net, save(state(teacher.network.network)))
+    with torch.no_grad():
+        for parameter in network.layers[-1].parameters():
+            parameter.mul_(1e4)
+    deployed = Deployed(network, digits.preprocess).eval()
+    checked = check(OnnxModel(onnx_file(deployed, digits.shape)), deployed, digits.val)
+    assert checked.largest_difference > TOLERANCE, "the limit must not be absolute"
+    assert checked.onnx_accuracy == checked.torch_accuracy > 0.5
+    assert compared(digits, [1e6, 0.0], [1e6 + 90, 0.0]).largest_difference == 90
+    with pytest.raises(
+        InputError, match=r"by 1.1e\+02, more than 1e\+02 \(0.0001 of the largest logit on 1 images, 1e\+06"
+    ):
+        compared(digits, [1e6, 0.0], [1e6 + 110, 0.0])
+    with pytest.raises(InputError, match="differ from torch's by 5e-05"):
+        compared(digits, [1e-3, 0.0], [1e-3 + 5e-5, 0.0])
+
+
+def test_another_class_is_shipped_only_where_torch_is_undecided(digits: Images) -> None:
+    tied = compared(digits, [100.0, 100.004], [100.006, 100.004])
+    assert tied.largest_difference == pytest.approx(0.006, rel=0.01)
+    with pytest.raises(InputError, match=r"another class than torch .* 0.016 apart .* more than 0.01 "):
+        compared(digits, [100.0, 100.016], [100.009, 100.008])
 
 
 def test_latency_is_measured_one_image_at_a_time(digits: Images, model: tuple[OnnxModel, Deployed]) -> None:

@@ -1,7 +1,9 @@
 """A table is the live teacher: of logits and of hints, whoever fills it, and whatever else the same pass tells."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,6 +15,8 @@ from torch import Tensor, nn
 from bench.step import paper_teacher
 from fitnets.config import Precision
 from fitnets.disk.store import Store
+from fitnets.distill.run import distill, result_of
+from fitnets.errors import InputError
 from fitnets.images.images import Images
 from fitnets.images.views import Plan
 from fitnets.nets.precision import computing
@@ -20,7 +24,7 @@ from fitnets.teacher import tables
 from fitnets.teacher.hints import Hints
 from fitnets.teacher.teacher import Frozen, Teacher
 from fitnets.values import table_sizes
-from tests.helpers import random_images
+from tests.helpers import RECIPE, random_images
 
 CPU = torch.device("cpu")
 PRECISIONS: list[Precision] = ["float32", "bf16"]
@@ -163,3 +167,60 @@ def test_two_workers_fill_the_tables_of_a_pass_together(tmp_path: Path, wanted: 
     computed = Counter((tmp_path / "counter").read_text().split())
     assert set(computed.values()) == {1}
     assert len(computed) == 20
+
+
+def scaled(teacher: Teacher, images: Images, *, layer: str, factor: float, image: int) -> Teacher:
+    """The teacher with the output of a submodule multiplied by `factor` on one training image as it is."""
+    plan = Plan.still(len(images.train), CPU)
+    x_BCHW = images.input(images.train, plan, torch.tensor([image]))
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = deepcopy(teacher.network.network)
+            self.factor_B = torch.ones(())
+            self.inner.get_submodule(layer).register_forward_hook(
+                lambda module, given, output: output * self.factor_B.view(-1, *[1] * (output.ndim - 1))
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            same_B = (x == x_BCHW).flatten(1).all(1)
+            self.factor_B = torch.where(same_B, factor, 1.0)
+            logits_BK: Tensor = self.inner(x)
+            return logits_BK
+
+    names = tuple(f"inner.{name}" for name in teacher.hint_names)
+    return replace(teacher, network=Frozen(Scaled()), digest="ab" * 32, hint_names=names)
+
+
+@pytest.fixture
+def still(digits: Images) -> Images:
+    """The digits without shifted views."""
+    return replace(digits, data=digits.data.changed(shift=0))
+
+
+@pytest.mark.parametrize("with_store", [True, False])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_logits_that_float16_cannot_hold_are_the_teachers_fault(
+    still: Images, teacher: Teacher, tmp_path: Path, precision: Precision, with_store: bool
+) -> None:
+    large = scaled(teacher, still, layer="layers.3", factor=1e6, image=600)
+    store = Store(tmp_path) if with_store else None
+    message = (
+        r"the logits of teacher abababababab for the training images reach \d.*e\+0\d on image 600 .* 65,504: scale"
+    )
+    with pytest.raises(InputError, match=message):
+        large.logits(still, 1, store, precision)
+    assert not (tmp_path / "logits").exists() or len(Store(tmp_path).names("logits")) == 1, "chunks before it are whole"
+    with pytest.raises(InputError, match="the logits of teacher"):
+        result_of(distill(RECIPE, still, large, store))
+
+
+def test_hints_that_float16_cannot_hold_are_the_teachers_fault(still: Images, teacher: Teacher, tmp_path: Path) -> None:
+    large = scaled(teacher, still, layer="layers.1", factor=1e6, image=7)
+    message = r"the hints of layer 2 \(`inner.layers.1`\) of teacher abababababab for the training images .* image 7 "
+    with pytest.raises(InputError, match=message):
+        Hints(large, 2, (1, 1), still, "float32", Store(tmp_path)).epoch(1)
+    broken = scaled(teacher, still, layer="layers.1", factor=math.nan, image=0)
+    with pytest.raises(InputError, match=r"hints of layer 2 .* for the calibration images reach nan on image 0 "):
+        Hints(broken, 2, (1, 1), still, "float32", None).still(still.train, "calibration")

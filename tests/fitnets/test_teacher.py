@@ -166,3 +166,16 @@ def test_images_shown_as_they_are_need_one_table_for_all_epochs(teacher: Teacher
         assert torch.equal(teacher.logits(still, epoch, store), first)
         assert torch.equal(teacher.logits(still, epoch, None), first), "computed anew, they are the same"
     assert len(store.names("logits")) == chunks > 0
+
+
+def test_tables_of_another_torch_are_not_reused(
+    teacher: Teacher, digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    key = teacher.table_key(digits, epoch=1)
+    teacher.logits(digits, 1, store)
+    made = store.names("logits")
+    monkeypatch.setattr(torch, "__version__", "99.0")
+    assert teacher.table_key(digits, epoch=1) != key
+    teacher.logits(digits, 1, store)
+    assert len(store.names("logits")) == 2 * len(made)

@@ -32,7 +32,7 @@ from search.storage.address import storage_url
 from tests.commands import Crew, invoke
 from tests.helpers import RECIPE, STUDY, TEACHER
 
-KINDS = ["logits", "hints", "prefix", "images", "checkpoint", "teacher", "student"]
+KINDS = ["prefix", "logits", "hints", "images", "checkpoint", "teacher", "student"]
 
 
 def filled(root: Path) -> Store:
@@ -58,7 +58,7 @@ def test_caches_go_in_order_the_least_recently_used_first(tmp_path: Path) -> Non
         gone += sorted(set(before) - set(left(store)))
         before = left(store)
     assert gone == [
-        "hints/old", "hints/new", "logits/old", "logits/new", "prefix/old", "prefix/new", "images/old", "images/new",
+        "prefix/old", "prefix/new", "hints/old", "hints/new", "logits/old", "logits/new", "images/old", "images/new",
     ]  # fmt: skip
     assert before == sorted(f"{kind}/{name}" for kind in KINDS[4:] for name in ("old", "new"))
 
@@ -87,7 +87,7 @@ def test_what_is_read_is_used_and_not_changed(tmp_path: Path) -> None:
         assert store.get(kind, "old") is not None
     now = time.time()
     used = {f"{entry.kind}/{entry.name}" for entry in entries(store) if now - entry.used < 60}
-    assert used >= {"logits/old", "hints/old", "prefix/old", "images/old"}
+    assert used >= {"logits/old", "hints/old", "images/old"}
     assert not any(name.endswith("/new") for name in used)
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == made
 
