@@ -20,7 +20,6 @@ from fitnets.errors import DiskError, InputError
 from fitnets.nets.cost import cost
 from search.driver.disk_limit import Room
 from search.driver.ledger import Ledger
-from search.driver.sampling import Draw
 from search.space import Frame, extreme, params_of, recipe_of, suggest
 from search.study import Study
 from search.workers.faults import NODE_DIED, alike, worker_died
@@ -160,7 +159,7 @@ class Search:
             "`multiplier` or `depth` in the study's space."
         )
 
-    def _dispatch(self, draw: Draw, recipe: Recipe, excess: dict[str, float], about: dict[str, Any]) -> None:
+    def _dispatch(self, draw: optuna.Trial, recipe: Recipe, excess: dict[str, float], about: dict[str, Any]) -> None:
         if self.study.duplicates == "replicate":
             while recipe.digest() in self._digests:
                 recipe = recipe.changed(seed=recipe.seed + 1)
