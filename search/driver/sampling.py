@@ -47,13 +47,11 @@ class History:
         """The complete trials that no other one dominates; equal ones are all among them."""
         if self._unranked:
             trials = [*self._front, *self._unranked]
-            stays = moocore.is_nondominated(self._losses(trials), keep_weakly=True)
+            losses = np.array([trial.values for trial in trials]) * self._signs
+            stays = moocore.is_nondominated(losses, keep_weakly=True)
             self._front = [trial for trial, stay in zip(trials, stays, strict=True) if stay]
             self._unranked = []
         return self._front
-
-    def _losses(self, trials: Sequence[FrozenTrial]) -> np.ndarray[Any, np.dtype[np.float64]]:
-        return np.array([trial.values for trial in trials]) * self._signs
 
     def recalled(self, recent: int = RECENT, front: int = FRONT) -> list[FrozenTrial]:
         """The trials that the sampler sees: the newest of each kind, those running, and a thinned front.

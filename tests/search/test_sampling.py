@@ -70,7 +70,7 @@ def our_draws(ledger: Ledger, trials: int, flight: int) -> list[dict[str, Any]]:
 
 
 def test_proposals_are_those_of_one_stock_study() -> None:
-    """Over the same trials, with some in flight and some over a limit: a study of its own for each draw changes none."""
+    """Over the same trials, some in flight, some over a limit: a study of its own for each draw changes none."""
     study, storage = in_memory()
     assert our_draws(Ledger(study, storage, 7), 60, 3) == stock_draws(60, 3)
 

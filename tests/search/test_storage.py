@@ -210,7 +210,7 @@ def test_a_trial_is_written_whole_or_not_at_all(url: str) -> None:
             assert [connection.exec_driver_sql(f"SELECT COUNT(*) FROM {t}").scalar() for t in tables] == [0] * 4
     with ledger(url) as kept:
         number = add(kept, first="fits")
-        trial = kept.study.trials[number]
+        trial = optuna.load_study(study_name=kept.name, storage=kept.storage).trials[number]
         assert trial.params == kept.trials[number].params != {}
         assert trial.constraints == {"max_params": -0.5}
 
