@@ -135,6 +135,7 @@ def quick_history(
 ) -> None:
     """Fill a study with finished trials: random ones, then children of its front; each with `more` attributes."""
     history, chance = History(study.directions), random.Random(0)
+    study_id = storage.get_study_id_from_name(study.study_name)
     for number in range(finished):
         front = history.front
         parent = chance.choice(front).params if number > 50 and front else None
@@ -154,6 +155,6 @@ def quick_history(
             distributions=drawn.distributions,
             user_attrs=attributes,
         )
-        storage.create_new_trial(study._study_id, trial)
+        storage.create_new_trial(study_id, trial)
         trial.number = number
         history.update(trial)

@@ -11,7 +11,7 @@ import optuna
 import typer
 from rich.console import Console
 
-from fitnets.config import Brought, Trained
+from fitnets.config import Brought, Precision, Trained
 from fitnets.disk.store import Store
 from fitnets.nets.cost import cost
 from search import cli
@@ -20,9 +20,12 @@ from search.driver.display import Display
 from search.driver.forecast import forecast, typical
 from search.driver.loop import Search
 from search.driver.registration import (
+    PRECISION,
     check_images,
     check_teacher,
     known_study,
+    note_on_precision,
+    precision_of,
     register,
     running,
     telling_of_the_end,
@@ -136,7 +139,8 @@ def _open(
     )
     with console.status("timing a few batches ..."):
         done = 0 if known is None else trained(known)
-        lines = _forecast(study.changed(trials=max(1, study.trials - done)), facts, teacher, crew, runs)
+        precision = precision_of(known, facts.native)
+        lines = _forecast(study.changed(trials=max(1, study.trials - done)), facts, teacher, precision, crew, runs)
     if done:
         console.print(f"  {done} of {study.trials} trials are done; for what is left:")
     console.print("\n".join(lines))
@@ -164,16 +168,20 @@ def _search(
             "teacher": taught.model_dump(mode="json") | _teacher_cost(teacher),
             "images": facts.model_dump(mode="json") | {"data_dir": str(data.resolve())},
         }
-        frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), facts.native)
-        register(study, storing, about)
+        frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), precision_of(known, facts.native))
+        if slower := note_on_precision(frame.precision, facts):
+            console.print(slower, markup=False)
+        register(study, storing, about | {PRECISION: frame.precision})
         search = Search(study, frame, storing, crew, Store(runs / "store"))
         with telling_of_the_end(study.name, storing):
             search.run(study.trials, display.event)
 
 
-def _forecast(study: Study, facts: Facts, teacher: Trained | Brought, crew: "RayWorkers", runs: Path) -> list[str]:
+def _forecast(
+    study: Study, facts: Facts, teacher: Trained | Brought, precision: Precision, crew: "RayWorkers", runs: Path
+) -> list[str]:
     """How long the study will take, timed on the first slot."""
-    frame = study.frame(facts.shape, len(facts.classes), teacher.hints, facts.native)
+    frame = study.frame(facts.shape, len(facts.classes), teacher.hints, precision)
     student = crew.measure(typical(study, frame)[0].student, study.stage2.batch, frame.precision)
     if isinstance(teacher, Brought):
         net, epochs, speed = None, 0, crew.measure_brought(teacher, study.stage2.batch)

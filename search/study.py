@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ByteSize, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import ByteSize, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 import studies
 from fitnets.config import Brought, Data, Distill, Hint, Precision, Recipe, Trained, Training
@@ -18,7 +18,7 @@ from fitnets.values.net import Dense, Net, Shape
 from search.space import Frame, Space
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-FREE = ("trials", "trial_seconds", "max_disk")  # fields that may change while a study goes on
+FREE = ("trials", "trial_seconds", "max_disk", "gpu_fraction")  # fields that may change while a study goes on
 SMOKE_IMAGES = 3000
 SMOKE_RATES = (2e-3, 8e-3)  # learning rates that get somewhere in a few hundred steps
 
@@ -80,15 +80,55 @@ class Study(Value):
     seed: int = Field(0, ge=0)
     trial_seconds: PositiveInt | None = None
     """A trial that takes longer fails, unless --trial-seconds says otherwise; time that it waits does not count."""
-    gpu_fraction: PositiveFloat = 0.25
-    """The share of a GPU that one trial takes, where there are GPUs."""
+    gpu_fraction: float = 0.25
+    """The share of one GPU that a trial takes, where there are GPUs: above 0, at most 1."""
     max_disk: Annotated[ByteSize, Field(gt=0)] | None = None
     """Bytes, also as "20GB", that `store/` under --runs may take: beyond, tables and other caches are removed, then the
     weights of students that others beat."""
 
+    @field_validator("gpu_fraction")
+    @classmethod
+    def _share_of_one_gpu(cls, share: float) -> float:
+        if not 0 < share <= 1:
+            raise ValueError(
+                f"it is {share:g}, but a trial runs on one GPU and takes a share of it: "
+                "choose a number above 0, at most 1; 0.25 lets four trials share a GPU."
+            )
+        return share
+
+    @model_validator(mode="after")
+    def _first_students_fit(self) -> Self:
+        hints = len(sum(self.teacher.stages, ())) if isinstance(self.teacher, Staged) else self.teacher.hints
+        for number, named in enumerate(self.first):
+            where, stages, convs = f"`first[{number}]` (`{named.name}`)", named.stages, sum(map(len, named.stages))
+            if len(stages) != self.space.stages:
+                raise ValueError(
+                    f"{where} has {len(stages)} stages, but the space has {self.space.stages}: give the student "
+                    f"{self.space.stages} stages, or set the space's `stages` to {len(stages)}."
+                )
+            if not all(stages) or min(width for widths in stages for width in widths) < 1:
+                raise ValueError(f"{where} has stages {stages}, but each needs a width of 1 or more: add one.")
+            if named.hint.guided >= convs:
+                remedy = f"choose 1..{convs - 1}." if convs > 1 else "give the student a second convolution."
+                raise ValueError(
+                    f"{where} has `hint.guided` {named.hint.guided}, but it has {convs} convolutions and the guided "
+                    f"layer must come before the last: {remedy}"
+                )
+            if named.hint.hint > hints:
+                raise ValueError(
+                    f"{where} has `hint.hint` {named.hint.hint}, but the teacher has {hints} hint layers: "
+                    f"choose 1..{hints}."
+                )
+        return self
+
+    def resolved_precision(self, native: Precision) -> Precision:
+        """The precision of the students' training; `native` is the one that the workers are fastest in."""
+        if self.precision != "auto":
+            return self.precision
+        return "float32" if self.init == "uniform" else native
+
     def frame(self, shape: Shape, classes: int, hints: int, native: Precision = "float32") -> Frame:
-        """The part of every recipe that the space leaves alone; `native` is the precision that workers are fast in."""
-        fast = "float32" if self.init == "uniform" else native
+        """The part of every recipe that the space leaves alone; `native` as in `resolved_precision`."""
         return Frame(
             input=shape,
             classes=classes,
@@ -97,7 +137,7 @@ class Study(Value):
             stage2=self.stage2,
             distill=self.distill,
             init=self.init,
-            precision=fast if self.precision == "auto" else self.precision,
+            precision=self.resolved_precision(native),
             seed=self.seed,
         )
 
@@ -107,8 +147,8 @@ class Study(Value):
 
     def named_recipe(self, named: Named, frame: Frame) -> Recipe:
         """The recipe of a student that somebody else designed."""
-        pieces = self.space.pieces
-        student = Net.staged(frame.input, frame.classes, named.stages, pieces=pieces, dense=named.dense)
+        pieces, norm = self.space.pieces, self.space.norm
+        student = Net.staged(frame.input, frame.classes, named.stages, pieces=pieces, norm=norm, dense=named.dense)
         return Recipe(
             student=student,
             hint=named.hint,
@@ -126,7 +166,10 @@ class Study(Value):
         return {name: value / limit - 1 for name, (value, limit) in limits.items() if limit is not None}
 
     def smoke(self) -> Self:
-        """The same study on the same code path, shrunk until it ends in about a minute on two CPU cores."""
+        """The same study on the same code path, shrunk until it ends in about a minute on two CPU cores.
+
+        A teacher whose net is fixed is trained for less long; one that is brought stays as it is.
+        """
         low, high = self.space.base_width
         least = min(high, max(low, 8))
         space = self.space.changed(
@@ -138,10 +181,12 @@ class Study(Value):
             dense=(),
         )
         teacher = self.teacher
+        if isinstance(teacher, Staged | Trained):
+            quick = Training(epochs=min(6, teacher.training.epochs), lr=3e-3, batch=32, schedule="one-cycle")
+            teacher = teacher.changed(training=quick)
         if isinstance(teacher, Staged):
             stages = tuple((min(24 * 2**i, max(widths)),) for i, widths in enumerate(teacher.stages))
-            quick = Training(epochs=min(6, teacher.training.epochs), lr=3e-3, batch=32, schedule="one-cycle")
-            teacher = teacher.changed(stages=stages, dense=(), training=quick)
+            teacher = teacher.changed(stages=stages, dense=())
         return self.changed(
             name=f"{self.name}-smoke",
             data=self.data.changed(limit=min(SMOKE_IMAGES, self.data.limit or SMOKE_IMAGES)),

@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.driver.sampling import Draw, History, sampler_for
+from search.driver.sampling import History, draw
 from search.workers.protocol import Stopped
 
 UNKEPT = ("reports", "classes")  # attributes too large to hold for every finished trial: 10 kB each
@@ -26,33 +26,35 @@ class Ledger:
     """
 
     def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage, seed: int):
-        self.study, self.storage, self.seed = study, storage, seed
+        self.storage, self.seed = storage, seed
         self.name = study.study_name  # asked now: later it may be gone
+        self._study_id = storage.get_study_id_from_name(self.name)
+        self._ids: dict[int, int] = {}  # the storage's own id of a trial, by the trial's number
         self.trials: list[FrozenTrial] = study.get_trials(deepcopy=True)
         self.counts: Counter[TrialState] = Counter(trial.state for trial in self.trials)
         for trial in self.trials:
             self._forget(trial)
         self._history = History(study.directions, self.trials)
 
-    def draw(self, fixed: Mapping[str, Any] | None = None) -> Draw:
-        """What stands in for an Optuna trial while the next one's parameters are suggested; `fixed` ones are given."""
-        number = len(self.trials)
-        return Draw(self.study, sampler_for(self.seed, number, self._history.recalled()), number, fixed or {})
+    def draw(self, fixed: Mapping[str, Any] | None = None) -> optuna.Trial:
+        """The next trial, for its parameters to be suggested; `fixed` ones are given. It is not in the storage yet."""
+        return draw(self._history.directions, self._history.recalled(), self.seed, len(self.trials), fixed)
 
     def add(
-        self, draw: Draw, state: TrialState, constraints: Mapping[str, float], attributes: Mapping[str, Any]
+        self, drawn: optuna.Trial, state: TrialState, constraints: Mapping[str, float], attributes: Mapping[str, Any]
     ) -> int:
         """Write a drawn trial whole, and give its number: a crash leaves all of it or nothing."""
         trial = create_trial(
             state=state,
-            params=draw.params,
-            distributions=draw.distributions,
+            params=drawn.params,
+            distributions=drawn.distributions,
             user_attrs=dict(attributes),
             constraints=dict(constraints),
         )
         with self._there():
-            trial._trial_id = self.storage.create_new_trial(self.study._study_id, trial)
+            trial_id = self.storage.create_new_trial(self._study_id, trial)
         trial.number = len(self.trials)
+        self._ids[trial.number] = trial_id
         self.trials.append(trial)
         self.counts[state] += 1
         self._history.update(trial)
@@ -63,7 +65,7 @@ class Ledger:
         trial = self.trials[number]
         for name, value in attributes.items():
             with self._there():
-                self.storage.set_trial_user_attr(trial._trial_id, name, value)
+                self.storage.set_trial_user_attr(self._id(number), name, value)
             trial.user_attrs[name] = value
 
     def tell(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:
@@ -71,7 +73,7 @@ class Ledger:
         trial = self.trials[number]
         told = None if values is None else [float(value) for value in values]
         with self._there():
-            self.storage.set_trial_state_values(trial._trial_id, state, told)
+            self.storage.set_trial_state_values(self._id(number), state, told)
         self.counts[trial.state] -= 1
         self.counts[state] += 1
         trial.state, trial.values = state, told
@@ -81,7 +83,12 @@ class Ledger:
     def stored(self, number: int) -> dict[str, Any]:
         """Every attribute of a trial, from the storage."""
         with self._there():
-            return self.storage.get_trial(self.trials[number]._trial_id).user_attrs
+            return self.storage.get_trial(self._id(number)).user_attrs
+
+    def _id(self, number: int) -> int:
+        if number not in self._ids:
+            self._ids[number] = self.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        return self._ids[number]
 
     @contextmanager
     def _there(self) -> Iterator[None]:

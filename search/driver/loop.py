@@ -8,7 +8,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import optuna
@@ -19,36 +18,19 @@ from fitnets.disk.store import Store
 from fitnets.errors import DiskError, InputError
 from fitnets.nets.cost import cost
 from search.driver.disk_limit import Room
+from search.driver.flight import ATTEMPTS, Trial, compact
 from search.driver.ledger import Ledger
-from search.driver.sampling import Draw
+from search.read.candidates import ENDED
 from search.space import Frame, extreme, params_of, recipe_of, suggest
 from search.study import Study
-from search.workers.faults import NODE_DIED, alike, worker_died
+from search.workers.faults import DETERMINISTIC, DRIVER_DIED, NODE_DIED, alike, worker_died
 from search.workers.protocol import Done, Event, Failed, Lost, News, Note, Stopped, Workers
 
 DIRECTIONS: list[Literal["minimize", "maximize"]] = ["maximize", "minimize", "minimize"]
 METRICS = ["val_accuracy", "log10_params", "log10_macs"]
-ATTEMPTS = 3  # so many workers that die in a row, no epoch further, are the trial's own fault
 SAME_FAILURES = 5  # so many equal failures in a row stop the search
 REJECTS = 200  # so many draws over the limits in a row stop the search
 REASON_CHARACTERS = 2000
-SAVE_SECONDS = 2.0  # a running trial's reports are written at most so often
-
-
-@dataclass
-class Trial:
-    """A trial in flight."""
-
-    number: int
-    recipe: Recipe
-    attempt: int = 1
-    """How often it was started, by earlier drivers too."""
-    fruitless: int = 0
-    """How many of its workers in a row died and left it no further than the one before."""
-    left_at: int = 0
-    """How many epochs the last lost worker had finished."""
-    reports: list[Report] = field(default_factory=list)
-    saved: float = 0.0
 
 
 class Search:
@@ -58,13 +40,16 @@ class Search:
         self, study: Study, frame: Frame, storage: optuna.storages.BaseStorage, workers: Workers, store: Store
     ):
         self.study, self.frame, self.workers, self.store = study, frame, workers, store
-        self.ledger = Ledger(optuna.load_study(study_name=study.name, storage=storage), storage, study.seed)
+        known = optuna.load_study(study_name=study.name, storage=storage)
+        self._driver_died = known.user_attrs.get(ENDED) is None  # of what is RUNNING; nothing is where none ran before
+        self.ledger = Ledger(known, storage, study.seed)
         self.room = Room(store, study.max_disk, self.ledger)
         self.live: dict[int, Trial] = {}
         self.failures: deque[str] = deque(maxlen=SAME_FAILURES)
-        self._digests: dict[str, int] = {}
+        self._digests: dict[str, int] = {}  # the trial that was trained, or is, with the recipe of this digest
         self._named: list[tuple[str, Recipe]] = []
         self._left: list[Trial] = []  # waiting for a slot: what lost its worker, or the last driver left running
+        self._held: dict[int, list[Trial]] = {}  # waiting for the trial of this number, whose recipe is theirs
 
     def run(self, trials: int, on_event: Callable[["Search", Event | None], None]) -> None:
         """Train students until `trials` of the study have been; `on_event` hears everything that happens.
@@ -75,10 +60,11 @@ class Search:
         self._recover()
         self.room.tidy()
         while True:
-            while self.workers.free() and self._left:
-                self._submit(self._left.pop(0))
-            while self.workers.free() and self.trained() + len(self.live) + len(self._left) < trials:
-                self._next_trial()
+            while self.workers.free() and (self._left or self.trained() + self._unfinished() < trials):
+                if self._left:
+                    self._submit(self._left.pop(0))
+                else:
+                    self._next_trial()
             if not self.live and not self._left:
                 self.room.tidy()
                 self.room.keep(now=True)
@@ -95,6 +81,9 @@ class Search:
         """How many students were trained, to the end or until they failed."""
         return self.ledger.counts[TrialState.COMPLETE] + self.ledger.counts[TrialState.FAIL]
 
+    def _unfinished(self) -> int:
+        return len(self.live) + len(self._left) + sum(map(len, self._held.values()))
+
     def attributes(self, number: int) -> dict[str, Any]:
         """What is known of trial `number` beside its parameters and values; its reports are in the storage only."""
         return self.ledger.trials[number].user_attrs
@@ -110,19 +99,34 @@ class Search:
                 )
 
     def _recover(self) -> None:
-        """Take up what a driver that died left behind: what was running goes on, what only was not told is told."""
-        for frozen in self.ledger.trials:
-            attributes = frozen.user_attrs
-            if "digest" in attributes:
-                self._digests.setdefault(attributes["digest"], frozen.number)
-            if frozen.state == TrialState.RUNNING and not self._told(frozen.number, attributes):
-                recipe = Recipe.model_validate(attributes["recipe"])
-                self._left.append(Trial(frozen.number, recipe, attempt=attributes.get("attempts", 1) + 1))
+        """Finish or continue the trials that an earlier driver left running, in order of their numbers."""
+        trials = self.ledger.trials
+        for frozen in trials:
+            attributes, digest = frozen.user_attrs, frozen.user_attrs.get("digest")
+            running = frozen.state == TrialState.RUNNING and not self._told(frozen.number, attributes)
+            twin = self._digests.get(digest)
+            started = "fruitless" in attributes or twin is None
+            failed = twin is not None and trials[twin].state == TrialState.FAIL != frozen.state
+            if digest is not None and started and (twin is None or failed):
+                self._digests[digest] = frozen.number
+            if running and started:
+                self._continue(Trial.left_behind(frozen.number, attributes, driver_died=self._driver_died))
+            elif running:
+                self._reuse(Trial(frozen.number, Recipe.model_validate(attributes["recipe"])))
         known = {frozen.user_attrs.get("name") for frozen in self.ledger.trials}
         for named in self.study.first:
             recipe = self.study.named_recipe(named, self.frame)
             if named.name not in known and not self._over(recipe):
                 self._named.append((named.name, recipe))
+
+    def _continue(self, trial: Trial) -> None:
+        """Have a trial of an earlier driver go on, unless it was started in vain too often."""
+        if trial.fruitless < ATTEMPTS:
+            self._left.append(trial)
+            return
+        kind, message = worker_died(trial.fruitless, self.attributes(trial.number).get("lost", DRIVER_DIED))
+        self.ledger.note(trial.number, reason=f"{kind}: {message}"[:REASON_CHARACTERS])
+        self.ledger.tell(trial.number, TrialState.FAIL)
 
     def _told(self, number: int, attributes: dict[str, Any]) -> bool:
         """Tell what a driver that died had written of a trial's end; False where it had not come to it."""
@@ -144,51 +148,68 @@ class Search:
         """
         for _ in range(REJECTS):
             name, exact = self._named.pop(0) if self._named else (None, None)
-            draw = self.ledger.draw(params_of(exact, self.study.space, self.frame) if exact else None)
-            params = suggest(draw, self.study.space)
+            drawn = self.ledger.draw(params_of(exact, self.study.space, self.frame) if exact else None)
+            params = suggest(drawn, self.study.space)
             recipe = exact or recipe_of(params, self.study.space, self.frame)
             price = cost(recipe.student)
             excess = self.study.over_budget(price.params, price.macs)
             about: dict[str, Any] = {"cost": price.model_dump(mode="json")} | ({"name": name} if name else {})
             if max(excess.values(), default=0.0) <= 0:
-                self._dispatch(draw, recipe, excess, about)
+                self._dispatch(drawn, recipe, excess, about)
                 return
             about |= {"recipe": recipe.model_dump(mode="json"), "infeasible": True}
-            self.ledger.add(draw, TrialState.PRUNED, excess, about)
+            self.ledger.add(drawn, TrialState.PRUNED, excess, about)
         raise Stopped(
             f"{REJECTS} draws in a row were over the limits: raise `max_params` or `max_macs`, or lower `base_width`, "
             "`multiplier` or `depth` in the study's space."
         )
 
-    def _dispatch(self, draw: Draw, recipe: Recipe, excess: dict[str, float], about: dict[str, Any]) -> None:
+    def _dispatch(self, drawn: optuna.Trial, recipe: Recipe, excess: dict[str, float], about: dict[str, Any]) -> None:
         if self.study.duplicates == "replicate":
             while recipe.digest() in self._digests:
                 recipe = recipe.changed(seed=recipe.seed + 1)
         digest = recipe.digest()
         about |= {"recipe": recipe.model_dump(mode="json"), "digest": digest, "started": time.time()}
-        number = self.ledger.add(draw, TrialState.RUNNING, excess, about)
-        twin = self._digests.setdefault(digest, number)
-        if twin == number:
-            self._submit(Trial(number, recipe))
+        if digest not in self._digests:
+            about |= Trial(-1, recipe).starts()
+        number = self.ledger.add(drawn, TrialState.RUNNING, excess, about)
+        trial = Trial(number, recipe)
+        if self._digests.setdefault(digest, number) == number:
+            self._submit(trial)
         else:
-            self._reuse(number, twin)
+            self._reuse(trial)
 
-    def _reuse(self, number: int, twin: int) -> None:
-        """The same recipe was trained before: its outcome is this trial's too."""
-        known = self.ledger.trials[twin]
-        if known.state != TrialState.COMPLETE:
-            became = "has failed" if known.state.is_finished() else "has not finished"
-            self.ledger.note(number, reason=f"the same recipe as trial {twin}, which {became}")
+    def _reuse(self, trial: Trial) -> None:
+        """Take over what became of the trial with the same recipe, or wait for it while it runs.
+
+        Where it failed by chance (its workers died, its memory did not suffice), this one is trained in its place.
+        """
+        digest = trial.recipe.digest()
+        twin = self._digests[digest]
+        known, number = self.ledger.trials[twin], trial.number
+        if known.state == TrialState.RUNNING:
+            self._held.setdefault(twin, []).append(trial)
+        elif known.state == TrialState.COMPLETE:
+            stored, shared = self.ledger.stored(twin), ("reports", "classes", "outcome")
+            self.ledger.note(number, same_as=twin, **{name: stored[name] for name in shared if name in stored})
+            self.ledger.tell(number, TrialState.COMPLETE, known.values)
+        elif str(known.user_attrs.get("reason")).startswith(tuple(f"{kind}:" for kind in DETERMINISTIC)):
+            reason = f"{known.user_attrs['reason']} (trial {twin}, which has the same recipe)"
+            self.ledger.note(number, same_as=twin, reason=reason[:REASON_CHARACTERS])
             self.ledger.tell(number, TrialState.FAIL)
-            return
-        stored, shared = self.ledger.stored(twin), ("reports", "classes", "outcome")
-        self.ledger.note(number, same_as=twin, **{name: stored[name] for name in shared if name in stored})
-        self.ledger.tell(number, TrialState.COMPLETE, known.values)
+        else:
+            self._digests[digest] = number
+            self._left.append(trial)
+
+    def _release(self, number: int) -> None:
+        """Trial `number` has ended: those that waited for it need not wait any more."""
+        for trial in self._held.pop(number, []):
+            self._reuse(trial)
 
     def _submit(self, trial: Trial) -> None:
         self.live[trial.number] = trial
-        if trial.attempt > 1:
-            self.ledger.note(trial.number, attempts=trial.attempt)
+        known = self.attributes(trial.number)
+        self.ledger.note(trial.number, **{name: v for name, v in trial.starts().items() if known.get(name) != v})
         self.workers.submit(trial.number, trial.recipe)
 
     def _handle(self, event: Event) -> None:
@@ -206,10 +227,8 @@ class Search:
             self._fail(trial, event)
 
     def _report(self, trial: Trial, report: Report) -> None:
-        trial.reports.append(report)
-        if time.monotonic() - trial.saved > SAVE_SECONDS:
-            trial.saved = time.monotonic()
-            self.ledger.note(trial.number, reports=_compact(trial.reports))
+        if trial.report(report):
+            self.ledger.note(trial.number, reports=compact(trial.reports))
 
     def _lost(self, trial: Trial, event: Lost) -> None:
         """Have the trial go on elsewhere, unless worker after worker dies of it at the same place.
@@ -218,7 +237,7 @@ class Search:
         """
         if event.began:
             if event.reason != NODE_DIED:
-                trial.fruitless = 1 if len(trial.reports) > trial.left_at else trial.fruitless + 1
+                trial.died(len(trial.reports))
             trial.left_at = len(trial.reports)
             self.ledger.note(trial.number, lost=event.reason)
             if trial.fruitless >= ATTEMPTS:
@@ -235,7 +254,7 @@ class Search:
             self.store.put("student", outcome.weights_sha256, {"student.safetensors": result.weights})
         except DiskError as error:  # the outcome is worth more than the weights, which can be trained again
             refused = error
-        about: dict[str, Any] = {"reports": _compact(trial.reports)}
+        about: dict[str, Any] = {"reports": compact(trial.reports)}
         if result.classes is not None:
             about["classes"] = result.classes.model_dump(mode="json")
         about["outcome"] = outcome.model_dump(mode="json")  # last: it says that all is there
@@ -251,18 +270,14 @@ class Search:
         self.ledger.tell(
             number, TrialState.COMPLETE, [outcome.val_accuracy, math.log10(price.params), math.log10(price.macs)]
         )
+        self._release(number)
 
     def _fail(self, trial: Trial, event: Failed) -> None:
         reason = f"{event.kind}: {event.message}"[:REASON_CHARACTERS]
-        self.ledger.note(trial.number, reports=_compact(trial.reports), log=event.log, reason=reason)
+        self.ledger.note(trial.number, reports=compact(trial.reports), log=event.log, reason=reason)
         self.ledger.tell(trial.number, TrialState.FAIL)
+        self._release(trial.number)
         self.workers.forget(trial.number, trial.recipe)
         self.failures.append(reason)
         if len(self.failures) == SAME_FAILURES and len({alike(failure) for failure in self.failures}) == 1:
             raise Stopped(f"{SAME_FAILURES} trials in a row failed in the same way: {reason}")
-
-
-def _compact(reports: list[Report]) -> list[dict[str, Any]]:
-    """Reports without what is empty, rounded to what a curve needs; trained now or told again is all one."""
-    rows = (report.model_dump(mode="json", exclude_none=True, exclude={"replayed"}) for report in reports)
-    return [{name: round(v, 6) if isinstance(v, float) else v for name, v in row.items()} for row in rows]

@@ -10,17 +10,20 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.trial import TrialState
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from fitnets.config import Brought
+from fitnets.config import Brought, Precision, Recipe
 from fitnets.errors import InputError
 from search.driver.loop import DIRECTIONS, METRICS
 from search.read.candidates import ENDED
 from search.storage.faults import StorageLost
 from search.study import Study, differences
 from search.workers.facts import Facts, TeacherFacts
+from search.workers.protocol import Stopped
 
+PRECISION = "precision"  # the study's attribute that says what its students are trained in
+FORESEEN = (InputError, Stopped, StorageLost, OSError)  # what may end a driver that does its work
 ANOTHER_NAME = "start a new study of another name with --name."
 
 
@@ -84,8 +87,31 @@ def check_teacher(known: optuna.Study | None, teacher: TeacherFacts, study: Stud
     )
 
 
-def register(study: Study, storage: optuna.storages.BaseStorage, about: dict[str, dict[str, Any]]) -> None:
-    """Enter the study, its teacher and its images into the storage."""
+def precision_of(known: optuna.Study | None, native: Precision) -> Precision:
+    """What `precision="auto"` stands for: what the study began with, or `native`, the first worker's fastest.
+
+    A study that an earlier version began has it in its trials only.
+    """
+    if known is not None and (stored := known.user_attrs.get(PRECISION)) is not None:
+        return TypeAdapter(Precision).validate_python(stored)
+    for trial in known.get_trials(deepcopy=False) if known is not None else []:
+        if "recipe" in trial.user_attrs:
+            return Recipe.model_validate(trial.user_attrs["recipe"]).precision
+    return native
+
+
+def note_on_precision(precision: Precision, facts: Facts) -> str | None:
+    """A line to print when this machine lacks the study's precision in hardware."""
+    if precision != "bf16" or facts.native == "bf16":
+        return None
+    return (
+        f"note: the study trains in bf16, which `{facts.device}` here lacks in hardware: it goes on in bf16, slower "
+        'than where it began. A study of another name with `precision="float32"` would be faster here.'
+    )
+
+
+def register(study: Study, storage: optuna.storages.BaseStorage, about: dict[str, Any]) -> None:
+    """Enter the study, its teacher, its images and its precision into the storage."""
     made = optuna.create_study(study_name=study.name, storage=storage, directions=DIRECTIONS, load_if_exists=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, for optuna-dashboard
@@ -97,15 +123,23 @@ def register(study: Study, storage: optuna.storages.BaseStorage, about: dict[str
 
 @contextmanager
 def telling_of_the_end(name: str, storage: optuna.storages.BaseStorage) -> Iterator[None]:
-    """Write into the study when its driver ended, so that those who look on need not wait for news to learn it."""
+    """Write into the study when its driver ended, so that those who look on need not wait for news to learn it.
+
+    Not where an exception that nobody foresaw ended it: for the next driver, this one has died over its trials.
+    """
     study = optuna.load_study(study_name=name, storage=storage)
     study.set_user_attr(ENDED, None)
+    foreseen = True
     try:
         yield
+    except Exception as error:
+        foreseen = isinstance(error, FORESEEN)
+        raise
     finally:
         # What ended the driver may be the storage itself, or the study's deletion (KeyError); that is told elsewhere.
         with suppress(KeyError, StorageLost, StorageInternalError, SQLAlchemyError):
-            study.set_user_attr(ENDED, time.time())
+            if foreseen:
+                study.set_user_attr(ENDED, time.time())
 
 
 def writable(folder: Path, option: str = "--runs") -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from fitnets.config import Data, Outcome, Recipe
 from fitnets.disk.store import Store
 from fitnets.values.base import Value, canonical_json, sha256
-from search.driver.loop import ATTEMPTS
+from search.driver.flight import ATTEMPTS
 from search.paper.experiments import Experiment
 from search.paper.outputs import written
 from search.workers.facts import Facts, TeacherFacts

@@ -106,6 +106,7 @@ class RayWorkers:
     def submit(self, number: int, recipe: Recipe) -> None:
         """Start trial `number` on an idle slot."""
         slot = self._slots.idle()[0]
+        self._slots.note_precision(slot, recipe.precision)
         slot.stream = slot.actor.train.options(num_returns="streaming").remote(number, recipe)
         slot.step, slot.awaited, slot.since = "trial", slot.stream, time.monotonic()
         slot.number, slot.began, slot.before = number, False, 0.0

@@ -17,6 +17,8 @@ _NO_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "Cannot allocate m
 _SPOILED = ("CUDA error", "cuDNN error", "CUBLAS_STATUS", "device-side assert")
 MACHINE_REMEDY = "start fewer slots with --workers, or lower `batch`, `base_width` or `multiplier` in the study."
 NODE_DIED = "its node died"
+DRIVER_DIED = "the search's own process died with it"
+DETERMINISTIC = ("Diverged", "InputError")  # the same recipe fails in the same way again
 GPU_REMEDY = "raise `gpu_fraction`, so that fewer trials share a GPU, or lower `batch`, `base_width` or `multiplier`."
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from fitnets.config import Precision
 from fitnets.errors import InputError
 from search.workers import cluster
 from search.workers.actor import Actor
@@ -41,6 +42,8 @@ class Slot:
     began: bool = False
     before: float = 0.0
     """Seconds of the trial's epochs that were trained before."""
+    native: Precision = "float32"
+    """The precision that its processor is fastest in."""
 
     def rest(self) -> None:
         """Be idle."""
@@ -70,6 +73,7 @@ class Slots:
         self._failed_starts = 0
         self._pause: dict[str, float] = {}  # node -> seconds between its last two starts that failed
         self._not_before: dict[str, float] = {}
+        self._slow: set[str] = set()  # nodes that lack the study's precision in hardware, noted already
 
     def room(self) -> int:
         """How many slots there are, or will be when all have started."""
@@ -79,6 +83,14 @@ class Slots:
     def idle(self) -> list[Slot]:
         """Those that wait for work."""
         return [slot for slot in self.all if slot.step == "idle"]
+
+    def note_precision(self, slot: Slot, precision: Precision) -> None:
+        """Note, once for each node, that it lacks a `precision` which the first worker has in hardware."""
+        first = self.facts.native if self.facts is not None else slot.native
+        if precision == "bf16" == first != slot.native and slot.node not in self._slow:
+            self._slow.add(slot.node)
+            host = self._nodes[slot.node].host if slot.node in self._nodes else "a node"
+            self.notes.append(f"note: {host} lacks bf16 in hardware, which the study trains in: its trials are slower")
 
     def open(self, *arguments: Any) -> Facts:
         """Have every slot, now and later, open the images with these arguments; what the first one found."""
@@ -195,7 +207,7 @@ class Slots:
         if item is None:
             slot.step, slot.awaited = "images", slot.actor.open.remote(*self._open)
         elif isinstance(item, Facts):
-            self.facts = self.facts or item
+            self.facts, slot.native = self.facts or item, item.native
             if item.images != self.facts.images:
                 self._not_started(slot, "its images are not those of the other workers: give all nodes the same --data")
             elif self._teacher:

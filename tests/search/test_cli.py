@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+import sqlite3
 import sys
 import types
 import urllib.error
@@ -331,6 +332,47 @@ def test_other_images_than_the_studys_are_refused(own: tuple[Path, Path]) -> Non
     stored = optuna.load_study(study_name="tiny", storage=open_storage(storage_url(runs, None)))
     stored.set_user_attr("images", {**stored.user_attrs["images"], "images": "0" * 64})
     refused(invoke("run", file, "--runs", runs, "--trials", 4), "the images are not those", "--name")
+
+
+def native(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    """Have the workers' processor be one that is fastest in this precision."""
+    monkeypatch.setattr("search.workers.trainer.native", lambda device: precision)
+
+
+@pytest.mark.parametrize(("first", "then"), [("float32", "bf16"), ("bf16", "float32")])
+def test_a_study_keeps_the_precision_that_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, then: str
+) -> None:
+    file, runs = study_file(tmp_path), tmp_path / "runs"
+    native(monkeypatch, first)
+    told = invoke("run", file, "--runs", runs, "--trials", 1)
+    assert (told.exit_code, "lacks in hardware" in told.output) == (cli.OK, False), told.output
+    native(monkeypatch, then)
+    told = invoke("run", file, "--runs", runs, "--trials", 2)
+    assert told.exit_code == cli.OK, told.output
+    assert [row["recipe"]["precision"] for row in rows(file, runs)] == [first] * 2
+    line = "note: the study trains in bf16, which `cpu` here lacks in hardware: it goes on in bf16, slower than where"
+    assert (line in told.output) == (then == "float32")
+
+
+def test_a_study_of_an_earlier_version_keeps_the_precision_of_its_trials(
+    own: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = storage_url(own[1], None)
+    before = rows(*own)[0]["recipe"]["precision"]
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("DELETE FROM study_user_attributes WHERE key = 'precision'")
+    native(monkeypatch, "bf16" if before == "float32" else "float32")
+    assert invoke("run", own[0], "--runs", own[1], "--trials", 4).exit_code == cli.OK
+    assert [row["recipe"]["precision"] for row in rows(*own)] == [before] * 4
+
+
+def test_a_study_goes_on_with_another_share_of_a_gpu(own: tuple[Path, Path]) -> None:
+    """It is the remedy that the message of an exhausted GPU names."""
+    study_file(own[0].parent, STUDY.changed(gpu_fraction=0.5))
+    told = invoke("run", own[0], "--runs", own[1], "--trials", 4)
+    assert told.exit_code == cli.OK, told.output
+    assert len(rows(*own)) == 4
 
 
 def test_a_dry_run_forecasts_and_leaves_no_study(tmp_path: Path) -> None:

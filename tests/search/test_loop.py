@@ -13,8 +13,10 @@ from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.nets.cost import cost
 from fitnets.values.base import sha256
+from search.driver.flight import ATTEMPTS
 from search.driver.ledger import Ledger
-from search.driver.loop import ATTEMPTS, DIRECTIONS, SAME_FAILURES, Search
+from search.driver.loop import DIRECTIONS, SAME_FAILURES, Search
+from search.driver.registration import telling_of_the_end
 from search.space import Frame, Space, recipe_of
 from search.storage.address import storage_url
 from search.storage.writer import open_storage
@@ -248,6 +250,62 @@ def test_the_same_recipe_again(tmp_path: Path, duplicates: str) -> None:
         assert all(trial.user_attrs["outcome"] == trials[0].user_attrs["outcome"] for trial in trials)
 
 
+REUSING = STUDY.changed(space=ONE, duplicates="reuse")
+
+
+def test_the_same_recipe_waits_while_its_twin_runs(tmp_path: Path) -> None:
+    workers = Scripted(slots=3)
+    search(tmp_path, workers, REUSING, FRAME.changed(hints=1), trials=3)
+    trials = stored(tmp_path, REUSING)
+    assert states(trials) == ["COMPLETE"] * 3
+    assert [number for number, _ in workers.submitted] == [0]
+    assert [trial.user_attrs.get("same_as") for trial in trials] == [None, 0, 0]
+    assert len({tuple(trial.values or []) for trial in trials}) == 1
+
+
+def test_slots_go_on_while_a_trial_waits_for_its_twin(tmp_path: Path) -> None:
+    two = REUSING.changed(space=ONE.changed(base_width=(4, 8)))
+    workers = Scripted(slots=2)
+    search(tmp_path, workers, two, FRAME.changed(hints=1), trials=12)
+    assert states(stored(tmp_path, two)) == ["COMPLETE"] * 12
+    assert (workers.most, len(workers.submitted)) == (2, 2)
+
+
+@pytest.mark.parametrize(("kind", "trained"), [("Diverged", [0]), ("InputError", [0]), ("OutOfMemory", [0, 1])])
+def test_a_twins_failure_is_shared_where_it_would_come_again(tmp_path: Path, kind: str, trained: list[int]) -> None:
+    def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        return [Failed(number, kind, "they say")] if number == 0 else well(number, recipe, attempt)
+
+    workers = Scripted(behave, slots=3)
+    search(tmp_path, workers, REUSING, FRAME.changed(hints=1), trials=3)
+    search(tmp_path, workers, REUSING, FRAME.changed(hints=1), trials=4)  # and where the twin has failed already
+    trials = stored(tmp_path, REUSING)
+    assert [number for number, _ in workers.submitted] == trained
+    if kind == "OutOfMemory":
+        assert states(trials) == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+        assert [trial.user_attrs.get("same_as") for trial in trials] == [None, None, 1, 1]
+    else:
+        assert states(trials) == ["FAIL"] * 4
+        assert trials[1].user_attrs["reason"] == f"{kind}: they say (trial 0, which has the same recipe)"
+
+
+def test_a_trial_that_waits_for_its_twin_survives_the_driver(tmp_path: Path) -> None:
+    class Dying(Scripted):
+        def wait(self, seconds: float) -> list[Event]:
+            raise Crash
+
+    for _ in range(2):
+        with pytest.raises(Crash):
+            search(tmp_path, Dying(slots=3), REUSING, FRAME.changed(hints=1), trials=3)
+        assert states(stored(tmp_path, REUSING)) == ["RUNNING"] * 3
+    after = Scripted(slots=3)
+    search(tmp_path, after, REUSING, FRAME.changed(hints=1), trials=3)
+    trials = stored(tmp_path, REUSING)
+    assert states(trials) == ["COMPLETE"] * 3
+    assert [number for number, _ in after.submitted] == [0]
+    assert [trial.user_attrs.get("same_as") for trial in trials] == [None, 0, 0]
+
+
 def test_a_failed_trial_is_told_with_its_reason_and_the_search_goes_on(tmp_path: Path) -> None:
     def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
         if number == 1:
@@ -424,18 +482,74 @@ def test_an_end_that_was_written_but_not_told_is_told_and_not_trained_again(
         assert trial.values is not None and trial.values[0] == result(recipe).outcome.val_accuracy
 
 
-def test_a_trial_that_a_dead_driver_left_counts_its_starts_and_has_all_its_attempts(tmp_path: Path) -> None:
+def test_a_trial_that_takes_driver_after_driver_down_is_given_up(tmp_path: Path) -> None:
+    for _ in range(ATTEMPTS):
+        with pytest.raises(Crash):
+            search(tmp_path, Scripted(crashing), trials=1)
+    after = Scripted()
+    search(tmp_path, after, trials=2)
+    given_up, other = stored(tmp_path)
+    assert (given_up.state.name, given_up.user_attrs.get("attempts")) == ("FAIL", ATTEMPTS)
+    assert given_up.user_attrs["reason"].startswith(f"WorkerDied: {ATTEMPTS} workers in a row died over it, none of")
+    assert [number for number, _ in after.submitted] == [other.number], "and the search goes on"
+
+
+def test_starts_that_die_count_whoever_died_of_them(tmp_path: Path) -> None:
+    """A driver, then two workers of the next one: three in a row."""
     with pytest.raises(Crash):
         search(tmp_path, Scripted(crashing), trials=1)
-    with pytest.raises(Crash):
-        search(tmp_path, Scripted(crashing), trials=1)
-
-    def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
-        return [Lost(number, "died")] if attempt < ATTEMPTS else well(number, recipe, attempt)
-
-    search(tmp_path, Scripted(behave), trials=1)
+    lost = Scripted(lambda number, recipe, attempt: [Lost(number, "its process died")])
+    search(tmp_path, lost, trials=1)
     (trial,) = stored(tmp_path)
-    assert (trial.state.name, trial.user_attrs["attempts"]) == ("COMPLETE", 2 + ATTEMPTS)
+    assert (trial.state.name, len(lost.submitted)) == ("FAIL", ATTEMPTS - 1)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, Stopped("no worker")])
+def test_a_search_that_is_stopped_ten_times_before_its_first_epoch_goes_on(tmp_path: Path, stop: Any) -> None:
+    class Stopping(Scripted):
+        def wait(self, seconds: float) -> list[Event]:
+            raise stop
+
+    search(tmp_path, Scripted(), trials=1)  # makes the study
+    storage = open_storage(storage_url(tmp_path, None))
+    for _ in range(10):
+        running = Search(STUDY, FRAME, storage, Stopping(), Store(tmp_path / "store"))
+        with pytest.raises(type(stop) if isinstance(stop, Stopped) else stop), telling_of_the_end("tiny", storage):
+            running.run(2, lambda search, event: None)
+    Search(STUDY, FRAME, storage, Scripted(), Store(tmp_path / "store")).run(2, lambda search, event: None)
+    assert states(stored(tmp_path)) == ["COMPLETE"] * 2
+
+
+def test_a_driver_that_an_unforeseen_exception_ends_has_died(tmp_path: Path) -> None:
+    search(tmp_path, Scripted(), trials=1)
+    storage = open_storage(storage_url(tmp_path, None))
+    for _ in range(ATTEMPTS):
+        running = Search(STUDY, FRAME, storage, Scripted(crashing), Store(tmp_path / "store"))
+        with pytest.raises(Crash), telling_of_the_end("tiny", storage):
+            running.run(2, lambda search, event: None)
+    Search(STUDY, FRAME, storage, Scripted(), Store(tmp_path / "store")).run(2, lambda search, event: None)
+    assert states(stored(tmp_path)) == ["COMPLETE", "FAIL"]
+
+
+def test_a_trial_that_gets_further_with_each_driver_is_not_given_up(tmp_path: Path) -> None:
+    """Each driver dies an epoch later: of its reports those that decide are stored at once."""
+
+    class Dying(Scripted):
+        def __init__(self, epochs: int):
+            super().__init__(lambda number, recipe, attempt: [News(number, report(1))] * (epochs + 1))
+            self.left = epochs
+
+        def wait(self, seconds: float) -> list[Event]:
+            if not self.left:
+                raise Crash
+            self.left -= 1
+            return super().wait(seconds)
+
+    for epochs in range(1, 2 * ATTEMPTS):
+        with pytest.raises(Crash):
+            search(tmp_path, Dying(epochs), trials=1)
+    search(tmp_path, Scripted(), trials=1)
+    assert states(stored(tmp_path)) == ["COMPLETE"]
 
 
 def crashing(number: int, recipe: Recipe, attempt: int) -> list[Event]:

@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from fitnets.config import Hint
+from fitnets.config import Brought, Hint, Trained, Training
 from fitnets.errors import InputError
+from fitnets.values.net import Net
 from search.study import Named, Staged, Study, differences, find_study, study_names
 from tests.helpers import STUDY
 
@@ -64,7 +67,8 @@ def test_a_faulty_study_file_is_told_and_never_a_traceback(tmp_path: Path, body:
 
 def test_differences_are_named_by_path_and_trials_may_change() -> None:
     stored = json.loads(STUDY.model_dump_json())
-    assert differences(stored, STUDY.changed(trials=99).model_dump(mode="json")) == []
+    free = STUDY.changed(trials=99, trial_seconds=9, max_disk="1GB", gpu_fraction=0.5)
+    assert differences(stored, free.model_dump(mode="json")) == []
     now = STUDY.changed(seed=4, stage2=STUDY.stage2.changed(epochs=9), max_params=1000)
     assert differences(stored, now.model_dump(mode="json")) == [
         "max_params: was None, is now 1000",
@@ -110,3 +114,66 @@ def test_a_named_student_is_trained_as_designed() -> None:
     recipe = STUDY.named_recipe(named, STUDY.frame((1, 8, 8), 10, 2))
     assert recipe.student.stages == ((5,), (7,))
     assert (recipe.hint, recipe.stage1, recipe.stage2) == (named.hint, STUDY.stage1, STUDY.stage2)
+
+
+@pytest.mark.parametrize("share", [1.5, 0.0, -0.25])
+def test_a_share_that_lies_on_no_gpu_is_refused(share: float) -> None:
+    with pytest.raises(ValidationError, match=r"a trial runs on one GPU .* choose a number above 0, at most 1"):
+        STUDY.changed(gpu_fraction=share)
+    assert STUDY.changed(gpu_fraction=0.3).gpu_fraction == 0.3
+    assert STUDY.changed(gpu_fraction=1).gpu_fraction == 1.0
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"stages": ((4,), (4,), (4,))}, "has 3 stages, but the space has 2: give the student 2 stages, or set"),
+        ({"stages": ((4,), ())}, "each needs a width of 1 or more"),
+        ({"stages": ((4,), (0,))}, "each needs a width of 1 or more"),
+        (
+            {"hint": Hint(hint=1, guided=2)},
+            "has 2 convolutions and the guided layer must come before the last",
+        ),
+        ({"hint": Hint(hint=3, guided=1)}, "but the teacher has 2 hint layers: choose 1..2."),
+    ],
+)
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_first_student_that_cannot_be_is_refused_when_the_study_is_built(
+    named: dict[str, Any], message: str, trained: bool
+) -> None:
+    study = STUDY.changed(teacher=STUDY.resolved_teacher((1, 8, 8), 10)) if trained else STUDY
+    fits = Named(name="theirs", stages=((4,), (4,)), hint=Hint(hint=2, guided=1))
+    assert study.changed(first=(fits,)).first == (fits,)
+    with pytest.raises(ValidationError) as caught:
+        study.changed(first=(fits, fits.changed(**named)))
+    assert "`first[1]` (`theirs`)" in str(caught.value) and message in str(caught.value)
+
+
+def test_a_named_student_has_the_norm_of_the_space() -> None:
+    study = STUDY.changed(space=STUDY.space.changed(norm="batch"))
+    named = Named(name="theirs", stages=((5,), (7,)), hint=Hint(hint=1, guided=1))
+    assert study.named_recipe(named, study.frame((1, 8, 8), 10, 2)).student.norm == "batch"
+
+
+def test_a_smoke_run_shrinks_a_teacher_whose_net_is_fixed() -> None:
+    teacher = Trained(net=Net.staged((1, 8, 8), 10, ((64,), (96,))), training=Training(epochs=500, lr=0.1, batch=128))
+    smoke = STUDY.changed(teacher=teacher).smoke().teacher
+    assert isinstance(smoke, Trained)
+    assert smoke.net == teacher.net
+    assert (
+        smoke.training
+        == STUDY.changed(teacher=Staged(stages=((8,),), training=teacher.training)).smoke().teacher.training
+    )
+    assert (smoke.training.epochs, smoke.training.batch) == (6, 32)
+
+
+def test_a_smoke_run_leaves_a_brought_teacher_as_it_is() -> None:
+    teacher = Brought(build="theirs:net", hint_layers=("0",))
+    assert STUDY.changed(teacher=teacher).smoke().teacher == teacher
+
+
+def test_auto_precision_is_the_workers_unless_the_weights_are_the_papers() -> None:
+    assert [STUDY.resolved_precision(native) for native in ("bf16", "float32")] == ["bf16", "float32"]
+    assert STUDY.changed(init="uniform").resolved_precision("bf16") == "float32"
+    assert STUDY.changed(precision="float32").resolved_precision("bf16") == "float32"
+    assert STUDY.changed(precision="bf16").resolved_precision("float32") == "bf16"
