@@ -18,11 +18,11 @@ from fitnets.nets.cost import cost
 from fitnets.nets.network import Network
 from fitnets.values.base import sha256
 from search.read.candidates import Candidate, Snapshot
+from search.ship.latencies import Measured, device
 from search.ship.test_reads import check as check_log
 from search.ship.test_reads import note
 from search.study import Study
 from search.units import duration
-from search.workers.machine import processor
 from search.workers.trainer import Trainer
 
 LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "safetensors", "fitnet-search")
@@ -199,6 +199,18 @@ class Exported:
         self.candidate, self.weights, self.retrained = candidate, weights, retrained
         self.deployed, self.file, self.model, self.latency = deployed, file, model, latency
 
+    def measured(self, load: float) -> Measured:
+        """The file's latency and size as they are stored; `load` is the machine's load average before."""
+        return Measured(
+            p50_ms=self.latency.p50_ms,
+            p90_ms=self.latency.p90_ms,
+            threads=self.latency.threads,
+            device=device(),
+            date=now(),
+            load=load,
+            file_bytes=len(self.file),
+        )
+
     @property
     def size_kb(self) -> float:
         """The ONNX file's size in kB of 1,000 bytes."""
@@ -240,11 +252,6 @@ recipe = Recipe.model_validate_json(Path("recipe.json").read_text())
 student = restored(recipe.student, Path("student.safetensors").read_bytes())
 ```
 """
-
-
-def device() -> str:
-    """What latencies are measured on."""
-    return f"{processor()} (CPU, onnxruntime {version('onnxruntime')})"
 
 
 def now() -> str:

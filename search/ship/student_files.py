@@ -15,7 +15,8 @@ from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.values.base import Value, sha256
 from search.read.candidates import Candidate
-from search.ship.test_reads import READINGS, rows
+from search.ship.json_lines import records
+from search.ship.test_reads import READINGS
 from search.storage.address import shown, storage_url
 
 PATIENCE = 1800.0  # seconds that an export may take; one that must train the student again takes long
@@ -48,14 +49,6 @@ def weights(runs: Path, candidate: Candidate) -> File | None:
 def readings(runs: Path, study: str) -> dict[str, dict[str, Any]]:
     """The test accuracies that were read so far, by the weights' SHA-256."""
     return {row["weights_sha256"]: row for row in records(runs / READINGS, study) if "weights_sha256" in row}
-
-
-def records(path: Path, study: str) -> list[dict[str, Any]]:
-    """A study's records in a file of JSON lines, the newest last; none where it cannot be read."""
-    try:
-        return [row for row in rows(path) if row.get("study") == study]
-    except OSError:
-        return []
 
 
 def command(study: str, trial: int, runs: Path, url: str, out: str) -> str:

@@ -1,14 +1,12 @@
 """The log of test readings: every student whose accuracy on the test images was looked at. No torch."""
 
-import json
 import os
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fitnets.errors import InputError
-from fitnets.values.base import canonical_json
+from search.ship.json_lines import append, rows
 
 READINGS = "test_reads.jsonl"
 
@@ -20,20 +18,9 @@ def note(runs: Path, study: str, weights_sha256: str, **about: Any) -> int:
     known = rows(log)
     if not any(reading.items() <= row.items() for row in known):
         row = {**reading, **about, "date": datetime.now(UTC).isoformat(timespec="seconds")}
-        with log.open("a+b") as lines:
-            torn = log.read_bytes()[-1:] not in (b"", b"\n")
-            lines.write(b"\n" * torn + canonical_json(row).encode() + b"\n")
+        append(log, row)
         known.append(row)
     return sum(row.get("study") == study for row in known)
-
-
-def rows(log: Path) -> list[dict[str, Any]]:
-    """The records of a file of JSON lines. A line that a full disk tore is left out; an absent file has none."""
-    found = []
-    for line in log.read_text(errors="replace").splitlines() if log.is_file() else ():
-        with suppress(ValueError):
-            found.append(json.loads(line))
-    return [row for row in found if isinstance(row, dict)]
 
 
 def check(runs: Path) -> None:

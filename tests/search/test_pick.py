@@ -22,8 +22,9 @@ from search.read.budget import Budget, broken, fitting, nearest_miss
 from search.read.budget import finished as ready
 from search.read.candidates import Candidate
 from search.read.reader import read
+from search.ship.json_lines import rows
 from search.ship.shipper import Shipper
-from search.ship.test_reads import READINGS, note, rows
+from search.ship.test_reads import READINGS, note
 from search.storage.address import storage_url
 from search.workers.trainer import Trainer
 from tests.commands import invoke, study_file
