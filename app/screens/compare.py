@@ -13,7 +13,7 @@ from search.read import tradeoffs
 from search.read.candidates import Candidate, Snapshot
 from search.read.published import Published, published
 from search.read.tradeoffs import accuracy
-from search.ship import student_files
+from search.ship import test_reads
 
 COSTS = {
     "parameters": "params",
@@ -92,7 +92,7 @@ def _table(snapshot: Snapshot, rows: list[Rival]) -> None:
     if any(isinstance(row, Published) for row in rows):
         told += " The paper's numbers are as it reports them, its parameters without biases; its bytes are our count."
     st.markdown(told)
-    tested = student_files.readings(source.runs(), snapshot.study)
+    tested = test_reads.readings(source.runs(), snapshot.study)
     everything = st.toggle("Show what is the same, too", key="w_same")
     columns = [_published(row) if isinstance(row, Published) else _facts(row, tested) for row in rows]
     shown = [
