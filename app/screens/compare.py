@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import page, source, state, words
 from app.charts import figures, palette, search_chart
-from app.widgets import downloads, tables
+from app.widgets import downloads, style, tables
 from fitnets.config import Cost
 from fitnets.errors import InputError
 from search.read import tradeoffs
@@ -23,9 +23,6 @@ COSTS = {
 }
 
 Rival = Candidate | Published
-
-# Streamlit writes white on the dark theme's light blue: too little contrast.
-READABLE = "<style>.st-key-w_compare span[title] { color: #0B1117; }</style>"
 
 
 def main() -> None:
@@ -64,7 +61,7 @@ def _choose(snapshot: Snapshot, known: dict[int | str, Rival]) -> None:
     offered: list[int | str] = [*sorted({*front, *most, *elsewhere}), *(n for n in known if isinstance(n, str))]
     st.session_state.w_compare = [name for name in state.compared() if name in offered]
     if palette.current() is palette.DARK:
-        st.html(READABLE)
+        st.html(style.READABLE)
     st.multiselect(
         "Students, and the paper's nets",
         offered,
