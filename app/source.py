@@ -1,6 +1,5 @@
 """Which storage and study the pages show, and their one shared reader. Nothing here writes."""
 
-import gc
 import os
 import shlex
 import time
@@ -23,8 +22,6 @@ from search.read.tradeoffs import Axis
 from search.ship import latencies
 from search.storage.address import shown, sqlite_path, storage_url
 from search.storage.faults import Busy
-
-MANY = 200  # students, from which on their number is felt
 
 
 def runs() -> Path:
@@ -111,7 +108,6 @@ def picture(name: str) -> Picture:
         version = 1 if last is None else last.version + 1
         standing = progress.standing(timed, seen.heard, kept.since)
         last = Picture(timed, version, seen.pulse, standing, finished(timed.candidates))
-        _settle(len(timed.candidates))
     elif last.pulse != seen.pulse:
         now = {c.trial: c for c in seen.snapshot.candidates if c.state == "running"}
         rows = tuple(now.get(c.trial, c) for c in last.snapshot.candidates)
@@ -120,23 +116,6 @@ def picture(name: str) -> Picture:
         last = replace(last, snapshot=snapshot, pulse=seen.pulse, standing=standing)
     kept.picture, kept.made_of, kept.looked = last, made_of, time.time()
     return last
-
-
-@st.cache_resource(show_spinner=False)
-def _settled() -> list[int]:
-    return [0]
-
-
-def _settle(students: int) -> None:
-    """Spare the students that were read from garbage collection.
-
-    Streamlit collects after every look at the storage, which would cost 0.2 s of processor time with 5,000 students.
-    """
-    settled = _settled()
-    if students > settled[0] + MANY:
-        settled[0] = students
-        gc.collect()
-        gc.freeze()
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)

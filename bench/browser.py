@@ -15,7 +15,7 @@ from typing import Any, Self
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FRONT = ".st-key-front_chart .js-plotly-plot"
 """The chart of the home page, as a CSS selector."""
-DRAWN = f"document.querySelector('{FRONT}')?._fullData?.length > 0"
+DRAWN = f"document.querySelector('{FRONT}')?.data?.length > 0"
 """True in a page whose front chart is drawn."""
 
 

@@ -3,7 +3,6 @@
 The search times nothing itself: its own load would be in every number.
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,15 +13,12 @@ from rich.console import Console
 from fitnets.errors import InputError
 from search import cli
 from search.read.budget import finished
-from search.read.candidates import Timing
 from search.read.reader import read
 from search.ship import latencies, student_files
 from search.storage.address import storage_url
 from search.storage.lock import driving
 from search.units import short
 from search.workers.machine import cores
-
-BUSY = 0.5  # processes for each core, from which on the numbers are another load's too
 
 
 @cli.app
@@ -39,10 +35,10 @@ def main(
     chosen = [c for c in finished(snapshot.candidates) if every or c.on_front]
     if not chosen:
         raise InputError(f"the study `{snapshot.study}` has no trained student yet: run it first.")
-    load, ours = os.getloadavg()[0], cores()
+    load, busy = latencies.load()
     console = Console(highlight=False, soft_wrap=True)
     with driving(url, snapshot.study), console.status("timing ..."):
-        from search.ship.shipper import Shipper, device, now  # here, so that a wrong word is told at once
+        from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused before
 
         shipper = Shipper(snapshot, runs)
         timed = 0
@@ -50,15 +46,7 @@ def main(
             if student_files.weights(runs, c) is None:
                 console.print(f"trial {c.trial:3d}  its weights are no longer stored: not timed")
                 continue
-            latency = shipper.exported(c).latency
-            timing = Timing(
-                p50_ms=latency.p50_ms,
-                p90_ms=latency.p90_ms,
-                threads=latency.threads,
-                device=device(),
-                date=now(),
-                load=load,
-            )
+            timing = shipper.exported(c).measured(load)
             latencies.add(runs, snapshot.study, c, timing)
             timed += 1
             costs = f"{short(c.cost.params)} params  {short(c.cost.macs)} multiply-adds"
@@ -66,9 +54,9 @@ def main(
     if not timed:
         store = runs / "store"
         raise InputError(f"no weights of these students are in `{store}` any more: pick one, which trains it again.")
-    if load > BUSY * ours:
-        console.print(f"note: this machine was busy (load {load:.1f} on {ours} cores): time again when it is idle.")
-    console.print(f"written to {runs / latencies.LATENCIES}; the pages offer the axis `latency` now.", markup=False)
+    if busy:
+        console.print(f"note: this machine was busy (load {load:.1f} on {cores()} cores): time again when it is idle.")
+    console.print(f"written to {runs / latencies.LATENCIES}; the pages now offer the axis `latency`.", markup=False)
 
 
 if __name__ == "__main__":

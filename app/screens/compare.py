@@ -6,14 +6,14 @@ import streamlit as st
 
 from app import page, source, state, words
 from app.charts import figures, palette, search_chart
-from app.widgets import downloads, tables
+from app.widgets import downloads, style, tables
 from fitnets.config import Cost
 from fitnets.errors import InputError
 from search.read import tradeoffs
 from search.read.candidates import Candidate, Snapshot
 from search.read.published import Published, published
 from search.read.tradeoffs import accuracy
-from search.ship import student_files
+from search.ship import test_reads
 
 COSTS = {
     "parameters": "params",
@@ -23,9 +23,6 @@ COSTS = {
 }
 
 Rival = Candidate | Published
-
-# Streamlit writes white on the dark theme's light blue: too little contrast.
-READABLE = "<style>.st-key-w_compare span[title] { color: #0B1117; }</style>"
 
 
 def main() -> None:
@@ -64,7 +61,7 @@ def _choose(snapshot: Snapshot, known: dict[int | str, Rival]) -> None:
     offered: list[int | str] = [*sorted({*front, *most, *elsewhere}), *(n for n in known if isinstance(n, str))]
     st.session_state.w_compare = [name for name in state.compared() if name in offered]
     if palette.current() is palette.DARK:
-        st.html(READABLE)
+        st.html(style.READABLE)
     st.multiselect(
         "Students, and the paper's nets",
         offered,
@@ -92,7 +89,7 @@ def _table(snapshot: Snapshot, rows: list[Rival]) -> None:
     if any(isinstance(row, Published) for row in rows):
         told += " The paper's numbers are as it reports them, its parameters without biases; its bytes are our count."
     st.markdown(told)
-    tested = student_files.readings(source.runs(), snapshot.study)
+    tested = test_reads.readings(source.runs(), snapshot.study)
     everything = st.toggle("Show what is the same, too", key="w_same")
     columns = [_published(row) if isinstance(row, Published) else _facts(row, tested) for row in rows]
     shown = [

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import page, state, words
 from app.charts import figures, palette, search_chart
-from app.widgets import tables
+from app.widgets import style, tables
 from fitnets.values.base import sha256
 from search.read import influence, tradeoffs
 from search.read.candidates import Candidate, Snapshot
@@ -18,12 +18,6 @@ from search.read.tradeoffs import accuracy
 
 GROUPS = ("all", "top 10 %", "near the front")
 MOST_AXES = 9
-
-# So many axes need room for their names: on a phone the chart is wider than the screen, and moves under the finger.
-WIDE = """<style>@media (max-width: 640px) {
-  .st-key-wide { overflow-x: auto; display: block; }
-  .st-key-wide > * { min-width: 960px; }
-}</style>"""
 
 
 def main() -> None:
@@ -94,7 +88,7 @@ def _parallel(rows: list[Candidate], found: influence.Importances | None) -> Non
         if best
         else ": widen one."
     )
-    st.html(WIDE)
+    st.html(style.WIDE)
     with st.container(key="wide"):
         st.plotly_chart(
             search_chart.parallel(axes, drawn, ranges, palette.current()),

@@ -13,7 +13,7 @@ from fitnets.errors import InputError
 from search.read import layers, tradeoffs
 from search.read.candidates import Candidate, Snapshot
 from search.read.tradeoffs import accuracy
-from search.ship import student_files
+from search.ship import test_reads
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     state.publish()
     if chosen.state == "running":
         live.follow(picture)
-    tested = student_files.readings(source.runs(), snapshot.study)
+    tested = test_reads.readings(source.runs(), snapshot.study)
     st.header(words.named(chosen), anchor=False)
     _badges(snapshot, chosen)
     _numbers(snapshot, chosen, tested)

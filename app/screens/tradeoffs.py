@@ -9,19 +9,15 @@ from app.charts import figures, front_chart, palette
 from app.charts.front_chart import Scene
 from app.source import Picture
 from app.state import SHARES
-from app.widgets import cards, panel, zoom
+from app.widgets import cards, panel, style, zoom
 from search.read import published as paper
 from search.read import tradeoffs
 from search.read.budget import Broken
 from search.read.candidates import Candidate, as_csv
 from search.read.tradeoffs import Axis
 
+BESIDE = 340  # pixels for the table and the card beside the chart
 FEW = 5  # with fewer students there is no front line and no knee
-
-# The table comes first for the keyboard and on phones; where there is room it stands to the right of the chart.
-TABLE_FIRST = """<style>@media (min-width: 641px) {
-  .st-key-board > [data-testid="stLayoutWrapper"] > [data-testid="stHorizontalBlock"] { flex-direction: row-reverse; }
-}</style>"""
 
 
 def main() -> None:
@@ -36,9 +32,9 @@ def main() -> None:
         _nothing_yet(picture)
         return
     scene = _scene(picture, rows, published)
-    st.html(TABLE_FIRST)
-    with st.container(key="board"):
-        beside, main_part = st.columns([1.25, 3], gap="medium")
+    st.html(style.TABLE_FIRST)
+    with st.container(key="board", horizontal=True, gap="medium"):
+        beside, main_part = st.container(width=BESIDE), st.container()
     # Sent first, so that the browser fetches what draws charts before what draws tables, wherever they stand.
     with main_part:
         _chart(scene, rows)

@@ -1,8 +1,11 @@
-"""The reader's zoom, kept while the chart changes.
+"""The reader's zoom, preserved while the chart changes.
 
 Streamlit mounts a Plotly chart anew whenever its figure changes, and with it forgets the zoom (Plotly's `uirevision`
-cannot help: the chart is another one). So a component without any look of its own tells the session what the reader
-zoomed to, and the next figure starts there. It runs in the page, asks for nothing, and is a constant text.
+cannot help: the chart is another one). So an invisible component sends the session the ranges that the reader zoomed
+to, and the next figure starts there. It runs in the page, sends no request, and is a constant text.
+
+The script uses Plotly's public `chart.layout` and `chart.on`, and finds the chart by the class that Plotly gives its
+element. Should that class change, a chart that gets a new student returns to its whole range, and nothing else changes.
 """
 
 from typing import Any
@@ -16,8 +19,8 @@ from fitnets.values.base import sha256
 WATCH = """
 export default function ({ data, setStateValue }) {
   let waiting;
-  const tell = (chart) => {
-    const { xaxis, yaxis, uirevision } = chart._fullLayout;
+  const send = (chart) => {
+    const { xaxis, yaxis, uirevision } = chart.layout;
     setStateValue("seen", { view: uirevision, x: [...xaxis.range], y: [...yaxis.range] });
   };
   const attach = () => {
@@ -27,7 +30,7 @@ export default function ({ data, setStateValue }) {
     chart.on("plotly_relayout", (change) => {
       if (!Object.keys(change).some((name) => name.includes("axis"))) return;
       clearTimeout(waiting);
-      waiting = setTimeout(() => tell(chart), 250);
+      waiting = setTimeout(() => send(chart), 250);
     });
   };
   const looking = setInterval(attach, 300);

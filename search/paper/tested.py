@@ -21,7 +21,7 @@ from fitnets.values.base import sha256
 from fitnets.values.net import Net
 from search.paper.experiments import Experiment
 from search.paper.table import Measured, Seed
-from search.ship.test_reads import note
+from search.ship import test_reads
 
 PASSES = 3
 PASS_SECONDS = 20.0  # a pass that takes longer is timed once
@@ -57,9 +57,10 @@ class TestImages:
 
     def _measured(self, network: nn.Module, net: Net, digest: str, name: str) -> Measured:
         network = network.to(self.images.device).to(memory_format=torch.channels_last)
-        right = accuracy(network, self.images, self.split)
         study = f"paper-{self.experiment.system}-{self.experiment.scale}"
-        note(self.runs, study, digest, trial=name, accuracy=right)
+        test_reads.begin(self.runs, study, digest, trial=name)
+        right = accuracy(network, self.images, self.split)
+        test_reads.finish(self.runs, study, digest, right, trial=name)
         if net not in self._seconds:
             self._seconds[net] = self._pass_seconds(network)
         return Measured(test_accuracy=right, seconds=self._seconds[net])

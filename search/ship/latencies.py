@@ -1,43 +1,80 @@
-"""Measured latencies: a file beside the studies, and the students that it tells of. Reads and appends; no torch.
+"""Measured latencies: a file of timings beside the studies, by student and device. Reads and appends; no torch.
 
-`python -m search.latency STUDY` measures. A latency is a machine's as much as a student's, so only those of the machine
-that timed last are used, and none is measured while the search loads it.
+`python -m search.latency STUDY` fills it, and so does `python -m search.pick` where it has a limit on latency. A
+latency belongs to a device as much as to a student: the pages show the timings of the device that timed last, and
+`search.pick` counts those of its own machine only.
 """
 
+import os
 import shlex
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from fitnets.values.base import canonical_json
 from search.read.candidates import Candidate, Snapshot, Timing
-from search.ship.student_files import records
+from search.ship.json_lines import append, locked, records
 from search.storage.address import shown, storage_url
 from search.study import study_names
+from search.workers.machine import cores, processor
 
 LATENCIES = "latencies.jsonl"
+BUSY = 0.5  # processes for each core, from which on a timing measures another load too
+
+
+class Measured(Timing):
+    """A timing, and the size of the file that was timed."""
+
+    file_bytes: int | None = None
+    """The ONNX file's; None in records of an older version."""
+
+
+def device() -> str:
+    """What latencies are measured on here."""
+    return f"{processor()} (CPU, onnxruntime {version('onnxruntime')})"
+
+
+def load() -> tuple[float, bool]:
+    """This machine's load average, and whether that is too much for timings."""
+    average = os.getloadavg()[0]
+    return average, average > BUSY * cores()
 
 
 def add(runs: Path, study: str, candidate: Candidate, timing: Timing) -> None:
-    """Write down how long a student took."""
+    """Store how long a student took."""
     assert candidate.outcome is not None
     about = {"study": study, "trial": candidate.trial, "weights_sha256": candidate.outcome.weights_sha256}
-    with (runs / LATENCIES).open("a") as lines:
-        lines.write(canonical_json({**about, **timing.model_dump(mode="json")}) + "\n")
+    path = runs / LATENCIES
+    with locked(path):
+        append(path, {**about, **timing.model_dump(mode="json")})
 
 
 def stored(runs: Path, study: str) -> dict[str, Timing]:
     """The newest timing of each student by its weights' SHA-256, all from the machine that timed last."""
     found: dict[str, Timing] = {}
-    for row in records(runs / LATENCIES, study):
-        try:
-            timing = Timing.model_validate({name: row.get(name) for name in Timing.model_fields})
-        except ValidationError:
-            continue
+    for weights, timing in _rows(runs, study):
         if any(other.device != timing.device for other in found.values()):
             found = {}
-        found[str(row.get("weights_sha256"))] = timing
+        found[weights] = timing
     return found
+
+
+def of_device(runs: Path, study: str, device: str) -> dict[str, Measured]:
+    """The newest timing of each student by its weights' SHA-256, of this device only."""
+    return {weights: timing for weights, timing in _rows(runs, study) if timing.device == device}
+
+
+def _rows(runs: Path, study: str) -> Iterator[tuple[str, Measured]]:
+    """The records that this version can read, the newest last."""
+    for row in records(runs / LATENCIES, study):
+        try:
+            yield (
+                str(row.get("weights_sha256")),
+                Measured.model_validate({n: row.get(n) for n in Measured.model_fields}),
+            )
+        except ValidationError:
+            continue
 
 
 def stamp(runs: Path) -> int | None:
@@ -48,10 +85,11 @@ def stamp(runs: Path) -> int | None:
         return None
 
 
-def command(study: str, runs: Path, url: str) -> str:
-    """The command that measures, for a study by its name in the storage at `url`."""
+def command(study: str, runs: Path, url: str, every: bool = False) -> str:
+    """The command that times a study's front, or `every` student, by the study's name in the storage at `url`."""
     words = ["python", "-m", "search.latency", study]
-    words += [] if runs == Path("runs").resolve() else ["--runs", str(runs)]
+    words += ["--all"] if every else []
+    words += [] if runs.resolve() == Path("runs").resolve() else ["--runs", str(runs)]
     words += [] if study.removesuffix("-smoke") in study_names() else ["--name", study]
     words += [] if url == storage_url(runs, None) else ["--storage", shown(url)]
     return shlex.join(words)

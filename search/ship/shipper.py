@@ -18,11 +18,10 @@ from fitnets.nets.cost import cost
 from fitnets.nets.network import Network
 from fitnets.values.base import sha256
 from search.read.candidates import Candidate, Snapshot
-from search.ship.test_reads import check as check_log
-from search.ship.test_reads import note
+from search.ship import test_reads
+from search.ship.latencies import Measured, device
 from search.study import Study
 from search.units import duration
-from search.workers.machine import processor
 from search.workers.trainer import Trainer
 
 LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "safetensors", "fitnet-search")
@@ -49,8 +48,8 @@ class Shipper:
         self.pixels: Images = self.images if data.standardised else load(plain, self.data_dir, self.store)
 
     def ready(self, out: Path) -> None:
-        """Raises InputError when the folder, or the note of the test reading, could not be written: before the work."""
-        check_log(self.runs)
+        """Raises InputError, before the work, when the folder or the record of the reading could not be written."""
+        test_reads.check(self.runs)
         there = next(place for place in (out, *out.resolve().parents) if place.exists())
         if not (there.is_dir() and os.access(there, os.W_OK)):
             raise InputError(f"`{out}` cannot be written: choose another folder with --out.")
@@ -117,7 +116,10 @@ class Shipper:
         return card
 
     def _tested(self, exported: "Exported") -> dict[str, Any]:
-        """The exported file's and the teacher's accuracy on the test images; every reading is written down."""
+        """The exported file's and the teacher's accuracy on the test images; the reading is recorded first."""
+        reading = (self.runs, self.snapshot.study, sha256(exported.weights))
+        trial = exported.candidate.trial
+        tested = test_reads.begin(*reading, trial=trial)
         split = load_test(self.pixels.data, self.data_dir, self.pixels, self.store)
         checked = check(exported.model, exported.deployed, split)
         teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
@@ -128,13 +130,12 @@ class Shipper:
             assert trainer.teacher is not None
             its_split = load_test(self.study.data, self.data_dir, self.images, self.store)
             teacher_accuracy = accuracy(trainer.teacher.network, self.images, its_split)
-        trial, accuracy_ = exported.candidate.trial, checked.onnx_accuracy
-        readings = note(self.runs, self.snapshot.study, sha256(exported.weights), trial=trial, accuracy=accuracy_)
+        test_reads.finish(*reading, checked.onnx_accuracy, trial=trial)
         return {
             "accuracy": checked.onnx_accuracy,
             "images": checked.images,
             "how": "the exported ONNX file, on test images that training and search never saw",
-            "students_tested_in_this_study": readings,
+            "students_tested_in_this_study": tested,
             "teacher_accuracy": teacher_accuracy,
         }
 
@@ -199,6 +200,18 @@ class Exported:
         self.candidate, self.weights, self.retrained = candidate, weights, retrained
         self.deployed, self.file, self.model, self.latency = deployed, file, model, latency
 
+    def measured(self, load: float) -> Measured:
+        """The file's latency and size as they are stored; `load` is the machine's load average before."""
+        return Measured(
+            p50_ms=self.latency.p50_ms,
+            p90_ms=self.latency.p90_ms,
+            threads=self.latency.threads,
+            device=device(),
+            date=now(),
+            load=load,
+            file_bytes=len(self.file),
+        )
+
     @property
     def size_kb(self) -> float:
         """The ONNX file's size in kB of 1,000 bytes."""
@@ -240,11 +253,6 @@ recipe = Recipe.model_validate_json(Path("recipe.json").read_text())
 student = restored(recipe.student, Path("student.safetensors").read_bytes())
 ```
 """
-
-
-def device() -> str:
-    """What latencies are measured on."""
-    return f"{processor()} (CPU, onnxruntime {version('onnxruntime')})"
 
 
 def now() -> str:

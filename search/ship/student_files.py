@@ -9,13 +9,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.values.base import Value, sha256
 from search.read.candidates import Candidate
-from search.ship.test_reads import READINGS, rows
 from search.storage.address import shown, storage_url
 
 PATIENCE = 1800.0  # seconds that an export may take; one that must train the student again takes long
@@ -43,19 +41,6 @@ def weights(runs: Path, candidate: Candidate) -> File | None:
         return None
     content = (found or {}).get("student.safetensors")
     return None if content is None else File(name="student.safetensors", content=content)
-
-
-def readings(runs: Path, study: str) -> dict[str, dict[str, Any]]:
-    """The test accuracies that were read so far, by the weights' SHA-256."""
-    return {row["weights_sha256"]: row for row in records(runs / READINGS, study) if "weights_sha256" in row}
-
-
-def records(path: Path, study: str) -> list[dict[str, Any]]:
-    """A study's records in a file of JSON lines, the newest last; none where it cannot be read."""
-    try:
-        return [row for row in rows(path) if row.get("study") == study]
-    except OSError:
-        return []
 
 
 def command(study: str, trial: int, runs: Path, url: str, out: str) -> str:

@@ -1,46 +1,61 @@
-"""The log of test readings: every student whose accuracy on the test images was looked at. No torch."""
+"""The log of test readings: every student whose accuracy on the test images was measured. No torch.
 
-import json
+A reading is recorded before the test images are opened, so that none is ever missing from the count, and again with its
+accuracy once that is known.
+"""
+
 import os
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fitnets.errors import InputError
-from fitnets.values.base import canonical_json
+from search.ship.json_lines import append, locked, records, rows
 
 READINGS = "test_reads.jsonl"
 
 
-def note(runs: Path, study: str, weights_sha256: str, **about: Any) -> int:
-    """Write a reading down, unless it is there already. Returns how many students of the study have been read."""
-    reading = {"study": study, "weights_sha256": weights_sha256}
+def begin(runs: Path, study: str, weights_sha256: str, **about: Any) -> int:
+    """Record that a student is going to be tested, unless it has been. Returns how many of the study have been."""
     log = runs / READINGS
-    known = rows(log)
-    if not any(reading.items() <= row.items() for row in known):
-        row = {**reading, **about, "date": datetime.now(UTC).isoformat(timespec="seconds")}
-        with log.open("a+b") as lines:
-            torn = log.read_bytes()[-1:] not in (b"", b"\n")
-            lines.write(b"\n" * torn + canonical_json(row).encode() + b"\n")
-        known.append(row)
-    return sum(row.get("study") == study for row in known)
+    with locked(log):
+        known = {row.get("weights_sha256") for row in rows(log) if row.get("study") == study}
+        if weights_sha256 not in known:
+            append(log, _row(study, weights_sha256, about))
+    return len(known | {weights_sha256})
 
 
-def rows(log: Path) -> list[dict[str, Any]]:
-    """The records of a file of JSON lines. A line that a full disk tore is left out; an absent file has none."""
-    found = []
-    for line in log.read_text(errors="replace").splitlines() if log.is_file() else ():
-        with suppress(ValueError):
-            found.append(json.loads(line))
-    return [row for row in found if isinstance(row, dict)]
+def finish(runs: Path, study: str, weights_sha256: str, accuracy: float, **about: Any) -> None:
+    """Record the accuracy of a reading that was begun, unless it is there already."""
+    log = runs / READINGS
+    result = {"study": study, "weights_sha256": weights_sha256, "accuracy": accuracy}
+    with locked(log):
+        if not any(result.items() <= row.items() for row in rows(log)):
+            append(log, _row(study, weights_sha256, {**about, "accuracy": accuracy}))
+
+
+def readings(runs: Path, study: str) -> dict[str, dict[str, Any]]:
+    """The students of a study that were tested, by their weights' SHA-256.
+
+    One whose reading was begun and never finished has no `accuracy`.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for row in records(runs / READINGS, study):
+        if "weights_sha256" in row:
+            found.setdefault(row["weights_sha256"], {}).update(row)
+    return found
 
 
 def check(runs: Path) -> None:
-    """Raises InputError when a reading could not be written down: then nothing may be read."""
+    """Raises InputError when a reading could not be recorded: then nothing may be read."""
     log = runs / READINGS
     if not os.access(log if log.exists() else runs, os.W_OK):
         raise InputError(
-            f"`{log}` cannot be written, and the test images are not read without a note of it: make it writable, or "
+            f"`{log}` cannot be written, and the test images are not read without a record of it: make it writable, or "
             "copy the folder and give the copy with --runs."
         )
+
+
+def _row(study: str, weights_sha256: str, about: dict[str, Any]) -> dict[str, Any]:
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"study": study, "weights_sha256": weights_sha256, **about, "date": date}

@@ -93,12 +93,17 @@ def click_point(opened: Visit) -> int:
     """Click a student of the front that is not hidden behind the star; its trial."""
     found = opened.chart(
         """(() => {
-            const star = g._fullData.find(t => t.name === 'Best balance');
-            const t = g._fullData.find(t => t.name === 'Front');
+            const star = g.data.find(t => t.name === 'Best balance');
+            const t = g.data.find(t => t.name === 'Front');
             const i = t.customdata.findIndex(c => !star || c[0] !== star.customdata[0][0]);
-            const box = g.querySelector('.nsewdrag').getBoundingClientRect();
-            const xa = g._fullLayout.xaxis, ya = g._fullLayout.yaxis;
-            return [t.customdata[i][0], box.x + xa.d2p(t.x[i]), box.y + ya.d2p(t.y[i])];
+            const box = g.getBoundingClientRect(), { margin, xaxis, yaxis } = g.layout;
+            const share = (value, [first, last]) => (value - first) / (last - first);
+            const across = share(Math.log10(t.x[i]), xaxis.range), up = share(t.y[i], yaxis.range);
+            return [
+                t.customdata[i][0],
+                box.left + margin.l + across * (box.width - margin.l - margin.r),
+                box.bottom - margin.b - up * (box.height - margin.t - margin.b),
+            ];
         })()"""
     )
     opened.page.mouse.move(found[1], found[2])
@@ -126,7 +131,7 @@ def test_a_click_on_a_point_selects_its_student(visit: Any) -> None:
     opened.page.get_by_text(re.compile(rf"^Student {trial}$")).wait_for()
     opened.page.wait_for_function(f"location.search.includes('trial={trial}')")
     opened.page.wait_for_function(
-        f"document.querySelector('{FRONT}')?._fullData?.find(t => t.name === 'Selected')?.customdata[0][0] === {trial}"
+        f"document.querySelector('{FRONT}')?.data?.find(t => t.name === 'Selected')?.customdata[0][0] === {trial}"
     )
 
 
@@ -136,7 +141,7 @@ def test_a_budget_is_drawn_and_bookmarked(visit: Any, browser: Any, app: Served)
     field = opened.page.get_by_label(LIMIT)
     field.fill("3")
     field.press("Enter")
-    limit = f"(() => {{ const s = document.querySelector('{FRONT}')?._fullLayout?.shapes; "
+    limit = f"(() => {{ const s = document.querySelector('{FRONT}')?.layout?.shapes; "
     opened.page.wait_for_function(limit + "return s?.some(q => q.type === 'line' && Math.abs(q.x0 - 3000) < 1); })()")
     opened.page.wait_for_function("location.search.includes('max_params=3000')")
     again = visit("/" + opened.page.evaluate("location.search"))
@@ -173,18 +178,18 @@ def test_a_trial_arrives_while_choice_and_zoom_stay(visit: Any, runs: Path) -> N
     opened.page.mouse.move(*box)
     opened.page.mouse.wheel(0, -400)
     opened.page.wait_for_timeout(800)
-    zoomed = opened.chart("g._fullLayout.xaxis.range")
-    before = opened.chart("g._fullData.reduce((n, t) => n + (t.customdata ? t.x.length : 0), 0)")
+    zoomed = opened.chart("g.layout.xaxis.range")
+    before = opened.chart("g.data.reduce((n, t) => n + (t.customdata ? t.x.length : 0), 0)")
     began = time.monotonic()
     number = len(read(f"sqlite:///{runs}/studies.db", "digits").candidates)
     synthetic.fill(runs / "studies.db", [("COMPLETE", synthetic.trained(number, random.Random(9)))])
     opened.page.wait_for_function(
-        f"(() => {{ const g = document.querySelector('{FRONT}'); return g._fullData.reduce("
+        f"(() => {{ const g = document.querySelector('{FRONT}'); return g.data.reduce("
         f"(n, t) => n + (t.customdata ? t.x.length : 0), 0) === {before + 1}; }})()"
     )
     assert time.monotonic() - began < 10
-    assert opened.chart("g._fullData.find(t => t.name === 'Selected').customdata[0][0]") == trial
-    assert opened.chart("g._fullLayout.xaxis.range") == pytest.approx(zoomed)
+    assert opened.chart("g.data.find(t => t.name === 'Selected').customdata[0][0]") == trial
+    assert opened.chart("g.layout.xaxis.range") == pytest.approx(zoomed)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -216,14 +221,16 @@ def test_a_phone_needs_no_sideways_scrolling(visit: Any, page: str) -> None:
     opened = visit(page, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     opened.page.get_by_role("heading", name="digits").wait_for()
     opened.page.wait_for_timeout(3000)
-    wide = opened.page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+    wide = opened.page.get_by_role("heading", name="digits").first.evaluate(
+        "title => { let w = 0; for (let e = title; e; e = e.parentElement) w = Math.max(w, e.scrollWidth); return w; }"
+    )
     assert wide <= 390
 
 
 def test_dark_is_dark(visit: Any) -> None:
     opened = visit("/", color_scheme="dark")
     opened.wait_for_chart()
-    assert opened.chart("g._fullLayout.font.color") == "#E6EBF0"
+    assert opened.chart("g.layout.font.color") == "#E6EBF0"
 
 
 def test_a_student_taken_away_is_the_one_on_the_page(browser: Any, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from search.read.budget import finished as ready
 from search.read.candidates import Candidate
 from search.read.reader import read
 from search.ship.shipper import Shipper
-from search.ship.test_reads import READINGS, note, rows
+from search.ship.test_reads import READINGS
 from search.storage.address import storage_url
 from search.workers.trainer import Trainer
 from tests.commands import invoke, study_file
@@ -183,15 +183,6 @@ def test_a_student_is_not_exported_with_other_images(finished: tuple[Path, Path]
     Shipper(snapshot, finished[1])
     with pytest.raises(InputError, match=r"are not those that `tiny` was trained on \(digest \w{12}, was f{12}\)"):
         Shipper(other, finished[1])
-
-
-def test_a_torn_line_in_the_log_of_readings_costs_that_line_only(tmp_path: Path) -> None:
-    assert note(tmp_path, "tiny", "a" * 64, accuracy=0.5) == 1
-    log = tmp_path / READINGS
-    log.write_bytes(log.read_bytes() + b'{"study": "tiny", "wei')
-    assert note(tmp_path, "tiny", "b" * 64, accuracy=0.6) == 2
-    assert note(tmp_path, "tiny", "b" * 64, accuracy=0.6) == 2
-    assert [row["weights_sha256"] for row in rows(log)] == ["a" * 64, "b" * 64]
 
 
 def test_a_log_that_cannot_be_written_is_told_before_the_test_images_are_read(

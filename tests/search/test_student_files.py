@@ -1,6 +1,5 @@
-"""What can be had of a trained student: stored weights, test readings, and the command line that exports it."""
+"""What can be had of a trained student: stored weights, and the command line that exports it."""
 
-import json
 import random
 import shlex
 import subprocess
@@ -15,7 +14,6 @@ from fitnets.values.base import sha256
 from search.read.candidates import Candidate
 from search.read.reader import read
 from search.ship import student_files
-from search.ship.test_reads import READINGS
 from tests.app import synthetic
 
 
@@ -41,15 +39,6 @@ def test_damaged_weights_are_none(tmp_path: Path, student: Candidate) -> None:
     folder = Store(tmp_path / "store").put("student", sha256(b"weights"), {"student.safetensors": b"weights"})
     (folder / "student.safetensors").write_bytes(b"other")
     assert student_files.weights(tmp_path, student) is None
-
-
-def test_readings_of_this_study_alone(tmp_path: Path) -> None:
-    assert student_files.readings(tmp_path, "digits") == {}
-    rows = [{"study": "digits", "weights_sha256": "a", "accuracy": 0.9}, {"study": "mnist", "weights_sha256": "b"}]
-    (tmp_path / READINGS).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert set(student_files.readings(tmp_path, "digits")) == {"a"}
-    (tmp_path / READINGS).write_text("{half a li")
-    assert student_files.readings(tmp_path, "digits") == {}
 
 
 def test_an_export_that_fails_says_why(tmp_path: Path, student: Candidate) -> None:

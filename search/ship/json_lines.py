@@ -1,0 +1,51 @@
+"""Files of JSON lines beside the studies: records are added one at a time, by several processes at once. No torch."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from fitnets.errors import InputError
+from fitnets.values.base import canonical_json
+
+PATIENCE = 60.0  # seconds; a lock is held while one line is written
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """Every record, the newest last. A line that a full disk tore is left out; an absent file has none."""
+    found = []
+    for line in path.read_text(errors="replace").splitlines() if path.is_file() else ():
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return [row for row in found if isinstance(row, dict)]
+
+
+def records(path: Path, study: str) -> list[dict[str, Any]]:
+    """A study's records, the newest last; none where the file cannot be read."""
+    try:
+        return [row for row in rows(path) if row.get("study") == study]
+    except OSError:
+        return []
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Nobody else adds to the file within this context. Raises InputError when another process holds it for long."""
+    lock = path.with_name(path.name + ".lock")
+    try:
+        with FileLock(lock, timeout=PATIENCE):
+            yield
+    except Timeout:
+        raise InputError(
+            f"`{lock}` has been locked by another process for {PATIENCE:.0f} s: end that process, then try again."
+        ) from None
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    """Add a record, on a line of its own even where the last line is torn. Call it within `locked`."""
+    with path.open("a+b") as lines:
+        torn = path.read_bytes()[-1:] not in (b"", b"\n")
+        lines.write(b"\n" * torn + canonical_json(row).encode() + b"\n")
