@@ -15,6 +15,7 @@ from fitnets.config import Brought, Data, Precision, Recipe, Report, Result, Tra
 from fitnets.disk.store import Store
 from fitnets.distill.run import discard, distill, result_of
 from fitnets.images.images import Images, load
+from fitnets.images.parts import check
 from fitnets.images.views import Plan
 from fitnets.nets.network import Network, initialise
 from fitnets.nets.precision import computing, native
@@ -34,7 +35,9 @@ class Trainer:
         if threads is not None:
             torch.set_num_threads(threads)
         self.store = Store(Path(store_dir))
+        notes = check(data, Path(data_dir), self.store)
         self.images: Images = load(data, Path(data_dir), self.store, torch.device(device))
+        self.notes = (*self.images.notes, *notes)
         self.teacher: Teacher | None = None
 
     def facts(self) -> Facts:
@@ -48,6 +51,7 @@ class Trainer:
             images=images.digest,
             device=str(images.device),
             native=native(images.device),
+            notes=self.notes,
         )
 
     def has(self, teacher: Trained | Brought) -> bool:
