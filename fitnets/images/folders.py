@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from fitnets.errors import InputError
-from fitnets.images.layout import Layout, Part
+from fitnets.images.layout import Layout
 from fitnets.images.pixels import Form, Unreadable, decoded, header
 from fitnets.images.printable import listed, shown
 from fitnets.images.raw import Raw, stratified
+from fitnets.images.unused import Part
 from fitnets.values.net import Shape
 
 TEST_FRACTION = 0.2

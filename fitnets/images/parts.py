@@ -13,9 +13,9 @@ from fitnets.config import Data
 from fitnets.disk.store import Store, key
 from fitnets.images import same
 from fitnets.images.folders import BrokenFiles, broken
-from fitnets.images.layout import Part
 from fitnets.images.raw import Raw
 from fitnets.images.sources import has_val, read
+from fitnets.images.unused import Part
 from fitnets.values.net import Shape
 
 Seen = list[tuple[str, int, int]]
@@ -44,9 +44,9 @@ def check(data: Data, root: Path, store: Store | None = None) -> tuple[str, ...]
     """
     seen = _seen(data, root) if store is not None else []
     digest = _key(data, root, "check", seen)
-    found = store.get("images", digest) if store is not None and seen else None
-    if found is not None:
-        return tuple(json.loads(found["notes.json"]))
+    stored = store.get("images", digest) if store is not None and seen else None
+    if stored is not None:
+        return tuple(json.loads(stored["notes.json"]))
     reasons: dict[Path, str] = {}
     known: set[bytes] = set()
     notes: tuple[str, ...] = ()
@@ -58,11 +58,12 @@ def check(data: Data, root: Path, store: Store | None = None) -> tuple[str, ...]
         except BrokenFiles as error:
             reasons |= error.reasons
             continue
-        if part == "test":
-            notes += same.overlap(known, same.digests(raw))
-        else:
+        found = same.digests(raw)
+        if part == "train":
             shape = shape_of(raw)
-            known |= set(same.digests(raw))
+        else:
+            notes += same.overlap(known, found, "validation" if part == "val" else part)
+        known |= set(found)
     if reasons:
         raise broken(reasons)
     if store is not None and seen:

@@ -49,12 +49,14 @@ def notes(raw: Raw) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def overlap(known: set[bytes], test: list[bytes]) -> tuple[str, ...]:
-    """A line where test images are training or validation images, too."""
-    number = sum(digest in known for digest in test)
+def overlap(known: set[bytes], found: list[bytes], part: str) -> tuple[str, ...]:
+    """A line where images of the validation or test part are among those that came before, too."""
+    number = sum(digest in known for digest in found)
     if not number:
         return ()
+    those = "training" if part == "validation" else "training or validation"
     return (
-        f"{number:,} of {counted(len(test), 'test image')} ({number / len(test):.1%}) {'is' if number == 1 else 'are'} "
-        "among the training or validation images, pixel for pixel: the test accuracy will be too high by them.",
+        f"{number:,} of {counted(len(found), f'{part} image')} ({number / len(found):.1%}) "
+        f"{'is' if number == 1 else 'are'} among the {those} images, pixel for pixel: the {part} accuracy will be too "
+        "high by them.",
     )

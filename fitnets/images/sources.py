@@ -12,9 +12,11 @@ import numpy as np
 from fitnets.config import Data
 from fitnets.errors import InputError
 from fitnets.images.folders import read_folder
-from fitnets.images.layout import Part, Tree, class_folders, part_folders
+from fitnets.images.layout import part_folders
 from fitnets.images.printable import one_line
 from fitnets.images.raw import Raw, stratified
+from fitnets.images.tree import Tree, class_folders
+from fitnets.images.unused import Part
 from fitnets.values.net import Shape
 
 DIGITS_TEST_FRACTION = 400 / 1797
