@@ -137,6 +137,8 @@ def _open(
         f"{study.name}: {facts.train:,} training and {facts.val:,} validation images of {facts.shape}, "
         f"{len(facts.classes)} classes; {crew.slots} slot(s) on {facts.device}"
     )
+    for line in facts.notes:
+        console.print(f"note: {line}", markup=False)
     with console.status("timing a few batches ..."):
         done = 0 if known is None else trained(known)
         precision = precision_of(known, facts.native)

@@ -3,24 +3,21 @@
 Shape suffixes: N images, H rows, W columns, C channels, B batch.
 """
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fitnets.config import Data
-from fitnets.disk.store import Store, key
+from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.images.contrast import global_contrast, local_contrast
+from fitnets.images.parts import part_of, shape_of
 from fitnets.images.raw import Raw, stratified
-from fitnets.images.sources import read
+from fitnets.images.sources import has_val
 from fitnets.images.views import Plan, in_order, inside, view
 from fitnets.values.base import sha256
 from fitnets.values.net import Shape
@@ -105,6 +102,8 @@ class Images:
     preprocess: Preprocess
     digest: str
     """Of the pixels, the labels and the split: what trained things are keyed by."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of them, a plain line each."""
 
     @property
     def shape(self) -> Shape:
@@ -144,64 +143,49 @@ class Images:
 
 
 def load(data: Data, root: Path, store: Store | None = None, device: torch.device | None = None) -> Images:
-    """Training and validation images of `data`, split class by class. Nothing of the test set is read.
+    """Training and validation images of `data`, split class by class. No test image is decoded.
 
-    `store` keeps decoded image files, so that the next process need not decode them again.
-    Raises InputError when the images cannot be had, or are too small for their views.
+    Where the images come with a validation part, that is the validation images, and nothing is split. `store` keeps
+    decoded image files, so that the next process need not decode them again. Raises InputError when the images cannot
+    be had, are all equal, or are too small for their views.
     """
     device = device or torch.device("cpu")
-    raw = _read(data, root, "train", store)
+    raw = _limited(part_of(data, root, "train", store), data)
     rows, columns = raw.pixels_NHWC.shape[1:3]
     if data.shift >= min(rows, columns):
         raise InputError(
             f"`shift` is {data.shift}, but the images of `{data.name}` have {rows} rows and {columns} columns, and a "
             f"view must show some of its image: choose {min(rows, columns) - 1} or less."
         )
-    kept, held = stratified(raw.label_N, data.val_fraction, data.seed)
-    train, val = _split(raw.take(kept)), _split(raw.take(held))
+    if has_val(data, root):
+        parts = [raw, _limited(part_of(data, root, "val", store, shape_of(raw)), data)]
+        whole = parts
+    else:
+        parts, whole = list(raw.parted(data.val_fraction, data.seed)), [raw]
+    train, val = (_split(part) for part in parts)
     preprocess = Preprocess.fitted(train.pixels_NHWC, data)
-    content = [sha256(np.ascontiguousarray(array).tobytes()) for array in (raw.pixels_NHWC, raw.label_N)]
+    arrays = [array for part in whole for array in (part.pixels_NHWC, part.label_N)]
+    content = [sha256(np.ascontiguousarray(array).tobytes()) for array in arrays]
     normalised = (data.whiten, *(("local contrast",) if data.local_contrast else ()))
     digest = sha256(repr((content, data.val_fraction, data.seed, *normalised)))
     if not data.standardised:
         train, val = _normalised(train, preprocess), _normalised(val, preprocess)
-    return Images(data, train.to(device), val.to(device), raw.classes, preprocess.to(device), digest)
+    moved = train.to(device), val.to(device), raw.classes, preprocess.to(device)
+    return Images(data, *moved, digest, raw.notes)
 
 
 def load_test(data: Data, root: Path, images: Images, store: Store | None = None) -> Split:
     """The test images, treated as `images` treats its own. Read them once, at the end."""
-    split = _split(_read(data, root, "test", store))
+    split = _split(_limited(part_of(data, root, "test", store, images.shape), data))
     return (split if data.standardised else _normalised(split, images.preprocess)).to(images.device)
 
 
-def _read(data: Data, root: Path, part: Literal["train", "test"], store: Store | None) -> Raw:
-    raw = _stored(data, root, part, store) if store is not None else read(data, root, part)
-    if data.limit is not None and data.limit < len(raw.label_N):
-        raw = raw.take(stratified(raw.label_N, data.limit / len(raw.label_N), seed=0)[1])
-    return raw
-
-
-def _stored(data: Data, root: Path, part: Literal["train", "test"], store: Store) -> Raw:
-    """Decoded images from the store, under the names, sizes and times of their files, and of what decodes them."""
-    files = sorted(root.glob(f"{data.name}/**/*")) or sorted(root.glob("**/*")) if data.name != "digits" else []
-    seen = [(str(f.relative_to(root)), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
-    wanted = (data.name, data.max_size, part, str(root.resolve()))
-    digest = key(images=wanted, files=seen, pillow=version("pillow"))
-    found = store.get("images", digest) if seen else None
-    if found is not None:
-        with np.load(io.BytesIO(found["images.npz"]), allow_pickle=False) as arrays:
-            return Raw(arrays["pixels"], arrays["labels"], tuple(arrays["classes"].tolist()))
-    raw = read(data, root, part)
-    if seen:
-        buffer = io.BytesIO()
-        fields: dict[str, NDArray[Any]] = {
-            "pixels": raw.pixels_NHWC,
-            "labels": raw.label_N,
-            "classes": np.array(raw.classes),
-        }
-        np.savez(buffer, allow_pickle=False, **fields)
-        store.keep("images", digest, {"images.npz": buffer.getvalue()})
-    return raw
+def _limited(raw: Raw, data: Data) -> Raw:
+    """About so many of the images as the data may have, two of each class at least."""
+    if data.limit is None or data.limit >= len(raw.label_N):
+        return raw
+    fraction = data.limit / len(raw.label_N)
+    return raw.take(stratified(raw.label_N, fraction, seed=0, classes=raw.classes, least=2)[1])
 
 
 def _split(raw: Raw) -> Split:

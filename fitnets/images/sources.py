@@ -11,31 +11,52 @@ import numpy as np
 
 from fitnets.config import Data
 from fitnets.errors import InputError
-from fitnets.images.folders import class_folders, one_line, read_folder
-from fitnets.images.raw import Part, Raw, stratified
+from fitnets.images.folders import read_folder
+from fitnets.images.layout import part_folders
+from fitnets.images.printable import one_line
+from fitnets.images.raw import Raw, stratified
+from fitnets.images.tree import Tree, class_folders
+from fitnets.images.unused import Part
+from fitnets.values.net import Shape
 
 DIGITS_TEST_FRACTION = 400 / 1797
 
 
-def read(data: Data, root: Path, part: Part) -> Raw:
-    """The training or the test images of `data`; only that part's images are looked at.
+def read(data: Data, root: Path, part: Part, shape: Shape | None = None) -> Raw:
+    """The training, validation or test images of `data`; only that part's images are decoded.
 
     `root/<name>` is looked into first, as image folders or as torchvision lays it out; else torchvision downloads it.
-    Raises InputError when they are neither there nor to be had, naming the files to put there.
+    A `shape` that is known (channels, rows, columns) spares image folders a look at the training images. Raises
+    InputError when they are neither there nor to be had, naming the files to put there.
     """
     if data.name == "digits":
         return _digits(part)
-    known = data.name in _TORCHVISION
-    places = [root / data.name] if known and root.name != data.name else [root / data.name, root]
-    for folder in places:
-        if class_folders(folder / "train") or (class_folders(folder) and not known):
-            return read_folder(folder, part, data.max_size)
-    if known:
+    folder = _image_folder(data, root)
+    if folder is not None:
+        return read_folder(folder, part, data.max_size, shape)
+    if data.name in _TORCHVISION:
         return _torchvision(data.name, root, part)
     raise InputError(
         f"no images in `{root}`: it must hold one folder for each class, `train/<class>/*` and `test/<class>/*`, "
         "or `<class>/*`. Name the folder with --data."
     )
+
+
+def has_val(data: Data, root: Path) -> bool:
+    """Whether the images come with a validation part of their own."""
+    folder = _image_folder(data, root)
+    return folder is not None and "val" in part_folders(Tree(folder))
+
+
+def _image_folder(data: Data, root: Path) -> Path | None:
+    """Where the images lie as files, class by class; a known data set must have a training part there."""
+    if data.name == "digits":
+        return None
+    known = data.name in _TORCHVISION
+    for folder in [root / data.name] if known and root.name != data.name else [root / data.name, root]:
+        if class_folders(folder) and (not known or "train" in part_folders(Tree(folder))):
+            return folder
+    return None
 
 
 def _digits(part: Part) -> Raw:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from fitnets.config import Brought
 from fitnets.errors import InputError
-from fitnets.images.folders import one_line
 from fitnets.images.images import Images
+from fitnets.images.printable import one_line
 from fitnets.nets.taps import Tap
 from fitnets.values.base import sha256
 from fitnets.values.net import Shape

@@ -18,6 +18,8 @@ class Facts(Value):
     device: str
     native: Precision
     """The precision that training is fastest in there."""
+    notes: tuple[str, ...] = later(())
+    """What a person should know of the images, a plain line each."""
 
 
 class TeacherFacts(Value):

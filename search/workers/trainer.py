@@ -15,6 +15,7 @@ from fitnets.config import Brought, Data, Precision, Recipe, Report, Result, Tra
 from fitnets.disk.store import Store
 from fitnets.distill.run import discard, distill, result_of
 from fitnets.images.images import Images, load
+from fitnets.images.parts import check
 from fitnets.images.views import Plan
 from fitnets.nets.network import Network, initialise
 from fitnets.nets.precision import computing, native, use_ieee_float32
@@ -35,7 +36,9 @@ class Trainer:
             torch.set_num_threads(threads)
         use_ieee_float32()
         self.store = Store(Path(store_dir))
+        notes = check(data, Path(data_dir), self.store)
         self.images: Images = load(data, Path(data_dir), self.store, torch.device(device))
+        self.notes = (*self.images.notes, *notes)
         self.teacher: Teacher | None = None
 
     def facts(self) -> Facts:
@@ -49,6 +52,7 @@ class Trainer:
             images=images.digest,
             device=str(images.device),
             native=native(images.device),
+            notes=self.notes,
         )
 
     def has(self, teacher: Trained | Brought) -> bool:

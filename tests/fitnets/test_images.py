@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fitnets.config import Data
 from fitnets.disk.store import Store
 from fitnets.errors import InputError
-from fitnets.images import images as data_module
+from fitnets.images import parts as parts_module
 from fitnets.images.images import Images, Preprocess, Split, accuracy, load, load_test
 from fitnets.images.raw import Raw
 from fitnets.images.views import Plan
@@ -225,12 +225,12 @@ def test_decoded_images_are_kept_until_the_files_change(tmp_path: Path, monkeypa
     (folder / "mine" / "a.png").write_text("first")
     reads: list[str] = []
 
-    def fake(data: Data, root: Path, part: str) -> Raw:
+    def fake(data: Data, root: Path, part: str, shape: object) -> Raw:
         reads.append(part)
         pixels = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 3), dtype=np.uint8)
         return Raw(pixels, np.repeat([0, 1], 6), ("cat", "dog"))
 
-    monkeypatch.setattr(data_module, "read", fake)
+    monkeypatch.setattr(parts_module, "read", fake)
     data = Data(name="mine")
     first = load(data, folder, store)
     again = load(data, folder, store)
@@ -251,7 +251,7 @@ def test_images_that_another_pillow_decoded_are_decoded_again(tmp_path: Path, mo
         for i in range(6):
             Image.new("RGB", (4, 4), (40 * i, 0, 0)).save(folder / "train" / label / f"{i}.png")
     for pillow, entries in (("11", 1), ("11", 1), ("12", 2)):
-        monkeypatch.setattr(data_module, "version", lambda name, pillow=pillow: pillow)
+        monkeypatch.setattr(parts_module, "version", lambda name, pillow=pillow: pillow)
         load(Data(name="mine"), folder, store)
         assert len(store.names("images")) == entries
 

@@ -142,12 +142,12 @@ def test_files_of_every_mode_keep_their_brightness(tmp_path: Path, mode: str) ->
     picture = Image.fromarray(ramp.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(ramp).convert(mode)
     suffix = "tif" if mode == "CMYK" else "png"
     for name in ("a", "b"):
-        for i in range(2):
+        for i in range(3):
             path = tmp_path / "train" / name / f"{i}.{suffix}"
             path.parent.mkdir(parents=True, exist_ok=True)
             picture.save(path)
     raw = read_folder(tmp_path, "train", 64)
-    assert raw.pixels_NHWC.shape == (2, 8, 8, 1 if mode in ("1", "L", "LA", "I;16") else 3)
+    assert raw.pixels_NHWC.shape == (4, 8, 8, 1 if mode in ("1", "L", "LA", "I;16") else 3)
     got = raw.pixels_NHWC[0].mean(2)
     if mode == "1":
         assert set(np.unique(got)) == {0.0, 255.0}

@@ -1,0 +1,106 @@
+"""The parts of a data set, decoded once for all processes, and one look at all of them before anything is trained."""
+
+import io
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitnets.config import Data
+from fitnets.disk.store import Store, key
+from fitnets.images import same
+from fitnets.images.folders import BrokenFiles, broken
+from fitnets.images.raw import Raw
+from fitnets.images.sources import has_val, read
+from fitnets.images.unused import Part
+from fitnets.values.net import Shape
+
+Seen = list[tuple[str, int, int]]
+
+
+def shape_of(raw: Raw) -> Shape:
+    """Channels, rows, columns of the images."""
+    _, rows, columns, channels = raw.pixels_NHWC.shape
+    return channels, rows, columns
+
+
+def part_of(data: Data, root: Path, part: Part, store: Store | None, shape: Shape | None = None) -> Raw:
+    """The images of a part, from the store where it has them; `shape` is that of the training images, where known.
+
+    Raises InputError when they cannot be read, or all training images are equal.
+    """
+    return _part(data, root, part, store, shape, _seen(data, root) if store is not None else [])
+
+
+def check(data: Data, root: Path, store: Store | None = None) -> tuple[str, ...]:
+    """Read every part once before anything is trained, and say what a person should know of them, in plain lines.
+
+    Of the test part only a digest of each image leaves this function: to count those that are training or validation
+    images, too. Raises InputError for what would stop a search, or `pick` after it: one error for all files that cannot
+    be read, in whatever part. The outcome is kept in `store` until a file changes.
+    """
+    seen = _seen(data, root) if store is not None else []
+    digest = _key(data, root, "check", seen)
+    stored = store.get("images", digest) if store is not None and seen else None
+    if stored is not None:
+        return tuple(json.loads(stored["notes.json"]))
+    reasons: dict[Path, str] = {}
+    known: set[bytes] = set()
+    notes: tuple[str, ...] = ()
+    shape: Shape | None = None
+    parts: tuple[Part, ...] = ("train", "val", "test") if has_val(data, root) else ("train", "test")
+    for part in parts:
+        try:
+            raw = _part(data, root, part, store if part != "test" else None, shape, seen)
+        except BrokenFiles as error:
+            reasons |= error.reasons
+            continue
+        found = same.digests(raw)
+        if part == "train":
+            shape = shape_of(raw)
+        else:
+            notes += same.overlap(known, found, "validation" if part == "val" else part)
+        known |= set(found)
+    if reasons:
+        raise broken(reasons)
+    if store is not None and seen:
+        store.keep("images", digest, {"notes.json": json.dumps(notes).encode()})
+    return notes
+
+
+def _seen(data: Data, root: Path) -> Seen:
+    """The names, sizes and times of the files that the images may come from; none for images that have no files."""
+    files = sorted(root.glob(f"{data.name}/**/*")) or sorted(root.glob("**/*")) if data.name != "digits" else []
+    return [(str(f.relative_to(root)), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
+
+
+def _key(data: Data, root: Path, what: str, seen: Seen) -> str:
+    """What decoded images depend on: their files, and what decodes them."""
+    wanted = (data.name, data.max_size, what, str(root.resolve()))
+    return key(images=wanted, files=seen, pillow=version("pillow"))
+
+
+def _part(data: Data, root: Path, part: Part, store: Store | None, shape: Shape | None, seen: Seen) -> Raw:
+    digest = _key(data, root, part, seen)
+    found = store.get("images", digest) if store is not None and seen else None
+    if found is not None:
+        with np.load(io.BytesIO(found["images.npz"]), allow_pickle=False) as arrays:
+            texts = (tuple(arrays[name].tolist()) for name in ("classes", "notes"))
+            return Raw(arrays["pixels"], arrays["labels"], *texts)
+    raw = read(data, root, part, shape)
+    if part == "train":
+        raw = raw.noted(same.notes(raw))
+    if store is not None and seen:
+        buffer = io.BytesIO()
+        fields: dict[str, NDArray[Any]] = {
+            "pixels": raw.pixels_NHWC,
+            "labels": raw.label_N,
+            "classes": np.array(raw.classes),
+            "notes": np.array(raw.notes, dtype=np.str_),
+        }
+        np.savez(buffer, allow_pickle=False, **fields)
+        store.keep("images", digest, {"images.npz": buffer.getvalue()})
+    return raw
