@@ -147,7 +147,7 @@ def test_the_tables_pair_by_seed_and_the_gate_names_what_fails() -> None:
             runs.append(Curves(np.where(near, level + gain, 9.0), np.where(near, level + gain, 9.0), 40, 10, 0.5))
         return runs
 
-    found = Comparison({(name, arm): curves(name, arm) for name in ("first", "second") for arm in ARMS}, grid, 30)
+    found = Comparison({(name, arm): curves(name, arm) for name in ("first", "second") for arm in ARMS}, list(grid), 30)
     rows = {line.split(" | ")[0].strip("| "): line for line in found.absolute("epochs").splitlines()}
     assert "| 0.400 ± 0.200 | 0.400 ± 0.200 |" in rows["random: none"]
     assert "| +0.030 ± 0.000 | +0.000 ± 0.000 |" in rows[PROJECT.name]

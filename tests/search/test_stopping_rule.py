@@ -16,7 +16,7 @@ LARGEST = 6  # few values, so that ties and equal students are common
 LEVEL = st.integers(0, LARGEST)
 FEW = st.integers(0, 1)
 POINTS = st.one_of(  # most are undominated where costs vary freely, few where they hardly do
-    st.lists(st.tuples(LEVEL, costs, costs), min_size=1, max_size=24) for costs in (LEVEL, FEW, st.just(1))
+    [st.lists(st.tuples(LEVEL, costs, costs), min_size=1, max_size=24) for costs in (LEVEL, FEW, st.just(1))]
 )
 ETAS = st.integers(2, 5)
 RISING = st.lists(st.integers(0, 10**6), min_size=LARGEST + 1, max_size=LARGEST + 1, unique=True).map(sorted)
