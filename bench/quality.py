@@ -1,0 +1,217 @@
+"""Whether the search finds better students by stopping some: the project's sampler and rule, and rivals, on tables.
+
+    python -m bench.quality [--tables DIR] [--seeds 20] [--trainings 30] [--jobs 1] [--quick] [--picture FILE]
+
+Searches are simulated on public tables of learning curves (`bench/tables`; `bench/quality_tables.py` says how a draw
+becomes a student): 8 asynchronous workers, a third of stage 2's epochs for stage 1 of every student, rungs at 1/3 and
+2/3 of stage 2. Quality is the hypervolume of what was trained to its end, as a share of the whole table's, over epochs
+and over epochs weighted by multiply-adds, both of them counted for every student begun. Where nobody is stopped,
+workers finish in step, eight at once; so the hypervolume "at 30 trainings" is the mean from 26 to 34, one such round.
+Differences are paired by seed, ± one standard error.
+"""
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+
+from bench.hardware import table, versions
+from bench.quality_picture import draw
+from bench.quality_rules import ACCURACY_ONLY, COUNT, NONE, OURS, RULES, Arm
+from bench.quality_samplers import SAMPLERS
+from bench.quality_simulator import WORKERS, searched
+from bench.quality_tables import FOLDER, SOURCES, load
+
+Floats = NDArray[np.float64]
+SPENT = {"epochs": "epochs", "macs": "epochs weighted by multiply-adds"}
+QUICK = ("resnet39_cifar10", "kd_digits_mlp")
+
+
+class Compared(NamedTuple):
+    """A sampler and a rule."""
+
+    sampler: str
+    rule: str
+
+    @property
+    def name(self) -> str:
+        """As the tables have it."""
+        return f"{self.sampler}: {self.rule}"
+
+
+PROJECT = Compared("MO-TPE", OURS.name)
+ARMS: dict[Compared, Arm] = {
+    **{Compared("random", rule.name): rule for rule in RULES},
+    Compared("NSGA-II", NONE.name): NONE,
+    **{Compared("MO-TPE", rule.name): rule for rule in (NONE, ACCURACY_ONLY, COUNT, OURS)},
+}
+
+
+class Job(NamedTuple):
+    """One search to simulate."""
+
+    folder: Path
+    table: str
+    compared: Compared
+    seed: int
+    grid: tuple[float, ...]
+    """Full trainings' worth, rising."""
+
+
+class Curves(NamedTuple):
+    """Its hypervolume over the grid, by what was spent, and how it went."""
+
+    epochs: Floats
+    macs: Floats
+    started: int
+    stopped: int
+    seconds: float
+    """Of processor time."""
+
+
+def simulated(job: Job) -> Curves:
+    """Run one search."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    began = time.process_time()
+    students = load(job.folder, job.table)
+    sampler = SAMPLERS[job.compared.sampler](students, job.seed)
+    found = searched(students, sampler, ARMS[job.compared], job.seed, job.grid[-1])
+    spent = np.array(job.grid)
+    return Curves(
+        found.at(spent),
+        found.at(spent, by_macs=True),
+        found.started,
+        found.stopped,
+        time.process_time() - began,
+    )
+
+
+class Comparison:
+    """All searches: `curves[table, compared]` holds one for each seed."""
+
+    def __init__(self, curves: dict[tuple[str, Compared], list[Curves]], grid: Sequence[float], trainings: int):
+        self.curves, self.grid, self.trainings = curves, np.array(grid), trainings
+        self.tables = list(dict.fromkeys(name for name, _ in curves))
+
+    def quality(self, name: str, compared: Compared, spent: str) -> Floats:
+        """For each seed, the mean hypervolume within half a round of the workers about `trainings`."""
+        near = np.abs(self.grid - self.trainings) <= WORKERS / 2
+        return np.array([getattr(run, spent)[near].mean() for run in self.curves[name, compared]])
+
+    def absolute(self, spent: str) -> str:
+        """A table: no stopping as it is, every rule as its difference from no stopping with the same sampler."""
+        rows = []
+        for compared in ARMS:
+            none = Compared(compared.sampler, NONE.name)
+            cells = []
+            for name in self.tables:
+                found = self.quality(name, compared, spent)
+                cells.append(
+                    _mean(found, "") if compared == none else _mean(found - self.quality(name, none, spent), "+")
+                )
+            rows.append([compared.name, *cells])
+        return table([f"at {self.trainings} trainings, by {SPENT[spent]}", *self.tables], rows)
+
+    def against(self, spent: str) -> str:
+        """A table: the project's search minus each other one; bold where it is not above."""
+        rows = []
+        for compared in ARMS:
+            if compared == PROJECT:
+                continue
+            cells = []
+            for name in self.tables:
+                gain = self.quality(name, PROJECT, spent) - self.quality(name, compared, spent)
+                cells.append(_mean(gain, "+") if gain.mean() > 0 else f"**{_mean(gain, '+')}**")
+            rows.append([compared.name, *cells])
+        return table([f"{PROJECT.name}, minus: (by {SPENT[spent]})", *self.tables], rows)
+
+    def gate(self) -> list[str]:
+        """What the gate asks of each table, by epochs, and where it does not hold: a line for each failure."""
+        failures = []
+        for sampler, name in itertools.product(("random", "MO-TPE"), self.tables):
+            none = self.quality(name, Compared(sampler, NONE.name), "epochs")
+            for rule, sign in ((OURS, 1), (ACCURACY_ONLY, -1)):
+                gain = self.quality(name, Compared(sampler, rule.name), "epochs") - none
+                if sign * gain.mean() <= 0:
+                    failures.append(f"{name}, {sampler}: {rule.name} is {_mean(gain, '+')} from no stopping")
+        return failures
+
+    def counts(self) -> str:
+        """A table: students begun and stopped in a search, and its processor time, over tables and seeds."""
+        rows = []
+        for compared in ARMS:
+            runs = [run for name in self.tables for run in self.curves[name, compared]]
+            means = (statistics.fmean(getattr(run, field) for run in runs) for field in ("started", "stopped"))
+            rows.append([compared.name, *(f"{mean:.0f}" for mean in means), f"{sum(run.seconds for run in runs):.0f}"])
+        return table(["until both budgets are spent", "begun", "stopped", "CPU s in all"], rows)
+
+
+def _mean(values: Floats, sign: str) -> str:
+    error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+    return f"{values.mean():{sign}.3f} ± {error:.3f}"
+
+
+def compare(folder: Path, tables: Sequence[str], seeds: int, trainings: int, jobs: int = 1) -> Comparison:
+    """Every sampler and rule on every table, with seeds 0, 1, ..."""
+    grid = tuple(np.arange(0, trainings + WORKERS / 2 + 0.25, 0.25).tolist())
+    work = [Job(folder, name, arm, seed, grid) for name in tables for arm in ARMS for seed in range(seeds)]
+    curves: dict[tuple[str, Compared], list[Curves]] = {}
+    with ProcessPoolExecutor(jobs) as pool:
+        for job, found in zip(work, pool.map(simulated, work, chunksize=seeds), strict=True):
+            curves.setdefault((job.table, job.compared), []).append(found)
+            if job.seed == seeds - 1:
+                print(f"{job.table}, {job.compared.name}", flush=True)
+    return Comparison(curves, grid, trainings)
+
+
+def options() -> argparse.Namespace:
+    """The command line's."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", type=Path, default=FOLDER, metavar="DIR", help="the folder of the CSV files")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--trainings", type=int, default=30, help="the budget, in full trainings")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--quick", action="store_true", help="3 seeds, the two smallest tables")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="save the curves (PNG, SVG or PDF)")
+    given = parser.parse_args()
+    missing = [name for name in SOURCES if not (given.tables / f"{name}.csv").is_file()]
+    if missing:
+        parser.error(f"{given.tables} has no {missing[0]}.csv: give the folder of the tables with --tables.")
+    if min(given.seeds, given.jobs) < 1 or given.trainings <= WORKERS / 2:
+        parser.error(f"--seeds and --jobs are at least 1, and --trainings is more than {WORKERS // 2}.")
+    return given
+
+
+def main() -> None:
+    """Print the tables."""
+    given: Any = options()
+    names, seeds = (QUICK, 3) if given.quick else (tuple(SOURCES), given.seeds)
+    found = compare(given.tables, names, seeds, given.trainings, given.jobs)
+    print(f"\n{versions('optuna', 'moocore', 'numpy')}, n={seeds}\n")
+    for spent in SPENT:
+        print(f"{found.absolute(spent)}\n\n{found.against(spent)}\n")
+    print(f"{found.counts()}\n")
+    failures = found.gate()
+    print("\n".join(failures) or "gate: stopping gains, and accuracy-only ASHA loses, on every table")
+    if given.picture:
+        shown = [Compared("random", NONE.name), Compared("random", OURS.name), Compared("NSGA-II", NONE.name)]
+        shown += [Compared("MO-TPE", NONE.name), Compared("MO-TPE", ACCURACY_ONLY.name), PROJECT]
+        lines = {
+            (name, spent, arm.name): np.array([getattr(run, spent) for run in found.curves[name, arm]])
+            for name in found.tables
+            for spent in SPENT
+            for arm in shown
+        }
+        draw(lines, found.grid, SPENT, given.picture)
+
+
+if __name__ == "__main__":
+    main()

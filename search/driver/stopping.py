@@ -1,0 +1,154 @@
+"""Which students go on at a rung of stage 2 and which are stopped: a rule of accuracies and costs alone. Pure.
+
+A student beats another if its accuracy is no lower, its parameters and multiply-adds are no more, and not all three are
+equal. A student that nobody at its rung beats always goes on, however cheap or dear it is: stopping by accuracy alone
+loses the small students of the Pareto front, and does worse than no stopping (bench/RESULTS.md).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from pydantic import Field, model_validator
+from scipy.special import betaincinv  # type: ignore[import-untyped]
+
+from fitnets.values.base import Value, seed_of
+
+AUDIT_STEPS = 10_000  # the resolution of the share of audited students
+
+
+class Stopping(Value):
+    """The rungs of stage 2, how many students stop at each, and how many are audited. Part of a study's definition."""
+
+    rungs: tuple[float, ...] = (1 / 3, 2 / 3)
+    """Shares of stage 2's epochs."""
+    eta: int = 3
+    """A student stops where 1/eta or more of its peers have fewer dominators."""
+    audit: float = 0.05
+    """The share of the students to be stopped that are trained to the end all the same, to count false stops."""
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Self:
+        shares = self.rungs
+        if not shares or any(low >= high for low, high in zip((0.0, *shares), (*shares, 1.0), strict=True)):
+            raise ValueError(
+                f"`rungs` is {shares}, but it lists shares of stage 2's epochs between 0 and 1, each larger than the "
+                "last: write (1/3, 2/3), or leave out `stopping` to train every student to its end."
+            )
+        if self.eta < 2:
+            raise ValueError(
+                f"`eta` is {self.eta}, but 1/eta of the students go on and that must be fewer than all: write 2 or "
+                "more, or leave out `stopping` to train every student to its end."
+            )
+        if not 0 <= self.audit <= 1:
+            raise ValueError(f"`audit` is {self.audit}, but it is a share of the stopped students: write 0 to 1.")
+        return self
+
+    def rung_epochs(self, epochs: int) -> tuple[int, ...]:
+        """The epochs of stage 2 (counted from 1) after which students are compared; fewer where `epochs` are few."""
+        places = (max(1, round(share * epochs)) for share in self.rungs)
+        return tuple(place for place in dict.fromkeys(places) if place < epochs)
+
+
+class Peer(Value):
+    """A student that has reached a rung, whatever became of it afterwards."""
+
+    number: int = Field(ge=0)
+    """The trial's."""
+    accuracy: float = Field(ge=0, le=1)
+    """On the validation images, after the rung's epoch."""
+    params: int = Field(ge=0)
+    macs: int = Field(ge=0)
+
+    def beats(self, other: "Peer") -> bool:
+        """Whether it is nowhere worse than `other` and somewhere better."""
+        mine, theirs = self._losses(), other._losses()
+        return mine != theirs and all(a <= b for a, b in zip(mine, theirs, strict=True))
+
+    def _losses(self) -> tuple[float, int, int]:
+        return -self.accuracy, self.params, self.macs
+
+
+class Verdict(Value):
+    """What was decided for a student at a rung, and from what."""
+
+    goes_on: bool
+    dominators: int
+    """How many of its peers beat it."""
+    better: int
+    """How many of its peers have fewer dominators."""
+    peers: int
+    """How many students had reached the rung, itself included."""
+    audited: bool = False
+    """The rule stops it, but it is trained to its end for the count of false stops."""
+
+
+def decide(stopping: Stopping, study_seed: int, number: int, peers: Sequence[Peer]) -> Verdict:
+    """The verdict on trial `number`, one of `peers`: every student that has reached the rung so far, in any order.
+
+    Stops it where better * eta >= peers. An audited student goes on at every later rung too, because the audit depends
+    on the study's seed and its number alone. The time is quadratic in the number of peers (bench/LOG.md).
+    Raises ValueError where a number is missing or there twice.
+    """
+    places = {peer.number: place for place, peer in enumerate(peers)}
+    if number not in places or len(places) < len(peers):
+        raise ValueError(
+            f"trial {number} is compared with trials {sorted(peer.number for peer in peers)}, but each student that "
+            "reached the rung is listed once, itself included: pass every one of them once."
+        )
+    counts = dominator_counts(peers)
+    mine = counts[places[number]]
+    better = sum(count < mine for count in counts)
+    stops = better * stopping.eta >= len(peers)
+    spared = stops and audited(study_seed, number, stopping.audit)
+    return Verdict(goes_on=not stops or spared, dominators=mine, better=better, peers=len(peers), audited=spared)
+
+
+def dominator_counts(peers: Sequence[Peer]) -> list[int]:
+    """How many of the peers beat each of them."""
+    rows = [peer._losses() for peer in peers]
+    equal = Counter(rows)
+    error, params, macs = np.array(rows, dtype=float).reshape(-1, 3).T.copy()
+    as_good = (int(((error <= row[0]) & (params <= row[1]) & (macs <= row[2])).sum()) for row in rows)
+    return [count - equal[row] for count, row in zip(as_good, rows, strict=True)]
+
+
+def audited(study_seed: int, number: int, share: float) -> bool:
+    """Whether trial `number` is trained to its end although the rule stops it: so are a `share` of all numbers."""
+    return seed_of("audit", study_seed, number) % AUDIT_STEPS < AUDIT_STEPS * share
+
+
+def false_stop_bound(false: int, audits: int, confidence: float = 0.95) -> float:
+    """Upper Clopper-Pearson bound on the share of stops that are false, when `false` of `audits` students were.
+
+    Raises ValueError unless 0 <= false <= audits and 0 < confidence < 1.
+    """
+    if not (0 <= false <= audits and 0 < confidence < 1):
+        raise ValueError(
+            f"{false} false stops among {audits} audits at confidence {confidence}: there are 0 to {audits} false "
+            "stops, and the confidence lies between 0 and 1."
+        )
+    return 1.0 if false == audits else float(betaincinv(false + 1, audits - false, confidence))
+
+
+class Rungs:
+    """Who has reached each rung of a study, in the order of arrival, and what was decided then."""
+
+    def __init__(self, stopping: Stopping, study_seed: int):
+        self.stopping, self.study_seed = stopping, study_seed
+        self.verdicts: dict[tuple[int, int], Verdict] = {}
+        """By (epoch of the rung, trial)."""
+        self._peers: dict[int, list[Peer]] = {}
+
+    def arrive(self, epoch: int, peer: Peer) -> Verdict:
+        """The verdict on a student that reaches the rung at `epoch` of stage 2.
+
+        A verdict is final: a report that comes again, after a lost worker say, gets the first one and adds no peer.
+        """
+        key = (epoch, peer.number)
+        if key not in self.verdicts:
+            peers = self._peers.setdefault(epoch, [])
+            peers.append(peer)
+            self.verdicts[key] = decide(self.stopping, self.study_seed, peer.number, peers)
+        return self.verdicts[key]
