@@ -17,7 +17,8 @@ class Layer(nn.Module):
 
     The pieces are kept as one weight of `pieces * width` filters, piece by piece. Two pieces without normalisation
     run as max(a, b) = b + relu(a - b), the difference taken on the weights: exact, and 1.7 to 1.9 times the training
-    speed of `torch.maximum` on CPU, whose backward pass makes several masked passes over the map.
+    speed of `torch.maximum` on CPU, whose backward pass makes several masked passes over the map. ReLU is taken after
+    the pooling: the same numbers and gradients, bit for bit, and fewer positions.
     """
 
     def __init__(self, linear: nn.Conv2d | nn.Linear, pieces: int, norm: nn.Module | None, pool: nn.Module | None):
@@ -28,11 +29,16 @@ class Layer(nn.Module):
         """BCHW to BCHW for a convolution; anything with a batch to BC for a fully connected layer."""
         if isinstance(self.linear, nn.Linear):
             x = x.flatten(1)
+        if self.pieces == 1:
+            return F.relu(self._pooled(self._normalised(self.linear(x))))
         if self.pieces == 2 and self.norm is None:
-            x = self._two_pieces(x)
-        else:
-            x = self.linear(x)
-            x = maxout(x if self.norm is None else self.norm(x), self.pieces)
+            return self._pooled(self._two_pieces(x))
+        return self._pooled(maxout(self._normalised(self.linear(x)), self.pieces))
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        return x if self.norm is None else self.norm(x)
+
+    def _pooled(self, x: Tensor) -> Tensor:
         return x if self.pool is None else self.pool(x)
 
     def _two_pieces(self, x: Tensor) -> Tensor:

@@ -81,6 +81,40 @@ def test_normalised_layers_normalise_before_the_maximum(pieces: int) -> None:
     assert torch.allclose(layer(x), wanted, atol=1e-9)
 
 
+def pooled_last(layer: Layer, x: Tensor) -> Tensor:
+    """A ReLU layer in the order of the definition: normalisation, activation, pooling."""
+    assert layer.norm is not None and layer.pool is not None
+    pooled: Tensor = layer.pool(layer.norm(layer.linear(x)).relu())
+    return pooled
+
+
+@pytest.mark.parametrize("pool", [2, 3, 8])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_relu_after_pooling_is_relu_before_it_bit_for_bit(
+    pool: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs and gradients, with channels whose scale is negative, and with the ties that bfloat16 makes."""
+    net = Net(input=(3, 8, 8), convs=(Conv(width=6, pieces=1, pool=pool, pool_stride=2),), classes=2, norm="batch")
+    network = Network(net)
+    initialise(network, "scaled", 0.0, 0)
+    layer = network.layers[0]
+    assert isinstance(layer, Layer) and layer.norm is not None
+    layer.norm.weight.data.copy_(torch.tensor([1.0, -1.0, 0.5, -0.5, 2.0, -2.0]))
+    layer.norm.bias.data.copy_(torch.linspace(-2.0, 2.0, 6))
+    x = random_images((32, 3, 8, 8)).requires_grad_()
+    inputs = [x, *layer.parameters()]
+    sizes: list[tuple[int, ...]] = []
+    relu = nn.functional.relu
+    monkeypatch.setattr(nn.functional, "relu", lambda x: sizes.append(tuple(x.shape)) or relu(x))
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        out, wanted = layer(x), pooled_last(layer, x)
+    assert sizes == [tuple(out.shape)], "taken of the pooled map"
+    assert out.dtype == dtype and torch.equal(out, wanted)
+    assert 0 < float((out == 0).float().mean()) < 1
+    for ours, theirs in zip(gradients(out, inputs), gradients(wanted, inputs), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_global_pooling_equals_a_window_of_that_size() -> None:
     x = random_images((2, 3, 5, 7))
     assert torch.equal(GlobalMaxPool()(x), nn.functional.max_pool2d(x, (5, 7)))
