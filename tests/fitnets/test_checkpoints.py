@@ -42,8 +42,8 @@ RECIPES = {
         stage1=LONG.changed(optimizer="sgd", lr=1e-2),
         stage2=LONG.changed(optimizer="sgd", lr=1e-2),
     ),
-    "muon": RECIPE.changed(
-        student=Net.staged((1, 8, 8), 10, ((6, 6), (8,)), pieces=1, norm="batch"),
+    "muon, shortcuts": RECIPE.changed(
+        student=Net.staged((1, 8, 8), 10, ((6, 6), (8, 8)), pieces=1, norm="batch", shortcuts=True),
         hint=Hint(hint=2, guided=2, regressor="normalised"),
         stage1=LONG.changed(optimizer="muon", lr=0.1, schedule="linear"),
         stage2=LONG.changed(optimizer="muon", lr=0.1, schedule="linear", lr_scale=LrScale(conv=1.0, guided=0.25)),

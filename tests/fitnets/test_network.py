@@ -81,6 +81,34 @@ def test_normalised_layers_normalise_before_the_maximum(pieces: int) -> None:
     assert torch.allclose(layer(x), wanted, atol=1e-9)
 
 
+@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("pool", [1, 2])
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_a_shortcut_adds_the_input_before_activation_and_pooling(
+    pieces: int, pool: int, norm: Literal["none", "batch"]
+) -> None:
+    """By definition: the input to each linear piece, then their maximum, or ReLU, then pooling."""
+    second = Conv(width=4, pieces=pieces, pool=pool, pool_stride=pool, shortcut=True)
+    net = Net(input=(3, 6, 6), convs=(Conv(width=4, pieces=pieces), second), classes=2, norm=norm)
+    network = Network(net).double()
+    initialise(network, "scaled", 0.0, 0)
+    layer = network.layers[1]
+    assert isinstance(layer, Layer)
+    x = random_images((8, 4, 6, 6), 1, torch.float64).requires_grad_()
+
+    def defined() -> Tensor:
+        linear = layer.linear(x) if layer.norm is None else layer.norm(layer.linear(x))
+        pieces_BPCHW = linear.reshape(8, pieces, 4, 6, 6) + x[:, None]
+        largest = pieces_BPCHW.amax(1) if pieces > 1 else pieces_BPCHW[:, 0].clamp_min(0)
+        return nn.functional.max_pool2d(largest, pool)
+
+    out, wanted = layer(x), defined()
+    assert torch.allclose(out, wanted, atol=1e-12)
+    inputs = [x, *layer.parameters()]
+    for ours, theirs in zip(gradients(out, inputs), gradients(wanted, inputs), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-9)
+
+
 def pooled_last(layer: Layer, x: Tensor) -> Tensor:
     """A ReLU layer in the order of the definition: normalisation, activation, pooling."""
     assert layer.norm is not None and layer.pool is not None
