@@ -34,10 +34,10 @@ class PlainLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The same function as the layer's."""
-        layer = self.layer
+        layer, below = self.layer, x
         x = layer.linear(x.flatten(1) if isinstance(layer.linear, nn.Linear) else x)
         x = x if layer.norm is None else layer.norm(x)
-        pieces = x.chunk(layer.pieces, 1)
+        pieces = [piece + below if layer.shortcut else piece for piece in x.chunk(layer.pieces, 1)]
         x = F.relu(pieces[0]) if layer.pieces == 1 else pieces[0]
         for piece in pieces[1:]:
             x = torch.maximum(x, piece)

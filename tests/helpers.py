@@ -77,25 +77,27 @@ def state_hash(module: nn.Module) -> str:
 
 @st.composite
 def nets(draw: st.DrawFn) -> Net:
-    """Valid nets of every kind: kernels, pads, pieces, poolings with overlap, dense layers, normalisation."""
+    """Valid nets of every kind: kernels, pads, pieces, overlapping poolings, dense layers, normalisation, shortcuts."""
     rows = columns = 0
     shape = (draw(st.integers(1, 3)), draw(st.integers(5, 20)), draw(st.integers(5, 20)))
     rows, columns = shape[1:]
-    convs = []
+    convs: list[Conv] = []
     for _ in range(draw(st.integers(1, 5))):
-        pad = draw(st.integers(0, 3))
-        kernel = draw(st.integers(1, min(5, min(rows, columns) + 2 * pad)))
+        shortcut = bool(convs) and convs[-1].pool == 1 and draw(st.booleans())
+        pad = draw(st.integers(0, 2 if shortcut else 3))
+        kernel = 2 * pad + 1 if shortcut else draw(st.integers(1, min(5, min(rows, columns) + 2 * pad)))
         rows, columns = rows + 2 * pad - kernel + 1, columns + 2 * pad - kernel + 1
         pool = draw(st.integers(1, min(4, max(rows, columns))))
         stride = draw(st.integers(1, pool))
         convs.append(
             Conv(
-                width=draw(st.integers(1, 9)),
+                width=convs[-1].width if shortcut else draw(st.integers(1, 9)),
                 kernel=kernel,
                 pad=pad,
                 pieces=draw(st.integers(1, 4)),
                 pool=pool,
                 pool_stride=stride,
+                shortcut=shortcut,
             )
         )
         if pool > 1:

@@ -24,7 +24,10 @@ class LayerCost(Value):
     buffers: int
     macs: int
     activations: int
-    """Numbers held while the layer runs, for one image: its input and its output before activation and pooling."""
+    """Numbers held while the layer runs, for one image: its input and its output before activation and pooling.
+
+    A shortcut adds nothing: what it adds is that input, and no layer holds another's.
+    """
 
 
 def layers(net: Net) -> tuple[LayerCost, ...]:

@@ -15,26 +15,48 @@ from fitnets.values.net import Net
 class Layer(nn.Module):
     """A convolution or a fully connected layer, its activation (ReLU, or maxout over pieces), and its pooling.
 
+    With a `shortcut` the input is added before the activation. As it spans one layer, layers stay a chain: what a layer
+    puts out depends on its input alone.
+
     The pieces are stored as one weight of `pieces * width` filters, piece by piece. Two pieces without normalisation
     run as max(a, b) = b + relu(a - b), with the difference taken on the weights. Algebraically that is the maximum, and
     where a != b its gradient too; in floating point it rounds differently (the tests hold values and gradients to a
     relative 1e-12 in float64 and 2e-5 in float32). It trains 1.7 to 1.9 times as fast as `torch.maximum` on CPU, whose
-    backward pass makes several masked passes over the map.
+    backward pass makes several masked passes over the map. ReLU is taken after the pooling: the same numbers and
+    gradients, bit for bit, and fewer positions.
     """
 
-    def __init__(self, linear: nn.Conv2d | nn.Linear, pieces: int, norm: nn.Module | None, pool: nn.Module | None):
+    def __init__(
+        self,
+        linear: nn.Conv2d | nn.Linear,
+        pieces: int,
+        norm: nn.Module | None,
+        pool: nn.Module | None,
+        *,
+        shortcut: bool = False,
+    ):
         super().__init__()
-        self.linear, self.pieces, self.norm, self.pool = linear, pieces, norm, pool
+        self.linear, self.pieces, self.norm, self.pool, self.shortcut = linear, pieces, norm, pool, shortcut
 
     def forward(self, x: Tensor) -> Tensor:
         """BCHW to BCHW for a convolution; anything with a batch to BC for a fully connected layer."""
         if isinstance(self.linear, nn.Linear):
             x = x.flatten(1)
+        if self.pieces == 1:
+            return F.relu(self._pooled(self._with_input(self._normalised(self.linear(x)), x)))
         if self.pieces == 2 and self.norm is None:
-            x = self._two_pieces(x)
+            largest = self._two_pieces(x)
         else:
-            x = self.linear(x)
-            x = maxout(x if self.norm is None else self.norm(x), self.pieces)
+            largest = maxout(self._normalised(self.linear(x)), self.pieces)
+        return self._pooled(self._with_input(largest, x))
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        return x if self.norm is None else self.norm(x)
+
+    def _with_input(self, y: Tensor, x: Tensor) -> Tensor:
+        return y + x if self.shortcut else y
+
+    def _pooled(self, x: Tensor) -> Tensor:
         return x if self.pool is None else self.pool(x)
 
     def _two_pieces(self, x: Tensor) -> Tensor:
@@ -115,7 +137,7 @@ class Network(nn.Module):
                 if net.biases == "untied"
                 else nn.Conv2d(inputs, filters, conv.kernel, padding=conv.pad)
             )
-            layers.append(Layer(linear, conv.pieces, norm, pool))
+            layers.append(Layer(linear, conv.pieces, norm, pool, shortcut=conv.shortcut))
             inputs = conv.width
         inputs = net.features
         for dense in net.dense:

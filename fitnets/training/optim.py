@@ -1,7 +1,6 @@
 """Optimisers and learning-rate schedules by value."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,32 +8,12 @@ from torch import Tensor, nn
 
 from fitnets.config import Training
 from fitnets.nets.network import parts
+from fitnets.training.muon import FilterMuon, Together, muon_filters
+from fitnets.training.remembering import Remembering
 from fitnets.values.updates import ExponentialDecay, LinearDecay, MaxNorm
 
 FLOOR = 1e-5  # the smallest divisor of the paper's RMSProp (pylearn2's max_scaling 1e5)
 WARM_UP = 0.25  # the share of a one-cycle that the learning rate rises for
-
-
-class Remembering(torch.optim.Optimizer):
-    """Moves every parameter by itself, from its gradient and one tensor of its shape that is remembered, at first 0."""
-
-    remembered: str
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One update; there is no closure."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state[self.remembered] = torch.zeros_like(parameter)
-                self.move(parameter, parameter.grad, state[self.remembered], group)
-
-    def move(self, parameter: Tensor, gradient: Tensor, memory: Tensor, group: dict[str, Any]) -> None:
-        """Change `memory`, then `parameter`, in place."""
-        raise NotImplementedError
 
 
 class FloorRMSprop(Remembering):
@@ -80,8 +59,10 @@ def optimiser(training: Training, module: nn.Module, guided: int = 0) -> torch.o
     `guided` factor of `training.lr_scale`.
     """
     groups = _groups(training, module, guided)
-    if training.optimizer == "rmsprop":
-        optimizer: torch.optim.Optimizer = FloorRMSprop(groups, training.lr)
+    if training.optimizer == "muon":
+        optimizer: torch.optim.Optimizer = _muon(training, module, groups)
+    elif training.optimizer == "rmsprop":
+        optimizer = FloorRMSprop(groups, training.lr)
     elif training.optimizer == "adamw":
         # fused: the unfused one reads its step counter from a tensor, once for every parameter and step
         optimizer = torch.optim.AdamW(groups, lr=training.lr, fused=True)
@@ -116,6 +97,8 @@ def lr_at(training: Training, epoch: int, step: int, steps: int) -> float:
     if schedule == "constant":
         return training.lr
     progress = (epoch - 1 + step / steps) / training.epochs
+    if schedule == "linear":
+        return training.lr * (1 - progress)
     if schedule == "one-cycle":
         if progress < WARM_UP:
             return training.lr * max(progress, 0.01) / WARM_UP
@@ -125,6 +108,8 @@ def lr_at(training: Training, epoch: int, step: int, steps: int) -> float:
 
 def momentum_at(training: Training, epoch: int) -> float:
     """The momentum in `epoch` (from 1)."""
+    if training.optimizer == "muon":
+        return training.muon.momentum
     ramp = training.momentum_ramp
     if ramp is None:
         return training.momentum
@@ -169,3 +154,19 @@ def _groups(training: Training, module: nn.Module, guided: int) -> list[dict[str
         {"params": parameters, "scale": scale, "weight_decay": training.weight_decay if decays else 0.0}
         for (scale, decays), parameters in groups.items()
     ]
+
+
+def _muon(training: Training, module: nn.Module, groups: list[dict[str, Any]]) -> Together:
+    """Muon for the filters that it may move, AdamW for all else; each group is split into the two."""
+    filters = muon_filters(module)
+    moved, others = [], []
+    for group in groups:
+        of_muon = [parameter for parameter in group["params"] if parameter in filters]
+        of_adamw = [parameter for parameter in group["params"] if parameter not in filters]
+        scale = group["scale"] * training.muon.others_lr / training.lr
+        moved += [{"params": of_muon, "scale": group["scale"]}] if of_muon else []
+        others += [group | {"params": of_adamw, "scale": scale}] if of_adamw else []
+    optimizers: list[torch.optim.Optimizer] = [FilterMuon(moved, training.lr, training.muon.momentum)]
+    if others:
+        optimizers.append(torch.optim.AdamW(others, lr=training.muon.others_lr, fused=True))
+    return Together(*optimizers)

@@ -24,6 +24,9 @@ class Conv(Value):
     pieces: PositiveInt = 2
     pool: PositiveInt = 1
     pool_stride: PositiveInt = 1
+    shortcut: bool = later(False)
+    """Add the layer's input to its map before activation and pooling, as ResNets do: `pool(relu(norm(conv(x)) + x))`.
+    To maxout's largest piece, which is the same as to each piece. Not for the first convolution of a stage."""
 
     @model_validator(mode="after")
     def _pool_leaves_no_gap(self) -> Self:
@@ -71,10 +74,12 @@ class Net(Value):
         pieces: int = 2,
         norm: Literal["none", "batch"] = "none",
         dense: Sequence[Dense] = (),
+        shortcuts: bool = False,
     ) -> Self:
         """3x3 convolutions in stages of `widths`; 2x2 max pooling between the stages, global max pooling at the end.
 
-        This is the layout of FitNets 1 to 4 (Table 7).
+        This is the layout of FitNets 1 to 4 (Table 7). With `shortcuts`, every convolution after the first of its stage
+        adds its input where the widths are equal.
         Raises ValueError when a stage is empty or the images are too small for so many poolings.
         """
         rows, columns = input[1:]
@@ -82,7 +87,10 @@ class Net(Value):
         for number, widths in enumerate(stages, start=1):
             if not widths:
                 raise ValueError(f"stage {number} has no convolution: give every stage at least one width.")
-            convs += [Conv(width=width, pieces=pieces) for width in widths]
+            convs += [
+                Conv(width=width, pieces=pieces, shortcut=shortcuts and index > 0 and width == widths[index - 1])
+                for index, width in enumerate(widths)
+            ]
             if number < len(stages):
                 convs[-1] = convs[-1].changed(pool=2, pool_stride=2)
                 rows, columns = math.ceil(rows / 2), math.ceil(columns / 2)
@@ -102,9 +110,10 @@ class Net(Value):
 
     def maps(self) -> list[tuple[Shape, Shape]]:
         """For each convolution: the shape it computes (width, rows, columns), and the shape after its pooling."""
-        found = []
+        found: list[tuple[Shape, Shape]] = []
         _, rows, columns = self.input
         for number, conv in enumerate(self.convs, start=1):
+            inside = found[-1][1] if found and self.convs[number - 2].pool == 1 else None
             rows, columns = (size + 2 * conv.pad - conv.kernel + 1 for size in (rows, columns))
             if min(rows, columns) < 1:
                 raise ValueError(
@@ -112,6 +121,16 @@ class Net(Value):
                     "use a smaller kernel, more padding, or fewer poolings before it."
                 )
             before = (conv.width, rows, columns)
+            if conv.shortcut and before != inside:
+                what = (
+                    "its stage begins with it"
+                    if inside is None
+                    else f"its map is {_by(before)}, its input {_by(inside)}"
+                )
+                raise ValueError(
+                    f"`convs[{number}].shortcut` is set, but {what}, and only equal shapes within a stage are added: "
+                    "set it to False, or change the widths, kernel or padding."
+                )
             if conv.pool > 1:
                 if max(rows, columns) < conv.pool:
                     raise ValueError(
@@ -146,6 +165,10 @@ class Net(Value):
             if conv.pool > 1 and number < len(self.convs):
                 groups.append(())
         return tuple(groups)
+
+
+def _by(shape: Shape) -> str:
+    return "x".join(map(str, shape))
 
 
 def _pooled(size: int, conv: Conv) -> int:

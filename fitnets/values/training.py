@@ -1,11 +1,11 @@
 """One training, as a value. Nothing here needs torch."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from fitnets.values.base import Value, later
-from fitnets.values.updates import ExponentialDecay, LinearDecay, LrScale, MaxNorm, Ramp
+from fitnets.values.updates import ExponentialDecay, LinearDecay, LrScale, MaxNorm, Muon, Ramp
 
 Precision = Literal["float32", "bf16"]
 """bf16: convolutions and matrix products in bfloat16; weights, losses and evaluation stay float32."""
@@ -17,8 +17,11 @@ class Training(Value):
     epochs: PositiveInt
     lr: PositiveFloat
     batch: PositiveInt = 128
-    optimizer: Literal["adamw", "sgd", "rmsprop"] = "adamw"
-    """`rmsprop` is the paper's, `lr * g / max(sqrt(v), 1e-5)`."""
+    optimizer: Literal["adamw", "sgd", "rmsprop", "muon"] = "adamw"
+    """`rmsprop` is the paper's, `lr * g / max(sqrt(v), 1e-5)`; `muon` moves the filters of ReLU convolutions with batch
+    normalisation by Muon at `lr`, and all else by AdamW."""
+    muon: Muon = later(Muon())
+    """`muon` only."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """`sgd` only."""
     nesterov: bool = later(True)
@@ -27,8 +30,9 @@ class Training(Value):
     momentum_ramp: Ramp | None = later(None)
     """How `momentum` rises; None: it does not."""
     weight_decay: NonNegativeFloat = 0.0
-    schedule: Literal["constant", "cosine", "one-cycle"] | LinearDecay | ExponentialDecay = "cosine"
-    """By name: over the full length; `one-cycle` rises linearly for the first quarter, then falls as a cosine."""
+    schedule: Literal["constant", "cosine", "one-cycle", "linear"] | LinearDecay | ExponentialDecay = "cosine"
+    """By name: over the full length; `one-cycle` rises linearly for the first quarter, then falls as a cosine; `linear`
+    falls by the same step in every update, from `lr` to 0."""
     lr_scale: LrScale | None = later(None)
     """Layer by layer; None: every layer learns at `lr`."""
     max_norm: MaxNorm | None = later(None)
@@ -40,6 +44,16 @@ class Training(Value):
     hint's R2, which falls just as the hint loss rises, on the first 1,024 of them; else accuracy. None: never."""
     keep: Literal["last", "best"] = later("last")
     """Whose weights go on: the last epoch's, or those of the epoch with the best measure (the paper's)."""
+
+    @model_validator(mode="after")
+    def _muon_sets_the_norms(self) -> Self:
+        if self.optimizer == "muon" and (self.weight_decay or self.max_norm is not None):
+            name, remedy = ("max_norm", "None") if self.max_norm is not None else ("weight_decay", "0")
+            raise ValueError(
+                f"`{name}` is set, but `muon` scales filters to a norm of its own and lets nothing else decay: "
+                f"give `{name}={remedy}`, or choose another `optimizer`."
+            )
+        return self
 
     @property
     def last(self) -> int:

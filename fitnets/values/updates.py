@@ -59,6 +59,19 @@ class MaxNorm(Value):
     regressor: PositiveFloat = 0.9
 
 
+class Muon(Value):
+    """What a training by Muon has beside `lr`, the filters' learning rate (not the paper's).
+
+    airbench94's, whose filters are followed by batch normalisation as well.
+    """
+
+    momentum: float = Field(0.6, ge=0, lt=1)
+    """Of the filters; Nesterov's."""
+    others_lr: PositiveFloat = 0.01
+    """AdamW's learning rate, for everything but those filters: normalisation, biases, output, regressor, dense layers,
+    maxout or unnormalised convolutions. It falls by the same schedule."""
+
+
 class Dropout(Value):
     """Dropout of every layer's input in training, as pylearn2 has it (the paper's teachers; students have none).
 

@@ -42,6 +42,12 @@ RECIPES = {
         stage1=LONG.changed(optimizer="sgd", lr=1e-2),
         stage2=LONG.changed(optimizer="sgd", lr=1e-2),
     ),
+    "muon, shortcuts": RECIPE.changed(
+        student=Net.staged((1, 8, 8), 10, ((6, 6), (8, 8)), pieces=1, norm="batch", shortcuts=True),
+        hint=Hint(hint=2, guided=2, regressor="normalised"),
+        stage1=LONG.changed(optimizer="muon", lr=0.1, schedule="linear"),
+        stage2=LONG.changed(optimizer="muon", lr=0.1, schedule="linear", lr_scale=LrScale(conv=1.0, guided=0.25)),
+    ),
     "no momentum": RECIPE.changed(
         stage1=SHORT.changed(optimizer="sgd", momentum=0.0), stage2=SHORT.changed(optimizer="sgd", momentum=0.0)
     ),
@@ -114,6 +120,10 @@ def test_a_run_that_dies_after_every_epoch_equals_one_that_does_not(
 
 TEACHERS = {
     "plain": TEACHER,
+    "muon": TEACHER.changed(
+        net=Net.staged((1, 8, 8), 10, ((8,), (12,)), pieces=1, norm="batch"),
+        training=LONG.changed(optimizer="muon", lr=0.1, schedule="linear"),
+    ),
     "dropout, the best epoch": TEACHER.changed(training=PATIENT.changed(epochs=4), dropout=Dropout(keep=0.8)),
     "retrained": TEACHER.changed(training=PATIENT.changed(epochs=3), retrain=True),
 }

@@ -1,6 +1,6 @@
 """Costs: the paper's numbers exactly, and an independent count of the real modules on the meta device."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -174,6 +174,47 @@ def test_each_layers_row_is_the_modules(net: Net) -> None:
         assert tuple(x.shape[1:]) + (1, 1) * (x.ndim == 2) == row.shape
         assert sum(p.numel() for p in layer.parameters()) == row.params
     assert [row.number for row in layers(net)] == list(range(1, net.depth + 1))
+
+
+class Held(TorchDispatchMode):
+    """How many numbers the last addition of two maps reads, by the layer that runs."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.layer = -1
+        self.added: dict[int, int] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket.__name__ == "add" and args[0].shape == args[1].shape and args[0].ndim == 4:
+            self.added[self.layer] = args[0].numel() + args[1].numel()
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_shortcuts_are_free_and_what_they_add_is_held_already(pieces: int, norm: Literal["none", "batch"]) -> None:
+    """Of one piece, the peak of a shortcut's layer is the input and the map that meet in the addition."""
+    stages = ((4, 4, 4), (6, 6))
+    plain = Net.staged((3, 8, 8), 10, stages, pieces=pieces, norm=norm)
+    net = Net.staged((3, 8, 8), 10, stages, pieces=pieces, norm=norm, shortcuts=True)
+    assert net != plain and cost(net) == cost(plain)
+    with torch.device("meta"):
+        network = Network(net).eval()
+        x_BCHW = torch.empty(1, *net.input)
+    held = Held()
+    for number, layer in enumerate(network.layers):
+        layer.register_forward_pre_hook(lambda module, inputs, number=number: setattr(held, "layer", number))
+    with FlopCounterMode(display=False) as counter:
+        network(x_BCHW)
+    assert counter.get_total_flops() == 2 * cost(net).macs
+    with held:
+        network(x_BCHW)
+    if pieces == 1:
+        assert set(held.added) == {1, 2, 4}
+    assert set(held.added) >= {1, 2, 4}
+    for number in (1, 2, 4):
+        activations = layers(net)[number].activations
+        assert held.added[number] == activations if pieces == 1 else held.added[number] < activations
 
 
 def test_biases_and_pooling_are_free_and_every_piece_counts() -> None:

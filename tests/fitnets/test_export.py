@@ -71,6 +71,20 @@ def test_every_kind_of_student(pieces: int, norm: Literal["none", "batch"]) -> N
         assert np.abs(OnnxModel(file)(pixels.numpy()) - deployed(pixels).numpy()).max() <= TOLERANCE
 
 
+@pytest.mark.parametrize(("pieces", "norm"), [(1, "batch"), (2, "none"), (2, "batch")])
+def test_students_with_shortcuts(pieces: int, norm: Literal["none", "batch"]) -> None:
+    net = Net.staged((3, 12, 10), 4, ((4, 4), (6, 6, 8)), pieces=pieces, norm=norm, shortcuts=True)
+    deployed = Deployed(network_of(net), Preprocess(torch.zeros(1), torch.full((1,), 255.0))).eval()
+    file = onnx_file(deployed, net.input)
+    onnx.checker.check_model(onnx.load(io.BytesIO(file)))
+    pixels = torch.rand(5, 3, 12, 10, generator=torch.Generator().manual_seed(0))
+    plain = Network(Net.staged((3, 12, 10), 4, ((4, 4), (6, 6, 8)), pieces=pieces, norm=norm)).eval()
+    plain.load_state_dict(deployed.network.state_dict())
+    with torch.no_grad():
+        assert np.abs(OnnxModel(file)(pixels.numpy()) - deployed(pixels).numpy()).max() <= TOLERANCE
+        assert float((plain(pixels) - deployed(pixels)).abs().max()) > 0.01, "the shortcuts are felt"
+
+
 def test_untied_biases_and_a_sigmoid_output() -> None:
     net = Net.staged((1, 8, 8), 2, ((4,), (6,))).changed(biases="untied", output="sigmoid")
     deployed = Deployed(network_of(net), Preprocess(torch.zeros(1), torch.full((1,), 255.0))).eval()

@@ -65,3 +65,45 @@ def test_a_net_that_ends_without_pooling_keeps_its_last_stage() -> None:
     net = Net(input=(1, 8, 8), convs=(Conv(width=4, pool=2, pool_stride=2), Conv(width=8)), classes=2)
     assert net.stages == ((4,), (8,))
     assert net.features == 8 * 16
+
+
+def test_staged_adds_inputs_of_equal_width_within_a_stage() -> None:
+    net = Net.staged((3, 32, 32), 10, ((4, 4, 8, 8), (8, 8), (8,)), shortcuts=True)
+    assert [conv.shortcut for conv in net.convs] == [False, True, False, True, False, True, False]
+    assert not any(conv.shortcut for conv in Net.staged((3, 32, 32), 10, ((4, 4), (4, 4))).convs)
+
+
+def test_nets_of_before_have_the_digests_of_before() -> None:
+    net = Net.staged((1, 8, 8), 10, ((4, 4), (6,)))
+    assert net.digest() == "04c70d5da96f4fe9bfd9767be33e45a3416d19f44519da21017aa5d37a7e3f5b"
+    assert Net.staged((1, 8, 8), 10, ((4, 4), (6,)), shortcuts=True).digest() != net.digest()
+    assert Net.staged((1, 8, 8), 10, ((4,), (6,)), shortcuts=True) == Net.staged((1, 8, 8), 10, ((4,), (6,)))
+
+
+@pytest.mark.parametrize(
+    ("convs", "told"),
+    [
+        ((Conv(width=1, shortcut=True),), "`convs[1].shortcut` is set, but its stage begins with it"),
+        (
+            (Conv(width=4, pool=2, pool_stride=1), Conv(width=4, shortcut=True)),
+            "`convs[2].shortcut` is set, but its stage begins with it",
+        ),
+        (
+            (Conv(width=4), Conv(width=6, shortcut=True)),
+            "`convs[2].shortcut` is set, but its map is 6x8x8, its input 4x8x8",
+        ),
+        (
+            (Conv(width=4), Conv(width=4, pad=0, shortcut=True)),
+            "`convs[2].shortcut` is set, but its map is 4x6x6, its input 4x8x8",
+        ),
+    ],
+)
+def test_a_shortcut_between_unequal_shapes_is_refused(convs: tuple[Conv, ...], told: str) -> None:
+    found = refusal(Net, input=(1, 8, 8), convs=convs, classes=2)
+    assert found.startswith(told)
+    assert "set it to False" in found
+
+
+def test_a_shortcut_may_lie_before_its_own_pooling() -> None:
+    net = Net(input=(1, 8, 8), convs=(Conv(width=4), Conv(width=4, pool=2, pool_stride=2, shortcut=True)), classes=2)
+    assert net.maps()[1] == ((4, 8, 8), (4, 4, 4))

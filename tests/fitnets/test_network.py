@@ -81,6 +81,68 @@ def test_normalised_layers_normalise_before_the_maximum(pieces: int) -> None:
     assert torch.allclose(layer(x), wanted, atol=1e-9)
 
 
+@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("pool", [1, 2])
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_a_shortcut_adds_the_input_before_activation_and_pooling(
+    pieces: int, pool: int, norm: Literal["none", "batch"]
+) -> None:
+    """By definition: the input to each linear piece, then their maximum, or ReLU, then pooling."""
+    second = Conv(width=4, pieces=pieces, pool=pool, pool_stride=pool, shortcut=True)
+    net = Net(input=(3, 6, 6), convs=(Conv(width=4, pieces=pieces), second), classes=2, norm=norm)
+    network = Network(net).double()
+    initialise(network, "scaled", 0.0, 0)
+    layer = network.layers[1]
+    assert isinstance(layer, Layer)
+    x = random_images((8, 4, 6, 6), 1, torch.float64).requires_grad_()
+
+    def defined() -> Tensor:
+        linear = layer.linear(x) if layer.norm is None else layer.norm(layer.linear(x))
+        pieces_BPCHW = linear.reshape(8, pieces, 4, 6, 6) + x[:, None]
+        largest = pieces_BPCHW.amax(1) if pieces > 1 else pieces_BPCHW[:, 0].clamp_min(0)
+        return nn.functional.max_pool2d(largest, pool)
+
+    out, wanted = layer(x), defined()
+    assert torch.allclose(out, wanted, atol=1e-12)
+    inputs = [x, *layer.parameters()]
+    for ours, theirs in zip(gradients(out, inputs), gradients(wanted, inputs), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-9)
+
+
+def pooled_last(layer: Layer, x: Tensor) -> Tensor:
+    """A ReLU layer in the order of the definition: normalisation, activation, pooling."""
+    assert layer.norm is not None and layer.pool is not None
+    pooled: Tensor = layer.pool(layer.norm(layer.linear(x)).relu())
+    return pooled
+
+
+@pytest.mark.parametrize("pool", [2, 3, 8])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_relu_after_pooling_is_relu_before_it_bit_for_bit(
+    pool: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs and gradients, with channels whose scale is negative, and with the ties that bfloat16 makes."""
+    net = Net(input=(3, 8, 8), convs=(Conv(width=6, pieces=1, pool=pool, pool_stride=2),), classes=2, norm="batch")
+    network = Network(net)
+    initialise(network, "scaled", 0.0, 0)
+    layer = network.layers[0]
+    assert isinstance(layer, Layer) and layer.norm is not None
+    layer.norm.weight.data.copy_(torch.tensor([1.0, -1.0, 0.5, -0.5, 2.0, -2.0]))
+    layer.norm.bias.data.copy_(torch.linspace(-2.0, 2.0, 6))
+    x = random_images((32, 3, 8, 8)).requires_grad_()
+    inputs = [x, *layer.parameters()]
+    sizes: list[tuple[int, ...]] = []
+    relu = nn.functional.relu
+    monkeypatch.setattr(nn.functional, "relu", lambda x: sizes.append(tuple(x.shape)) or relu(x))
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        out, wanted = layer(x), pooled_last(layer, x)
+    assert sizes == [tuple(out.shape)], "taken of the pooled map"
+    assert out.dtype == dtype and torch.equal(out, wanted)
+    assert 0 < float((out == 0).float().mean()) < 1
+    for ours, theirs in zip(gradients(out, inputs), gradients(wanted, inputs), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_global_pooling_equals_a_window_of_that_size() -> None:
     x = random_images((2, 3, 5, 7))
     assert torch.equal(GlobalMaxPool()(x), nn.functional.max_pool2d(x, (5, 7)))

@@ -125,6 +125,14 @@ def test_constant_and_cosine() -> None:
     assert lr_at(cosine, 1, 1, 3) == pytest.approx(0.1 * 0.5 * (1 + math.cos(math.pi / 3)))
 
 
+def test_linear_falls_to_0_by_the_same_step_in_every_update() -> None:
+    """And by the full length, wherever the training stops."""
+    linear = Training(epochs=5, lr=0.1, schedule="linear", until=2)
+    rates = [lr_at(linear, update // 4 + 1, update % 4, 4) for update in range(20)]
+    assert rates == pytest.approx([0.1 * (20 - update) / 20 for update in range(20)])
+    assert share(ADAM.changed(schedule="linear"), 1.0) == 0.0
+
+
 def test_one_cycle_rises_for_a_quarter_and_never_stands_still() -> None:
     cycle = ADAM.changed(schedule="one-cycle")
     assert share(cycle, 0.0) > 0
