@@ -70,7 +70,7 @@ class Together(torch.optim.Optimizer):
             optimizer.step()
 
 
-def muon_filters(module: nn.Module) -> set[nn.Parameter]:
+def muon_filters(module: nn.Module) -> set[Tensor]:
     """The filters that Muon may move: of ReLU convolutions with batch normalisation right behind them.
 
     Raises InputError when there is none.

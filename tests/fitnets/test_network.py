@@ -126,14 +126,19 @@ def test_relu_after_pooling_is_relu_before_it_bit_for_bit(
     network = Network(net)
     initialise(network, "scaled", 0.0, 0)
     layer = network.layers[0]
-    assert isinstance(layer, Layer) and layer.norm is not None
+    assert isinstance(layer, Layer) and isinstance(layer.norm, nn.BatchNorm2d)
     layer.norm.weight.data.copy_(torch.tensor([1.0, -1.0, 0.5, -0.5, 2.0, -2.0]))
     layer.norm.bias.data.copy_(torch.linspace(-2.0, 2.0, 6))
     x = random_images((32, 3, 8, 8)).requires_grad_()
     inputs = [x, *layer.parameters()]
     sizes: list[tuple[int, ...]] = []
     relu = nn.functional.relu
-    monkeypatch.setattr(nn.functional, "relu", lambda x: sizes.append(tuple(x.shape)) or relu(x))
+
+    def noted(x: Tensor) -> Tensor:
+        sizes.append(tuple(x.shape))
+        return relu(x)
+
+    monkeypatch.setattr(nn.functional, "relu", noted)
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
         out, wanted = layer(x), pooled_last(layer, x)
     assert sizes == [tuple(out.shape)], "taken of the pooled map"
