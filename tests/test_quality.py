@@ -54,10 +54,17 @@ class Spender(RandomStudents):
 def test_one_worker_pays_for_stage_1_and_for_what_it_stops() -> None:
     """20 epochs of stage 1, rungs after 20 and 40 of 60; even numbers stop at the first, threes at the second."""
 
-    def make(seed: int) -> Rule:
-        return lambda epoch, peer: bool(peer.number % 2 if epoch == 20 else peer.number % 3)
-
     sampler = Spender(DIGITS, 5)
+
+    def make(seed: int) -> Rule:
+        def goes_on(epoch: int, peer: Peer) -> bool:
+            student = DIGITS.students[sampler.drawn[peer.number]]
+            assert (peer.params, peer.macs) == (student.params, student.macs)
+            assert peer.accuracy == student.curves[0][epoch - 1]
+            return bool(peer.number % 2 if epoch == 20 else peer.number % 3)
+
+        return goes_on
+
     found = searched(DIGITS, sampler, Arm("test", make), 5, 20, workers=1)
     expected = [40 if not number % 2 else 60 if not number % 3 else 80 for number in range(found.started)]
     spent = np.cumsum(expected) / (60 * (1 + STAGE1))
@@ -68,6 +75,8 @@ def test_one_worker_pays_for_stage_1_and_for_what_it_stops() -> None:
     assert found.macs == pytest.approx([weighted[number] for number in whole])
     assert found.stopped == sum(values is None for values in sampler.ends.values())
     assert [number for number, values in sampler.ends.items() if values is not None] == whole
+    final = [DIGITS.students[student].curves[0][59] for student in sampler.drawn]
+    assert [values[0] for values in sampler.ends.values() if values is not None] == [final[number] for number in whole]
     assert found.volumes == sorted(found.volumes)
     assert found.at(np.array([0.0, found.epochs[0], 99.0])).tolist() == [0.0, found.volumes[0], found.volumes[-1]]
 
