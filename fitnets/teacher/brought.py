@@ -63,6 +63,7 @@ def brought(teacher: Brought, images: Images) -> Opened:
     network, notes = _unwrapped(_build(teacher))
     if teacher.weights is not None:
         notes += load_weights(teacher, teacher.weights, network)
+    _check_precision(teacher, network)
     network = network.eval()
     hints = tuple(name if _has(network, name) else unprefixed(name) for name in teacher.hint_layers)
     _check_names(teacher, network, hints)
@@ -135,6 +136,16 @@ def _build(teacher: Brought) -> nn.Module:
                 "be listened to: bring the Python module that it was scripted from, and its weights as `weights`."
             )
     return network
+
+
+def _check_precision(teacher: Brought, network: nn.Module) -> None:
+    kinds = {parameter.dtype for parameter in network.parameters() if parameter.is_floating_point()}
+    others = {str(kind).removeprefix("torch.") for kind in kinds - {torch.float32}}
+    if others:
+        raise InputError(
+            f"`{teacher.build}` has weights in {', '.join(sorted(others))}, but images are float32: return "
+            "`network.float()`."
+        )
 
 
 def _unwrapped(network: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:

@@ -63,7 +63,7 @@ def check_channels(teacher: Brought, network: nn.Module, images: Images) -> None
         mean, std = ([[[number]] for number in numbers] for numbers in (teacher.mean, teacher.std))
         x = f"({x} - x.new_tensor({mean})) / x.new_tensor({std})"
         given = f", mean={(0.0,) * channels}, std={(1.0,) * channels}"
-    raise InputError(f"{problem}. {wrapped(teacher, f'self.network({x})', given)}")
+    raise InputError(f"{problem}: {wrapped(teacher, f'self.network({x})', given)}")
 
 
 def counted_channels(number: int) -> str:
@@ -76,7 +76,7 @@ def wrapped(teacher: Brought, call: str, given: str = "") -> str:
     module, function = teacher.build.split(":")
     hints = "".join(f'"network.{name}", ' for name in teacher.hint_layers)
     return (
-        f'Wrap it in `{module}`, and bring it with build="{module}:Wrapped", hint_layers=({hints.rstrip()}){given}:\n'
+        f'wrap it in `{module}`, and bring it with build="{module}:Wrapped", hint_layers=({hints.rstrip()}){given}:\n'
         "    class Wrapped(torch.nn.Module):\n"
         "        def __init__(self):\n"
         "            super().__init__()\n"
@@ -174,7 +174,7 @@ def _check_tensor(teacher: Brought, out: Any, classes: int) -> None:
     if not isinstance(out, Tensor):
         raise InputError(
             f"`{teacher.build}` returns a {type(out).__name__}: it must return the logits alone. Correct its "
-            f"`forward`. Or: {wrapped(teacher, 'self.network(x)' + _place(out, classes))}"
+            f"`forward`, or {wrapped(teacher, 'self.network(x)' + _place(out, classes))}"
         )
     if out.dim() != 2 or out.shape[1] != classes:
         raise InputError(

@@ -243,6 +243,13 @@ def test_studies_that_were_stored_with_a_number_load_and_their_teacher_stays_the
     assert bring().digest == bring(min_accuracy=0.0).digest == bring(min_accuracy=0.5).digest
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_refused(bring: Callable[..., Teacher], dtype: torch.dtype) -> None:
+    told = refusal(bring, lambda: Theirs().to(dtype))
+    name = str(dtype).removeprefix("torch.")
+    assert told == f"`somebody:build` has weights in {name}, but images are float32: return `network.float()`."
+
+
 # wrappers
 
 
@@ -254,7 +261,8 @@ def test_a_scripted_module_is_refused(bring: Callable[..., Teacher], how: str) -
         if how == "in part":
             network[0] = torch.jit.script(network[0])
             return network  # type: ignore[no-any-return]
-        return torch.jit.script(network) if how == "scripted" else torch.jit.trace(network, torch.zeros(1, 1, 8, 8))
+        made: nn.Module = torch.jit.script(network)
+        return made if how == "scripted" else torch.jit.trace(network, torch.zeros(1, 1, 8, 8))
 
     told = refusal(bring, build, hint_layers=("0",))
     assert told.startswith("`somebody:build` returned a scripted module") and "bring the Python module" in told
@@ -368,7 +376,7 @@ def test_a_colour_teacher_for_grey_images_is_refused_once_and_the_wrapper_mends_
 
     told = refusal(bring, build, **standard)
     assert told.startswith(
-        "`somebody:build` fails on images of (1, 8, 8): it takes 3 channels, and they have 1. Wrap it"
+        "`somebody:build` fails on images of (1, 8, 8): it takes 3 channels, and they have 1: wrap it"
     )
     run(told, somebody)
     given = {"mean": (0.0,), "std": (1.0,)} if standard else {}
