@@ -163,6 +163,8 @@ def _search(
     """Teach the workers, enter the study into the storage, and search."""
     with Display(console, study.trials) as display:
         taught = crew.teach(teacher, display.teacher)
+        for line in taught.notes:
+            console.print(f"note: {line}", markup=False)
         note = check_teacher(known, taught, study)
         if note:
             console.print(note)

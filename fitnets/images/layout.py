@@ -77,7 +77,8 @@ class Layout:
                     f"is not a part's, as `{shown(path)}_unused`."
                 )
         train = found.get("train", root)
-        parts: dict[Part, Path] = {"train": train} | {part: path for part, path in found.items() if part != "train"}
+        parts: dict[Part, Path] = {"train": train}
+        parts.update(found)
         classes = [name for name in tree.folders(train) if train / name not in parts.values()]
         _check_names(train, classes)
         if train == root and classes and all(name.lower() in PARTS for name in classes):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fitnets.config import Data
 from fitnets.disk.store import Store, key
+from fitnets.errors import InputError
 from fitnets.images import same
 from fitnets.images.folders import BrokenFiles, broken
 from fitnets.images.raw import Raw
@@ -65,7 +66,7 @@ def check(data: Data, root: Path, store: Store | None = None) -> tuple[str, ...]
             notes += same.overlap(known, found, "validation" if part == "val" else part)
         known |= set(found)
     if reasons:
-        raise broken(reasons)
+        raise InputError(str(broken(reasons)))
     if store is not None and seen:
         store.keep("images", digest, {"notes.json": json.dumps(notes).encode()})
     return notes

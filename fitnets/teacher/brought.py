@@ -7,10 +7,9 @@ import importlib
 import inspect
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
 from fitnets.config import Brought
@@ -18,6 +17,8 @@ from fitnets.errors import InputError
 from fitnets.images.images import Images
 from fitnets.images.printable import one_line
 from fitnets.nets.taps import Tap
+from fitnets.teacher.probe import check_channels, check_outputs
+from fitnets.teacher.weights import load_weights, unprefixed
 from fitnets.values.base import sha256
 from fitnets.values.net import Shape
 
@@ -42,30 +43,43 @@ class Renormalised(nn.Module):
         return y
 
 
-def brought(teacher: Brought, images: Images) -> tuple[nn.Module, tuple[str, ...], tuple[Shape, ...]]:
-    """The module that takes our network input, its hint layers' names inside it, and their shapes.
+class Opened(NamedTuple):
+    """A brought network that takes our network input, and its hint layers."""
 
-    Raises InputError when it cannot be built, or does not fit the images.
+    network: nn.Module
+    hint_names: tuple[str, ...]
+    """As submodules of the network."""
+    hint_shapes: tuple[Shape, ...]
+    """Channels, rows, columns of each one's map."""
+    notes: tuple[str, ...]
+    """What was done to it, a plain line each."""
+
+
+def brought(teacher: Brought, images: Images) -> Opened:
+    """The network, probed: see `fitnets.teacher.probe`.
+
+    Raises InputError when it cannot be built, does not fit the images, or cannot teach.
     """
-    network = _build(teacher).eval()
-    _check_names(teacher, network)
-    names = teacher.hint_layers
-    if teacher.mean is not None and teacher.std is not None:
-        network = _renormalised(network, teacher.mean, teacher.std, images)
-        names = tuple(f"network.{name}" for name in names)
+    network, notes = _unwrapped(_build(teacher))
+    if teacher.weights is not None:
+        notes += load_weights(teacher, teacher.weights, network)
+    _check_precision(teacher, network)
+    network = network.eval()
+    hints = tuple(name if _has(network, name) else unprefixed(name) for name in teacher.hint_layers)
+    _check_names(teacher, network, hints)
     network = network.to(images.device)
+    check_channels(teacher, network, images)
+    names = hints
+    if teacher.mean is not None and teacher.std is not None:
+        network = _renormalised(network, teacher.mean, teacher.std, images).to(images.device)
+        names = tuple(f"network.{name}" for name in hints)
+    check_outputs(teacher, network, images)
     x_BCHW = next(images.batches(images.val))[0][:2]
     with torch.no_grad():
         try:
-            out = tuple(network(x_BCHW).shape)
             shapes = [tuple(Tap(network, name)(x_BCHW).shape[1:]) for name in names]
         except Exception as error:  # somebody else's code
-            raise InputError(f"`{teacher.build}` fails on images of {images.shape}: {error}") from error
-    if out != (2, len(images.classes)):
-        raise InputError(
-            f"`{teacher.build}` puts out {out[1:]} for an image, but there are {len(images.classes)} classes: "
-            "it must return one logit per class."
-        )
+            raise InputError(f"`{teacher.build}` fails on images of {images.shape}: {one_line(error)}") from error
     maps: list[Shape] = []
     for name, shape in zip(teacher.hint_layers, shapes, strict=True):
         if len(shape) != 3:
@@ -73,7 +87,7 @@ def brought(teacher: Brought, images: Images) -> tuple[nn.Module, tuple[str, ...
                 f"hint layer `{name}` puts out {shape}, but a hint is a map (channels, rows, columns): choose another."
             )
         maps.append((shape[0], shape[1], shape[2]))
-    return network, names, tuple(maps)
+    return Opened(network, names, tuple(maps), notes)
 
 
 def code_of(teacher: Brought, network: nn.Module) -> str:
@@ -110,26 +124,54 @@ def _build(teacher: Brought) -> nn.Module:
         network = build()
     except Exception as error:  # somebody else's code
         raise InputError(
-            f"`{teacher.build}` cannot be called without arguments ({type(error).__name__}: {error}): correct it."
+            f"`{teacher.build}` cannot be called without arguments ({type(error).__name__}: {one_line(error)}): "
+            "correct it."
         ) from error
     if not isinstance(network, nn.Module):
         raise InputError(f"`{teacher.build}` returned a {type(network).__name__}, but must return an nn.Module.")
-    if teacher.weights is not None:
-        try:
-            network.load_state_dict(load_tensors(Path(teacher.weights).read_bytes()))
-        except (OSError, SafetensorError, RuntimeError) as error:
+    for name, part in network.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
             raise InputError(
-                f"`weights` is `{teacher.weights}`, which does not load into `{teacher.build}`: {error}"
-            ) from error
+                f"`{teacher.build}` returned a scripted module{f' (in `{name}`)' if name else ''}, whose layers cannot "
+                "be listened to: bring the Python module that it was scripted from, and its weights as `weights`."
+            )
     return network
 
 
-def _check_names(teacher: Brought, network: nn.Module) -> None:
+def _check_precision(teacher: Brought, network: nn.Module) -> None:
+    kinds = {parameter.dtype for parameter in network.parameters() if parameter.is_floating_point()}
+    others = {str(kind).removeprefix("torch.") for kind in kinds - {torch.float32}}
+    if others:
+        raise InputError(
+            f"`{teacher.build}` has weights in {', '.join(sorted(others))}, but images are float32: return "
+            "`network.float()`."
+        )
+
+
+def _unwrapped(network: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network inside `DataParallel` and the like, or `torch.compile`, which a teacher does without."""
+    notes: tuple[str, ...] = ()
+    while True:
+        inner = [name for name, _ in network.named_children()]
+        if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            notes += (f"the teacher was unwrapped from {type(network).__name__}.",)
+        elif inner == ["_orig_mod"]:
+            notes += ("the teacher was unwrapped from `torch.compile`: it runs uncompiled.",)
+        else:
+            return network, notes
+        network = network.get_submodule(inner[0])
+
+
+def _has(network: nn.Module, name: str) -> bool:
+    return name in {known for known, _ in network.named_modules()}
+
+
+def _check_names(teacher: Brought, network: nn.Module, hints: tuple[str, ...]) -> None:
     names = [name for name, _ in network.named_modules() if name]
-    for name in teacher.hint_layers:
+    for given, name in zip(teacher.hint_layers, hints, strict=True):
         if name not in names:
             some = ", ".join(f"`{known}`" for known in names[:12])
-            raise InputError(f"`hint_layers` names `{name}`, which the teacher does not have: choose from {some} ...")
+            raise InputError(f"`hint_layers` names `{given}`, which the teacher does not have: choose from {some} ...")
 
 
 def _renormalised(network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], images: Images) -> Renormalised:

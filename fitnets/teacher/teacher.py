@@ -24,6 +24,7 @@ from fitnets.nets.precision import computing, use_ieee_float32
 from fitnets.nets.taps import Tap, tapped
 from fitnets.teacher.brought import brought, code_of
 from fitnets.teacher.ensemble import Average
+from fitnets.teacher.probe import check_accuracy
 from fitnets.teacher.tables import Table, as_float16, tabled
 from fitnets.training.checkpoints import Checkpoints
 from fitnets.training.loop import reported
@@ -68,6 +69,8 @@ class Teacher:
     val_accuracy: float
     classes: PerClass | None = None
     """None for one that an earlier version trained."""
+    notes: tuple[str, ...] = ()
+    """What was done to a brought one, a plain line each."""
 
     def prefix(self, hint: int) -> Frozen:
         """The network up to hint layer `hint`; nothing above it is computed."""
@@ -259,20 +262,18 @@ def _load_ensemble(teacher: Ensemble, images: Images, store: Store) -> Teacher:
 
 
 def _load_brought(teacher: Brought, images: Images) -> Teacher:
-    network, names, shapes = brought(teacher, images)
-    frozen = Frozen(network)
+    opened = brought(teacher, images)
+    frozen = Frozen(opened.network)
     classes = per_class(frozen, images, images.val)
-    if classes.accuracy < teacher.min_accuracy:
-        raise InputError(
-            f"`{teacher.build}` reaches {classes.accuracy:.4f} on the validation images, but `min_accuracy` is "
-            f"{teacher.min_accuracy}: check its weights, its classes' order and its `mean` and `std`."
-        )
+    check_accuracy(teacher, classes.accuracy, images)
+    value = teacher.changed(min_accuracy=0.0).digest()  # what is asked of it does not make it another teacher
     return Teacher(
         network=frozen,
-        digest=sha256(sha256(save_tensors(state(network))) + teacher.digest() + code_of(teacher, network)),
-        hint_shapes=shapes,
-        hint_pieces=(1,) * len(names),
-        hint_names=names,
+        digest=sha256(sha256(save_tensors(state(opened.network))) + value + code_of(teacher, opened.network)),
+        hint_shapes=opened.hint_shapes,
+        hint_pieces=(1,) * len(opened.hint_names),
+        hint_names=opened.hint_names,
         val_accuracy=classes.accuracy,
         classes=classes,
+        notes=opened.notes,
     )

@@ -45,8 +45,9 @@ class Brought(Value):
     mean: tuple[float, ...] | None = None
     """Per-channel mean of pixels in [0, 1] that the module expects; None: the data set's own standardisation."""
     std: tuple[PositiveFloat, ...] | None = None
-    min_accuracy: float = Field(0.0, ge=0, le=1)
-    """Refused when its validation accuracy is lower: the sign of wrong weights, classes or normalisation."""
+    min_accuracy: float | None = later(None, ge=0, le=1)
+    """Refused when its validation accuracy is lower: the sign of wrong weights, classes or normalisation. None: it
+    must be better than chance, which is the commonest class's share, by more than the standard error; 0: anything."""
 
     @property
     def hints(self) -> int:

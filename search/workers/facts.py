@@ -31,6 +31,8 @@ class TeacherFacts(Value):
     val_accuracy: float
     classes: PerClass | None = later(None)
     """None for one that an earlier version trained."""
+    notes: tuple[str, ...] = later(())
+    """What was done to a brought one, a plain line each."""
 
 
 class Speed(Value):

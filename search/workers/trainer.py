@@ -79,6 +79,7 @@ class Trainer:
             hint_shapes=opened.hint_shapes,
             val_accuracy=opened.val_accuracy,
             classes=opened.classes,
+            notes=opened.notes,
         )
 
     def train(self, recipe: Recipe) -> Generator[Report, None, Result]:

@@ -36,7 +36,7 @@ def upright() -> Pixels:
     """4 rows of 6 columns; every corner is another colour."""
     pixels = np.zeros((4, 6, 3), dtype=np.uint8)
     pixels[:2, :3], pixels[:2, 3:], pixels[2:, :3], pixels[2:, 3:] = 255, 160, 80, (255, 0, 0)
-    return np.kron(pixels, np.ones((8, 8, 1), dtype=np.uint8))  # type: ignore[no-any-return]
+    return np.kron(pixels, np.ones((8, 8, 1), dtype=np.uint8))
 
 
 @pytest.mark.parametrize("orientation", [1, *STORED])
