@@ -27,6 +27,11 @@ class Trained(Value):
     """As `Recipe.retrain`."""
 
     @property
+    def members(self) -> tuple["Trained", ...]:
+        """The teachers to train: itself."""
+        return (self,)
+
+    @property
     def hints(self) -> int:
         """How many layers can be hint layers."""
         return len(self.net.convs)
@@ -47,6 +52,11 @@ class Brought(Value):
     std: tuple[PositiveFloat, ...] | None = None
     min_accuracy: float = Field(0.0, ge=0, le=1)
     """Refused when its validation accuracy is lower: the sign of wrong weights, classes or normalisation."""
+
+    @property
+    def members(self) -> tuple[Trained, ...]:
+        """The teachers to train: none."""
+        return ()
 
     @property
     def hints(self) -> int:
