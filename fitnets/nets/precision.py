@@ -47,4 +47,5 @@ def use_ieee_float32() -> None:
     # the newer `fp32_precision` disagree.
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
-    torch.backends.fp32_precision = "ieee"
+    backends: Any = torch.backends  # its annotations lack the attribute
+    backends.fp32_precision = "ieee"
