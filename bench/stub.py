@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 from fitnets.config import Data, Outcome, Recipe, Report, Result
@@ -37,7 +37,7 @@ class Stub:
         """No files."""
         return {}
 
-    def open_teacher(self, teacher: Any, files: dict[str, bytes] | None) -> TeacherFacts:
+    def open_teacher(self, teacher: Any, files: Sequence[dict[str, bytes]] | None) -> TeacherFacts:
         """A teacher of two hint layers."""
         return TeacherFacts(teacher="0" * 64, hint_shapes=((8, 8, 8), (8, 4, 4)), val_accuracy=1.0)
 

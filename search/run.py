@@ -11,9 +11,9 @@ import optuna
 import typer
 from rich.console import Console
 
-from fitnets.config import Brought, Precision, Trained
+from fitnets.config import Brought, Ensemble, Precision, Trained
 from fitnets.disk.store import Store
-from fitnets.nets.cost import cost
+from fitnets.nets.cost import total_cost
 from search import cli
 from search.driver.disk_limit import notes
 from search.driver.display import Display
@@ -40,7 +40,7 @@ from search.storage.address import shown, storage_url
 from search.storage.faults import StorageLost, working
 from search.storage.lock import driving
 from search.study import Study, find_study
-from search.workers.facts import Facts
+from search.workers.facts import Facts, Speed
 from search.workers.logs import logs_folder
 from search.workers.protocol import Stopped
 
@@ -127,7 +127,7 @@ def _workers(address: str | None, slots: int | None, study: Study) -> "RayWorker
 
 def _open(
     console: Console, study: Study, known: optuna.Study | None, crew: "RayWorkers", data: Path, runs: Path
-) -> tuple[Facts, Trained | Brought]:
+) -> tuple[Facts, Trained | Brought | Ensemble]:
     """Have the workers read the images, and say what the study will take."""
     with console.status("reading the images ..."):
         facts = crew.open(study.data, data, runs / "store", logs_folder(runs, study.name), study.trial_seconds)
@@ -155,7 +155,7 @@ def _search(
     known: optuna.Study | None,
     crew: "RayWorkers",
     facts: Facts,
-    teacher: Trained | Brought,
+    teacher: Trained | Brought | Ensemble,
     storing: optuna.storages.BaseStorage,
     data: Path,
     runs: Path,
@@ -182,7 +182,12 @@ def _search(
 
 
 def _forecast(
-    study: Study, facts: Facts, teacher: Trained | Brought, precision: Precision, crew: "RayWorkers", runs: Path
+    study: Study,
+    facts: Facts,
+    teacher: Trained | Brought | Ensemble,
+    precision: Precision,
+    crew: "RayWorkers",
+    runs: Path,
 ) -> list[str]:
     """How long the study will take, timed on the first slot."""
     frame = study.frame(facts.shape, len(facts.classes), teacher.hints, precision)
@@ -190,14 +195,23 @@ def _forecast(
     if isinstance(teacher, Brought):
         net, epochs, speed = None, 0, crew.measure_brought(teacher, study.stage2.batch)
     else:
-        net, epochs = teacher.net, 0 if crew.has(teacher) else teacher.training.epochs
-        speed = crew.measure(net, teacher.training.batch, teacher.precision)
+        net, epochs, speed = teacher.members[0].net, *_teacher_work(teacher, crew)  # hints are the first member's
     told = forecast(study, facts, frame, student, speed, net, teacher_epochs=epochs, slots=crew.slots)
     return [f"  {line}" for line in [*told.lines(), *notes(runs, told.disk_bytes, told.table_bytes, study.max_disk)]]
 
 
-def _teacher_cost(teacher: Trained | Brought) -> dict[str, Any]:
-    return cost(teacher.net).model_dump(mode="json") if isinstance(teacher, Trained) else {}
+def _teacher_work(teacher: Trained | Ensemble, crew: "RayWorkers") -> tuple[int, Speed]:
+    """The epochs that the teacher's members still train, in all; a mean step of theirs, and a pass through all."""
+    epochs = [0 if crew.has(member) else member.training.epochs for member in teacher.members]
+    speeds = [crew.measure(member.net, member.training.batch, member.precision) for member in teacher.members]
+    steps = sum(number * speed.train_step for number, speed in zip(epochs, speeds, strict=True))
+    train_step = steps / sum(epochs) if any(epochs) else speeds[0].train_step
+    return sum(epochs), Speed(train_step=train_step, forward=sum(speed.forward for speed in speeds))
+
+
+def _teacher_cost(teacher: Trained | Brought | Ensemble) -> dict[str, Any]:
+    nets = [member.net for member in teacher.members]
+    return total_cost(nets).model_dump(mode="json") if nets else {}
 
 
 def _again(study: str, *, data: Path, runs: Path, storage: str | None, smoke: bool, **rest: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ByteSize, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 import studies
-from fitnets.config import Brought, Data, Distill, Hint, Precision, Recipe, Trained, Training
+from fitnets.config import Brought, Data, Distill, Ensemble, Hint, Precision, Recipe, Trained, Training
 from fitnets.errors import InputError
 from fitnets.values.base import Value, explain
 from fitnets.values.net import Dense, Net, Shape
@@ -39,6 +39,30 @@ class Staged(Value):
         net = Net.staged(shape, classes, self.stages, pieces=self.pieces, norm=self.norm, dense=self.dense)
         return Trained(net=net, training=self.training, seed=self.seed)
 
+    def smoke(self) -> Self:
+        """The same, shrunk until it is trained in seconds."""
+        stages = tuple((min(24 * 2**i, max(widths)),) for i, widths in enumerate(self.stages))
+        return self.changed(stages=stages, dense=(), training=_smoke_training(self.training))
+
+
+class StagedEnsemble(Value):
+    """An `Ensemble` whose members take their input and their classes from the images."""
+
+    kind: Literal["staged ensemble"] = "staged ensemble"
+    members: tuple[Staged, ...] = Field(min_length=2)
+    average: Literal["logits", "probabilities"] = "logits"
+
+    def resolved(self, shape: Shape, classes: int) -> Ensemble:
+        """The ensemble for images of this shape and so many classes. Raises ValidationError for equal members."""
+        return Ensemble(members=tuple(member.resolved(shape, classes) for member in self.members), average=self.average)
+
+    def smoke(self) -> Self:
+        """The same, shrunk until it is trained in seconds; seeds keep members apart that the shrinking makes equal."""
+        return self.changed(members=tuple(each.smoke().changed(seed=i) for i, each in enumerate(self.members)))
+
+
+AnyTeacher = Staged | StagedEnsemble | Trained | Brought | Ensemble
+
 
 class Named(Value):
     """A student that somebody else designed, trained before the sampler's own: its stages and its hint pair."""
@@ -55,7 +79,7 @@ class Study(Value):
 
     name: str = Field(pattern=f"^{NAME.pattern}$")
     data: Data
-    teacher: Annotated[Staged | Trained | Brought, Field(discriminator="kind")]
+    teacher: Annotated[AnyTeacher, Field(discriminator="kind")]
     space: Space
     stage1: Training
     """Its learning rate is the space's to choose."""
@@ -141,9 +165,11 @@ class Study(Value):
             seed=self.seed,
         )
 
-    def resolved_teacher(self, shape: Shape, classes: int) -> Trained | Brought:
+    def resolved_teacher(self, shape: Shape, classes: int) -> Trained | Brought | Ensemble:
         """The teacher for these images."""
-        return self.teacher.resolved(shape, classes) if isinstance(self.teacher, Staged) else self.teacher
+        if isinstance(self.teacher, Staged | StagedEnsemble):
+            return self.teacher.resolved(shape, classes)
+        return self.teacher
 
     def named_recipe(self, named: Named, frame: Frame) -> Recipe:
         """The recipe of a student that somebody else designed."""
@@ -180,13 +206,7 @@ class Study(Value):
             lr2=SMOKE_RATES,
             dense=(),
         )
-        teacher = self.teacher
-        if isinstance(teacher, Staged | Trained):
-            quick = Training(epochs=min(6, teacher.training.epochs), lr=3e-3, batch=32, schedule="one-cycle")
-            teacher = teacher.changed(training=quick)
-        if isinstance(teacher, Staged):
-            stages = tuple((min(24 * 2**i, max(widths)),) for i, widths in enumerate(teacher.stages))
-            teacher = teacher.changed(stages=stages, dense=())
+        teacher = _smoke_teacher(self.teacher)
         return self.changed(
             name=f"{self.name}-smoke",
             data=self.data.changed(limit=min(SMOKE_IMAGES, self.data.limit or SMOKE_IMAGES)),
@@ -197,6 +217,23 @@ class Study(Value):
             first=(),
             trials=4,
         )
+
+
+def _smoke_training(training: Training) -> Training:
+    """A training of a teacher that gets somewhere in seconds."""
+    return Training(epochs=min(6, training.epochs), lr=3e-3, batch=32, schedule="one-cycle")
+
+
+def _smoke_teacher(teacher: AnyTeacher) -> AnyTeacher:
+    """The teacher, trained in seconds; its net is smaller where it does not fix its own. A brought one stays as it is."""
+    if isinstance(teacher, Staged | StagedEnsemble):
+        return teacher.smoke()
+    if isinstance(teacher, Trained):
+        return teacher.changed(training=_smoke_training(teacher.training))
+    if isinstance(teacher, Ensemble):
+        members = (member.changed(training=_smoke_training(member.training)) for member in teacher.members)
+        return teacher.changed(members=tuple(members))
+    return teacher
 
 
 def find_study(name: str) -> Study:

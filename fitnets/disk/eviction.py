@@ -1,4 +1,4 @@
-"""Room on a store's disk: what takes least to make again goes first, and what a study stands on never goes.
+"""Limits the size of a store: what is cheapest to recompute is removed first, and what a study depends on never is.
 
 Teachers, checkpoints and the students that a caller does not name stay, whatever the limit.
 """

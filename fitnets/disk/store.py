@@ -5,7 +5,6 @@ rename, or not at all; a damaged entry reads as absent and is made again. Deleti
 also while a search runs.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -17,7 +16,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import IO
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from fitnets.errors import DiskError
 from fitnets.values.base import canonical_json, sha256
@@ -105,49 +105,44 @@ class Store:
     def claimed(self, kind: str, digest: str) -> Iterator[bool]:
         """Whether this process may make the entry now: False while another one is making it.
 
-        Claims are advisory, and end with their process at last. Where the disk cannot hold a claim everybody may.
+        Claims are advisory, never wait, and end with their process, however it ends. Where the disk cannot hold a lock
+        everybody may. The lock file is removed at the end of a claim, while it is still locked.
         """
-        lock = self.folder(kind, digest).with_name(f".claim-{digest}")
+        path = self.folder(kind, digest).with_name(f".claim-{digest}")
         try:
-            file = _locked(lock)
-        except BlockingIOError:
+            lock = _locked(path)
+        except Timeout:
             yield False
             return
-        except OSError:  # full, read-only, or a file system without locks: to wait for others would be for ever
+        except (OSError, NotImplementedError):  # full, read-only, or without locks: waiting for others would never end
             yield True
             return
-        with file:
-            try:
-                yield True
-            finally:
-                with suppress(OSError):
-                    lock.unlink(missing_ok=True)
+        try:
+            yield True
+        finally:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            lock.release()
+
+
+def _locked(path: Path) -> BaseFileLock:
+    """The lock of this file, acquired. Raises Timeout while another has it, OSError where none can be had."""
+    lock = FileLock(path, blocking=False, fallback_to_soft=False)  # a soft lock would outlive a killed process
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+            break
+        except (Timeout, FileNotFoundError):  # also when the store is deleted, or a claim ends, at this moment
+            if path.exists() or attempt == ATTEMPTS:
+                raise
+    return lock
 
 
 def _touch(file: Path) -> None:
     """Set the time of the last access, which not every mount does by itself."""
     with suppress(OSError):
         os.utime(file, ns=(time.time_ns(), file.stat().st_mtime_ns))
-
-
-def _locked(path: Path) -> IO[str]:
-    """The lock file, open and locked. Raises BlockingIOError while another process has it, OSError where none can be.
-
-    A holder unlinks its file before it lets go, so a lock may be had on a file that is no longer there: take another.
-    """
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                return file
-        except FileNotFoundError:
-            pass
-        except BaseException:
-            file.close()
-            raise
-        file.close()
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

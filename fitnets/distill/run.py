@@ -26,7 +26,7 @@ def distill(
     """Run a recipe: stage 1 up to the guided layer, if there is a hint, then stage 2 on the whole student.
 
     Yields a Report after every epoch; to stop a trial is to stop asking. Returns the Result. A run that died goes on
-    from its last checkpoint in `store`, and tells the epochs before it again. The finished run's checkpoint is
+    from its last checkpoint in `store`, and reports the epochs before it again. The finished run's checkpoint is
     deleted, unless the caller says `keep`: until its Result is safe, starting the run again then trains nothing.
     Raises InputError when student, hint and teacher do not fit each other, Diverged when a loss is not finite.
     """
@@ -91,7 +91,7 @@ def _again(recipe: Recipe, found: Outcome) -> Recipe:
 
 
 def _second(run: str) -> str:
-    """What the second run's checkpoints are kept under: it depends on nothing but what the first does."""
+    """The name of the second run's checkpoints: it depends on the same things as the first run's."""
     return f"second-{run}"
 
 
@@ -123,7 +123,7 @@ def _result(trial: Trial) -> Result:
 
 
 def result_of(stages: Generator[Report, None, Result]) -> Result:
-    """Run a recipe to its end, and let nobody hear of the epochs."""
+    """Run a recipe to its end and discard the Reports."""
     while True:
         try:
             next(stages)
@@ -133,7 +133,7 @@ def result_of(stages: Generator[Report, None, Result]) -> Result:
 
 
 def run_key(recipe: Recipe, images: Images, teacher: Teacher) -> str:
-    """What a run's checkpoints are kept under: the recipe's digest, then that of all else that the run depends on."""
+    """The name of a run's checkpoints: the recipe's digest, then that of all else that the run depends on."""
     around = key(
         teacher=teacher.digest,
         images=images.digest,

@@ -3,6 +3,7 @@
 The tests count the same nets on the meta device, and hold the paper's own numbers.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from fitnets.config import Cost
@@ -71,6 +72,18 @@ def cost(net: Net) -> Cost:
         macs=sum(row.macs for row in rows),
         weight_bytes=FLOAT_BYTES * sum(row.params + row.buffers for row in rows),
         peak_activation_bytes=FLOAT_BYTES * max(row.activations for row in rows),
+    )
+
+
+def total_cost(nets: Sequence[Net]) -> Cost:
+    """The cost of several nets that run one after the other on each image, as an ensemble's members do."""
+    costs = [cost(net) for net in nets]
+    return Cost(
+        params=sum(each.params for each in costs),
+        weights=sum(each.weights for each in costs),
+        macs=sum(each.macs for each in costs),
+        weight_bytes=sum(each.weight_bytes for each in costs),
+        peak_activation_bytes=max(each.peak_activation_bytes for each in costs),
     )
 
 

@@ -43,5 +43,9 @@ def use_ieee_float32() -> None:
     instead of 23. Whatever trains, evaluates or loads a teacher calls this first. It is set for good, not as a
     context: the backward pass and the evaluation run outside of `computing`.
     """
-    for operator in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
-        operator.fp32_precision = "ieee"
+    # The first two are the older switches: torch.export and `get_float32_matmul_precision` refuse to run where they and
+    # the newer `fp32_precision` disagree.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    backends: Any = torch.backends  # its annotations lack the attribute
+    backends.fp32_precision = "ieee"

@@ -98,11 +98,11 @@ class Hints:
             asked = [of[table] for table in tables if table in of]
             x_BCHW = self.images.input(split, plan, index_B)
             with computing(self.precision, self.images.device):
-                told = self.teacher.told(x_BCHW, [layer for layer, _ in asked], logits=len(asked) < len(tables))
-            layers = [layer for layer, _ in asked] + [None] * (len(told) - len(asked))
+                outputs = self.teacher.outputs(x_BCHW, [layer for layer, _ in asked], logits=len(asked) < len(tables))
+            layers = [layer for layer, _ in asked] + [None] * (len(outputs) - len(asked))
             halves = [
-                as_float16(output, index_B, self.teacher.output(name, layer))
-                for output, layer in zip(told, layers, strict=True)
+                as_float16(output, index_B, self.teacher.name_output(name, layer))
+                for output, layer in zip(outputs, layers, strict=True)
             ]
             hints = [pooled(hint_BCHW, out) for hint_BCHW, (_, out) in zip(halves, asked, strict=False)]
             return [*hints, *halves[len(hints) :]]

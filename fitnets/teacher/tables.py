@@ -1,7 +1,8 @@
-"""Tables of what a frozen teacher says of every image as one epoch shows it: made once, shared by every trial.
+"""Tables of a frozen teacher's outputs for every image in one epoch's view of it: computed once, shared by all trials.
 
-A table is kept in chunks, and whoever wants it makes the chunks that nobody else is making: two workers that start
-together each compute half of it. What one pass of the teacher can tell beside the table that is wanted, it tells too.
+A table is stored in chunks, and each worker that needs it computes the chunks that no other worker is computing: two
+that start together compute half of it each. One pass of the teacher fills every table that it can, not only the one
+that was asked for.
 Shape suffixes: N images, B batch.
 """
 
@@ -22,13 +23,13 @@ WAIT_SECONDS = 0.05
 
 
 class Table(NamedTuple):
-    """Rows of all images, as one pass of the teacher over them tells them."""
+    """Rows of all images, from one pass of the teacher over them."""
 
     kind: str
     run: str
     """The digest of the pass: whoever makes a chunk of one of its tables makes it for all of them."""
     name: str = ""
-    """What tells the tables of a kind and a pass apart."""
+    """Distinguishes the tables of one kind and pass."""
 
     def chunk(self, number: int) -> str:
         """A chunk's name in the store."""
@@ -97,7 +98,7 @@ def as_float16(rows: Tensor, index_B: Tensor, what: str) -> Tensor:
 def _chunk(
     tables: Sequence[Table], images: range, rows: Rows, store: Store | None, device: torch.device
 ) -> Tensor | None:
-    """One chunk of the first table, read or computed; None while somebody else is computing it."""
+    """One chunk of the first table, read or computed; None while another worker is computing it."""
     wanted, *beside = tables
     number = images.start // CHUNK
     index_B = torch.arange(images.start, images.stop, device=device)

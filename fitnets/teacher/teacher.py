@@ -91,17 +91,17 @@ class Teacher:
         def rows(index_B: Tensor, tables: Sequence[Table]) -> list[Tensor]:
             with computing(precision, images.device):
                 logits_BK = self.network(images.views(plan, index_B))
-            return [as_float16(logits_BK, index_B, self.output("training", None))]
+            return [as_float16(logits_BK, index_B, self.name_output("training", None))]
 
         table = Table("logits", self.table_key(images, epoch=epoch, precision=precision))
         return tabled([table], len(images.train), rows, store, images.device)
 
-    def told(self, x_BCHW: Tensor, hints: Sequence[int], *, logits: bool) -> list[Tensor]:
+    def outputs(self, x_BCHW: Tensor, hints: Sequence[int], *, logits: bool) -> list[Tensor]:
         """One pass: what these hint layers put out (BCHW), then, if they are wanted, the logits BK."""
         with torch.no_grad():
             return tapped(self.network.network, x_BCHW, [self.hint_names[hint - 1] for hint in hints], whole=logits)
 
-    def output(self, split: str, hint: int | None) -> str:
+    def name_output(self, split: str, hint: int | None) -> str:
         """What an error calls the teacher's output on a split's images: of hint layer `hint`, or (None) its logits."""
         layer = "logits" if hint is None else f"hints of layer {hint} (`{self.hint_names[hint - 1]}`)"
         return f"the {layer} of teacher {self.digest[:12]} for the {split} images"
@@ -115,8 +115,8 @@ class Teacher:
 def trained(teacher: Trained | Ensemble, images: Images, store: Store) -> Iterator[Report]:
     """Train a teacher into the store, one Report an epoch; at once when it is there already.
 
-    A training that died goes on from its last checkpoint, and tells the epochs before it again. An ensemble's members
-    are trained one after the other.
+    A training that died continues from its last checkpoint, and reports the epochs before it again. An ensemble's
+    members are trained one after the other.
     """
     use_ieee_float32()
     if isinstance(teacher, Ensemble):
@@ -218,7 +218,7 @@ def load(teacher: Trained | Brought | Ensemble, images: Images, store: Store) ->
 
 
 def _trained_key(teacher: Trained, images: Images) -> str:
-    """Where a trained teacher is kept. Without the code's version: days of training are not thrown away for a comment.
+    """A trained teacher's name in the store. Without the code's version: a changed comment must not cost a training.
 
     What students are keyed by is `Teacher.digest`, the weights themselves.
     """
@@ -226,7 +226,7 @@ def _trained_key(teacher: Trained, images: Images) -> str:
 
 
 def _run_key(teacher: Trained, images: Images) -> str:
-    """Where its checkpoints are kept: a training that began under other code begins again."""
+    """The name of its checkpoints: a training that began under other code begins again."""
     return key(trained=_trained_key(teacher, images), torch=(torch.__version__, images.device.type))
 
 

@@ -30,7 +30,7 @@ class Checkpoints:
 
     def __init__(self, store: Store | None, run: str):
         self.reports: list[Report] = []
-        """Every Report of the run so far, as it was first told."""
+        """Every Report of the run so far, as it was first yielded."""
         self._store, self._run = store, run
         self._tensors: dict[str, Tensor] = {}
         self._load()
@@ -56,7 +56,7 @@ class Checkpoints:
         self._tensors = {}
 
     def add(self, run: Run, report: Report) -> None:
-        """Take note of an epoch, and write a checkpoint if one is due."""
+        """Record an epoch, and write a checkpoint if one is due."""
         self.reports.append(report)
         if time.monotonic() >= self._due:
             self.write(run)
@@ -80,7 +80,7 @@ class Checkpoints:
         self._due = now + max(SECONDS, (now - began) / SHARE)
 
     def remove(self) -> None:
-        """Delete what is kept of this run."""
+        """Delete this run's checkpoints."""
         if self._store is not None:
             for name in self._names():
                 self._store.remove(KIND, name)

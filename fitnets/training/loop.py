@@ -24,7 +24,7 @@ EpochLoss = Callable[[int], Callable[[Tensor], Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One epoch's news: its number (from 1), mean loss, and seconds."""
+    """What one epoch came to: its number (from 1), mean loss, and seconds."""
 
     number: int
     loss: float
@@ -74,7 +74,7 @@ def reported(
     seed: int,
     device: torch.device,
 ) -> Generator[Report]:
-    """Train a stage from where its checkpoint stands: a Report for each epoch, kept before it is told.
+    """Train a stage from where its checkpoint stands: a Report for each epoch, recorded before it is yielded.
 
     `score` gives what the Report of an epoch holds beside its loss. At the end the module has the weights that the
     training keeps. Batch orders and dropout follow from `seed` and the stage's name, so that no two
@@ -90,7 +90,7 @@ def reported(
             began = time.perf_counter()
             scores = score(epoch.number)
             for name, value in scores.items():
-                if not math.isfinite(value):  # the last step of an epoch may explode after its loss was told
+                if not math.isfinite(value):  # the last step of an epoch may explode after its loss was computed
                     raise Diverged(
                         f"`{name}` became {value} in epoch {epoch.number}: lower the learning rate "
                         f"(now {training.lr:g})."

@@ -27,6 +27,11 @@ class Trained(Value):
     """As `Recipe.retrain`."""
 
     @property
+    def members(self) -> tuple["Trained", ...]:
+        """The teachers to train: itself."""
+        return (self,)
+
+    @property
     def hints(self) -> int:
         """How many layers can be hint layers."""
         return len(self.net.convs)
@@ -48,6 +53,11 @@ class Brought(Value):
     min_accuracy: float | None = later(None, ge=0, le=1)
     """Refused when its validation accuracy is lower: the sign of wrong weights, classes or normalisation. None: it
     must be better than chance, which is the commonest class's share, by more than the standard error; 0: anything."""
+
+    @property
+    def members(self) -> tuple[Trained, ...]:
+        """The teachers to train: none."""
+        return ()
 
     @property
     def hints(self) -> int:

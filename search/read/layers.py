@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from fitnets.config import Brought, Recipe, Trained
+from fitnets.config import Brought, Recipe
 from fitnets.nets.cost import layers
 from fitnets.values.base import Value
 from fitnets.values.net import Net, Shape
@@ -35,16 +35,19 @@ def student(recipe: Recipe) -> list[Layer]:
 
 
 def teacher(snapshot: Snapshot, recipe: Recipe) -> list[Layer]:
-    """The teacher's layers, the hint layer marked; none where the stored definition does not tell them."""
+    """The teacher's layers, the hint layer marked; an ensemble's are those of its first member, which gives the hints.
+
+    None where the stored definition does not hold them.
+    """
     hint = recipe.hint.hint if recipe.hint else None
     try:
         study = Study.model_validate(snapshot.definition)
         known = study.resolved_teacher(recipe.student.input, recipe.student.classes)
     except (ValidationError, ValueError):
         return []
-    if isinstance(known, Trained):
-        return described(known.net, hint, "hint layer")
-    return _brought(known, snapshot.teacher.get("hint_shapes", []), hint)
+    if isinstance(known, Brought):
+        return _brought(known, snapshot.teacher.get("hint_shapes", []), hint)
+    return described(known.members[0].net, hint, "hint layer")
 
 
 def counted(rows: Sequence[Layer]) -> str:

@@ -9,12 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fitnets.config import Trained
 from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.export import Check, Deployed, Latency, OnnxModel, check, onnx_file, restored
 from fitnets.images.images import Images, accuracy, load, load_test
-from fitnets.nets.cost import cost
+from fitnets.nets.cost import total_cost
 from fitnets.nets.network import Network
 from fitnets.values.base import sha256
 from search.read.candidates import Candidate, Snapshot
@@ -150,7 +149,8 @@ class Shipper:
         candidate, outcome = exported.candidate, exported.candidate.outcome
         assert outcome is not None
         teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
-        teacher_cost = cost(teacher.net).model_dump(mode="json") if isinstance(teacher, Trained) else None
+        nets = [member.net for member in teacher.members]
+        teacher_cost = total_cost(nets).model_dump(mode="json") if nets else None
         return {
             "study": self.snapshot.study,
             "trial": candidate.trial,

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fitnets.config import Brought, Data, Precision, Recipe, Report, Result, Trained
+from fitnets.config import Brought, Data, Ensemble, Precision, Recipe, Report, Result, Trained
 from fitnets.values.net import Net
 from search.workers import cluster
 from search.workers.actor import Fault, Limits, Maker, trainer
@@ -59,27 +59,31 @@ class RayWorkers:
         """How many slots there are, or will be when all have started."""
         return self._slots.room()
 
-    def teach(self, teacher: Trained | Brought, on_report: Callable[[Report], None]) -> TeacherFacts:
-        """Train the teacher on one slot (or find it trained), and have every slot load it.
+    def teach(self, teacher: Trained | Brought | Ensemble, on_report: Callable[[Report], None]) -> TeacherFacts:
+        """Train the teacher (an ensemble member by member) or find it trained, and have every slot load it."""
+        files = [self._trained(member, on_report) for member in teacher.members]
+        return self._slots.teach(teacher, ray().put(files) if files else None)
+
+    def _trained(self, teacher: Trained, on_report: Callable[[Report], None]) -> dict[str, bytes]:
+        """Train one teacher on one slot, or find it trained: its files.
 
         When that slot's worker dies, another goes on from the teacher's checkpoint, or begins again.
         """
         furthest = 0
 
-        def train(actor: Any) -> dict[str, bytes] | None:
+        def train(actor: Any) -> dict[str, bytes]:
             nonlocal furthest
             for item in actor.stream.options(num_returns="streaming").remote("train_teacher", teacher):
                 report = cluster.answer(item)
                 if report is not None:
                     on_report(report)
                     furthest = max(furthest, report.epoch)
-            return cluster.answer(actor.call.remote("export_teacher", teacher)) if wanted else None
+            files: dict[str, bytes] = cluster.answer(actor.call.remote("export_teacher", teacher))
+            return files
 
-        wanted = isinstance(teacher, Trained)
-        files = self._on_a_slot(train, lambda: furthest)
-        return self._slots.teach(teacher, ray().put(files) if files is not None else None)
+        return self._on_a_slot(train, lambda: furthest)
 
-    def has(self, teacher: Trained | Brought) -> bool:
+    def has(self, teacher: Trained | Brought | Ensemble) -> bool:
         """Whether the teacher needs no training any more."""
         return bool(self._on_a_slot(lambda actor: cluster.answer(actor.call.remote("has", teacher))))
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fitnets.config import Brought, Data, Recipe, Report, Result, Trained
+from fitnets.config import Brought, Data, Ensemble, Recipe, Report, Result, Trained
 from search.workers.actor import Actor, Fault, Limits
 from search.workers.facts import Facts, TeacherFacts
 from search.workers.protocol import Done, Event, Failed, News
@@ -36,7 +36,7 @@ class InlineWorkers:
         limits = Limits(None if logs is None else str(logs), trial_seconds)
         return self._actor.open(_trainer, data, str(data_dir), str(store_dir), False, limits)
 
-    def teach(self, teacher: Trained | Brought, on_report: Callable[[Report], None]) -> TeacherFacts:
+    def teach(self, teacher: Trained | Brought | Ensemble, on_report: Callable[[Report], None]) -> TeacherFacts:
         """Train the teacher, or find it trained."""
         for report in self.trainer.train_teacher(teacher):
             on_report(report)

@@ -5,13 +5,13 @@ A trial pays for its own training only; everything else was paid when the worker
 
 import statistics
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from fitnets.config import Brought, Data, Precision, Recipe, Report, Result, Trained
+from fitnets.config import Brought, Data, Ensemble, Precision, Recipe, Report, Result, Trained
 from fitnets.disk.store import Store
 from fitnets.distill.run import discard, distill, result_of
 from fitnets.images.images import Images, load
@@ -55,23 +55,26 @@ class Trainer:
             notes=self.notes,
         )
 
-    def has(self, teacher: Trained | Brought) -> bool:
+    def has(self, teacher: Trained | Brought | Ensemble) -> bool:
         """Whether the teacher needs no training any more."""
-        return isinstance(teacher, Brought) or teachers.is_trained(teacher, self.images, self.store)
+        return all(teachers.is_trained(member, self.images, self.store) for member in teacher.members)
 
-    def train_teacher(self, teacher: Trained | Brought) -> Iterator[Report]:
-        """Train the teacher into the store, unless it is there or somebody brings it."""
-        if isinstance(teacher, Trained):
-            yield from teachers.trained(teacher, self.images, self.store)
+    def train_teacher(self, teacher: Trained | Brought | Ensemble) -> Iterator[Report]:
+        """Train the teacher into the store, unless it is there or somebody brings it; an ensemble member by member."""
+        for member in teacher.members:
+            yield from teachers.trained(member, self.images, self.store)
 
     def export_teacher(self, teacher: Trained) -> dict[str, bytes]:
         """The trained teacher's files, for workers that see another disk."""
         return teachers.files(teacher, self.images, self.store)
 
-    def open_teacher(self, teacher: Trained | Brought, files: dict[str, bytes] | None) -> TeacherFacts:
-        """Load the teacher, from `files` where this worker's store lacks it."""
-        if files is not None and isinstance(teacher, Trained):
-            teachers.receive(teacher, self.images, self.store, files)
+    def open_teacher(
+        self, teacher: Trained | Brought | Ensemble, files: Sequence[dict[str, bytes]] | None
+    ) -> TeacherFacts:
+        """Load the teacher, from `files` (those of each of its members) where this worker's store lacks them."""
+        if files is not None:
+            for member, its_files in zip(teacher.members, files, strict=True):
+                teachers.receive(member, self.images, self.store, its_files)
         self.teacher = teachers.load(teacher, self.images, self.store)
         opened = self.teacher
         return TeacherFacts(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,31 +10,34 @@ import torch
 from fitnets.disk.store import Store
 from fitnets.distill.run import distill
 from fitnets.images.images import Images
-from fitnets.nets.precision import native
+from fitnets.nets.precision import native, use_ieee_float32
 from fitnets.teacher import teacher as teachers
 from fitnets.teacher.teacher import Teacher
 from search.workers.trainer import Trainer
 from tests.helpers import DIGITS, RECIPE, TEACHER
 
 CPU = torch.device("cpu")
-OPERATORS = {
-    "matmul": torch.backends.cuda.matmul,
-    "conv": torch.backends.cudnn.conv,
-    "rnn": torch.backends.cudnn.rnn,
-}
+BACKENDS: Any = torch.backends
+OPERATORS = {"matmul": BACKENDS.cuda.matmul, "conv": BACKENDS.cudnn.conv, "rnn": BACKENDS.cudnn.rnn}
 
 
-@pytest.fixture(autouse=True)
+def in_use() -> dict[str, str]:
+    """The precision of each kind of float32 operator on NVIDIA GPUs."""
+    return {name: operator.fp32_precision for name, operator in OPERATORS.items()}
+
+
+@pytest.fixture
 def _tf32() -> Iterator[None]:
-    """Every operator in TF32, torch's default for convolutions on Ampere and later."""
-    before = {name: operator.fp32_precision for name, operator in OPERATORS.items()}
-    for operator in OPERATORS.values():
-        operator.fp32_precision = "tf32"
+    """TF32 wherever torch knows it; it is the default for convolutions."""
+    BACKENDS.fp32_precision = "none"
+    BACKENDS.cudnn.allow_tf32 = True
+    BACKENDS.cuda.matmul.fp32_precision = "tf32"
+    assert in_use() == dict.fromkeys(OPERATORS, "tf32")
     yield
-    for name, operator in OPERATORS.items():
-        operator.fp32_precision = before[name]
+    use_ieee_float32()
 
 
+@pytest.mark.usefixtures("_tf32")
 @pytest.mark.parametrize("door", ["worker", "train teacher", "load teacher", "distill"])
 def test_float32_is_ieee_float32_wherever_a_computation_starts(
     digits: Images, teacher: Teacher, shared_store: Store, tmp_path: Path, door: str
@@ -45,8 +49,11 @@ def test_float32_is_ieee_float32_wherever_a_computation_starts(
         "distill": lambda: next(distill(RECIPE, digits, teacher, None)),
     }
     doors[door]()
-    assert {name: operator.fp32_precision for name, operator in OPERATORS.items()} == dict.fromkeys(OPERATORS, "ieee")
+    assert in_use() == dict.fromkeys(OPERATORS, "ieee")
     assert torch.get_float32_matmul_precision() == "highest"
+    with torch.backends.cudnn.flags(enabled=True):  # as torch.export does; it raises where torch's switches disagree
+        pass
+    assert in_use() == dict.fromkeys(OPERATORS, "ieee")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,12 @@
 """The store: whole entries or none, damage found and repaired, several writers at once."""
 
+import errno
 import multiprocessing
 import multiprocessing.synchronize
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -150,3 +155,39 @@ def test_an_entry_that_is_half_removed_reads_as_absent(store: Store, monkeypatch
     store.remove("kind", "d")
     assert (folder / "a.bin").exists()
     assert store.get("kind", "d") is None
+
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from fitnets.disk.store import Store
+with Store(Path(sys.argv[1])).claimed("kind", "d") as mine:
+    print(mine, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_claim_is_one_process_at_a_time_and_ends_with_it_even_when_it_is_killed(store: Store) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLDING, str(store.root)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    with holder, holder.stdout:
+        assert holder.stdout.readline() == "True\n"
+        began = time.monotonic()
+        with store.claimed("kind", "d") as mine, store.claimed("kind", "other") as others:
+            assert (mine, others) == (False, True)
+        assert time.monotonic() - began < 1.0, "a claim never waits"
+        assert leftovers(store) == [".claim-d"], "whoever was refused leaves the holder's lock alone"
+        holder.kill()
+    with store.claimed("kind", "d") as mine, store.claimed("kind", "d") as again:
+        assert (mine, again) == (True, False)
+    assert leftovers(store) == []
+
+
+@pytest.mark.parametrize("fault", [errno.ENOLCK, errno.ENOSYS, errno.ENOSPC])
+def test_where_the_disk_holds_no_lock_everybody_may(store: Store, fault: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: int, operation: int) -> None:
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with store.claimed("kind", "d") as mine, store.claimed("kind", "d") as another:
+        assert (mine, another) == (True, True)

@@ -71,7 +71,7 @@ def no_pass(teacher: Teacher) -> Teacher:
 
 def test_the_benches_teacher_is_one() -> None:
     teacher = paper_teacher()
-    *hints, logits_BK = teacher.told(random_images((2, 3, 32, 32)), [1, 2, 3], logits=True)
+    *hints, logits_BK = teacher.outputs(random_images((2, 3, 32, 32)), [1, 2, 3], logits=True)
     assert [tuple(hint_BCHW.shape[1:]) for hint_BCHW in hints] == list(teacher.hint_shapes)
     assert logits_BK.shape == (2, 10)
 
