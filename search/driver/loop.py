@@ -102,12 +102,12 @@ class Search:
         """Finish or continue the trials that an earlier driver left running, in order of their numbers."""
         trials = self.ledger.trials
         for frozen in trials:
-            attributes, digest = frozen.user_attrs, frozen.user_attrs.get("digest")
+            attributes, digest = frozen.user_attrs, frozen.user_attrs.get("digest", "")
             running = frozen.state == TrialState.RUNNING and not self._told(frozen.number, attributes)
             twin = self._digests.get(digest)
             started = "fruitless" in attributes or twin is None
             failed = twin is not None and trials[twin].state == TrialState.FAIL != frozen.state
-            if digest is not None and started and (twin is None or failed):
+            if digest and started and (twin is None or failed):
                 self._digests[digest] = frozen.number
             if running and started:
                 self._continue(Trial.left_behind(frozen.number, attributes, driver_died=self._driver_died))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fitnets.config import Brought, Data, Precision, Recipe, Report, Result, Trained
+from fitnets.config import Brought, Data, Distill, Precision, Recipe, Report, Result, Trained, Training
 from fitnets.values.net import Net
 from search.workers import cluster
 from search.workers.actor import Fault, Limits, Maker, trainer
@@ -83,9 +83,9 @@ class RayWorkers:
         """Whether the teacher needs no training any more."""
         return bool(self._on_a_slot(lambda actor: cluster.answer(actor.call.remote("has", teacher))))
 
-    def measure(self, net: Net, batch: int, precision: Precision) -> Speed:
-        """Time `net` on one slot."""
-        arguments = ("measure", net, batch, precision)
+    def measure(self, net: Net, training: Training, precision: Precision, distill: Distill | None = None) -> Speed:
+        """Time a training of `net` on one slot: see `search.workers.trainer`."""
+        arguments = ("measure", net, training, precision, distill)
         speed: Speed = self._on_a_slot(lambda actor: cluster.answer(actor.call.remote(*arguments)))
         return speed
 
