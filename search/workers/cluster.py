@@ -41,14 +41,24 @@ def ray() -> Any:
     if any(name in os.environ for name in tokens) or (Path.home() / ".ray" / "auth_token").is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # joining a cluster, Ray uses its token only when told to
     import ray
+
+    _silence(ray)
+    return ray
+
+
+def _silence(ray: Any) -> None:
+    """Keep Ray's error pages off the terminal, and a password on the command line out of Ray's dashboard.
+
+    The only private names of Ray. `log_to_driver=False` silences workers' logs, but not what a thread of the driver
+    prints of every worker that dies (`listen_error_messages`); the search prints a line of its own. And a job's entry
+    point is the process's command line as the system has it (`get_entrypoint_name`): `ray.init` takes no other.
+    """
     import ray._private.worker
 
-    # A worker's death is told by us in one line; Ray would print its own pages of it into ours.
     ray._private.worker.print_to_stdstream = lambda *_, **__: None
     words = [shown(word) for word in sys.argv]
-    if words != sys.argv:  # Ray keeps a driver's command line, and its dashboard shows it: not with a password
-        ray._raylet.setproctitle(shlex.join(["python", *words]))  # type: ignore[attr-defined]
-    return ray
+    if words != sys.argv:
+        ray._raylet.setproctitle(shlex.join(["python", *words]))
 
 
 def connect(address: str | None, slots: int | None) -> None:
