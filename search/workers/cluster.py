@@ -28,7 +28,7 @@ class Node(NamedTuple):
 
     host: str
     slots: int
-    """How many it has room for."""
+    """How many fit on it."""
 
 
 @functools.cache
@@ -62,7 +62,7 @@ def _silence(ray: Any) -> None:
 
 
 def connect(address: str | None, slots: int | None) -> None:
-    """Start Ray on this machine with room for `slots` (default: a slot for each core), or join the one at `address`.
+    """Start Ray on this machine with `slots` slots (default: one for each core), or join the cluster at `address`.
 
     Raises InputError when it cannot be joined.
     """
@@ -121,17 +121,17 @@ def has(resource: str) -> bool:
 
 
 def nodes(gpu: float) -> dict[str, Node]:
-    """The live nodes by Ray's id, with room for slots of one core and of so much of a GPU each (0: none of it)."""
+    """The live nodes by Ray's id, each with its number of slots; a slot takes a core and the share `gpu` of one GPU."""
     alive = (node for node in ray().nodes() if node["Alive"])
     return {node["NodeID"]: Node(node["NodeManagerHostname"], room(node["Resources"], gpu)) for node in alive}
 
 
 def room(resources: Mapping[str, float], gpu: float) -> int:
-    """The slots that a node with these resources has room for. A share of a GPU lies on one GPU."""
+    """How many slots a node with these resources holds. A slot's share of a GPU (0 to 1) lies on one GPU."""
     cpus, gpus = int(resources.get("CPU", 0)), resources.get("GPU", 0)
     if not gpu:
         return cpus
-    return min(cpus, int(gpus) * math.floor(1 / gpu + 1e-9) if gpu <= 1 else math.floor(gpus / gpu + 1e-9))
+    return min(cpus, int(gpus) * math.floor(1 / gpu + 1e-9))
 
 
 def demand(slots: int, gpu: float) -> None:
