@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,9 +16,10 @@ from fitnets.config import Brought, Ensemble, Precision, Trained
 from fitnets.disk.store import Store
 from fitnets.nets.cost import total_cost
 from search import cli
+from search.driver.checks import check_files
 from search.driver.disk_limit import notes
 from search.driver.display import Display
-from search.driver.forecast import forecast, typical
+from search.driver.forecast import Forecast, forecast, took, typical
 from search.driver.loop import Search
 from search.driver.registration import (
     PRECISION,
@@ -82,19 +84,23 @@ def main(
         with cli.terminable(), ExitStack() as opened:
             known: optuna.Study | None = None
             storing: optuna.storages.BaseStorage | None = None
+            writable(runs)
             if not dry_run:
-                writable(runs)
                 opened.enter_context(working(url))
                 storing = opened.enter_context(driving(url, chosen.name))
                 known = known_study(chosen, storing)
                 if known is not None and trained(known) >= chosen.trials and not running(known):
                     _say_finished(console, chosen, url, trained(known), again)
                     return
+            if address is None:
+                check_files(chosen, data)
             with console.status("starting the workers ..."):
                 crew = opened.enter_context(closing(_workers(address, workers, chosen)))
-            facts, teacher = _open(console, chosen, known, crew, data, runs)
+            facts, teacher, expected = _open(console, chosen, known, crew, data, runs)
             if storing is not None:
+                began = time.monotonic()
                 _search(console, chosen, known, crew, facts, teacher, storing, data, runs)
+                console.print(took(expected, time.monotonic() - began))
     except KeyboardInterrupt:
         console.print(f"\nstopped; everything finished is kept. Continue with:\n  {again}{more}", markup=False)
         raise typer.Exit(cli.INTERRUPTED) from None
@@ -127,8 +133,8 @@ def _workers(address: str | None, slots: int | None, study: Study) -> "RayWorker
 
 def _open(
     console: Console, study: Study, known: optuna.Study | None, crew: "RayWorkers", data: Path, runs: Path
-) -> tuple[Facts, Trained | Brought | Ensemble]:
-    """Have the workers read the images, and say what the study will take."""
+) -> tuple[Facts, Trained | Brought | Ensemble, float]:
+    """Have the workers read the images, and print what the study will take; its seconds are returned, too."""
     with console.status("reading the images ..."):
         facts = crew.open(study.data, data, runs / "store", logs_folder(runs, study.name), study.trial_seconds)
     check_images(known, facts)
@@ -142,11 +148,12 @@ def _open(
     with console.status("timing a few batches ..."):
         done = 0 if known is None else trained(known)
         precision = precision_of(known, facts.native)
-        lines = _forecast(study.changed(trials=max(1, study.trials - done)), facts, teacher, precision, crew, runs)
+        expected = _forecast(study.changed(trials=max(1, study.trials - done)), facts, teacher, precision, crew)
     if done:
         console.print(f"  {done} of {study.trials} trials are done; for what is left:")
-    console.print("\n".join(lines))
-    return facts, teacher
+    left = notes(runs, expected.disk_bytes, expected.table_bytes, study.max_disk)
+    console.print("\n".join(f"  {line}" for line in [*expected.lines(), *left]))
+    return facts, teacher, expected.total_seconds
 
 
 def _search(
@@ -182,28 +189,23 @@ def _search(
 
 
 def _forecast(
-    study: Study,
-    facts: Facts,
-    teacher: Trained | Brought | Ensemble,
-    precision: Precision,
-    crew: "RayWorkers",
-    runs: Path,
-) -> list[str]:
+    study: Study, facts: Facts, teacher: Trained | Brought | Ensemble, precision: Precision, crew: "RayWorkers"
+) -> Forecast:
     """How long the study will take, timed on the first slot."""
     frame = study.frame(facts.shape, len(facts.classes), teacher.hints, precision)
-    student = crew.measure(typical(study, frame)[0].student, study.stage2.batch, frame.precision)
+    recipe = typical(study, frame)[0]
+    student = crew.measure(recipe.student, recipe.stage2, recipe.precision, recipe.distill)
     if isinstance(teacher, Brought):
         net, epochs, speed = None, 0, crew.measure_brought(teacher, study.stage2.batch)
     else:
         net, epochs, speed = teacher.members[0].net, *_teacher_work(teacher, crew)  # hints are the first member's
-    told = forecast(study, facts, frame, student, speed, net, teacher_epochs=epochs, slots=crew.slots)
-    return [f"  {line}" for line in [*told.lines(), *notes(runs, told.disk_bytes, told.table_bytes, study.max_disk)]]
+    return forecast(study, facts, frame, student, speed, net, teacher_epochs=epochs, slots=crew.slots)
 
 
 def _teacher_work(teacher: Trained | Ensemble, crew: "RayWorkers") -> tuple[int, Speed]:
     """The epochs that the teacher's members still train, in all; a mean step of theirs, and a pass through all."""
     epochs = [0 if crew.has(member) else member.training.epochs for member in teacher.members]
-    speeds = [crew.measure(member.net, member.training.batch, member.precision) for member in teacher.members]
+    speeds = [crew.measure(member.net, member.training, member.precision) for member in teacher.members]
     steps = sum(number * speed.train_step for number, speed in zip(epochs, speeds, strict=True))
     train_step = steps / sum(epochs) if any(epochs) else speeds[0].train_step
     return sum(epochs), Speed(train_step=train_step, forward=sum(speed.forward for speed in speeds))

@@ -31,8 +31,8 @@ class Crew(InlineWorkers):
     def has(self, teacher: Any) -> bool:
         return self.trainer.has(teacher)
 
-    def measure(self, net: Any, batch: int, precision: Any) -> Speed:
-        return self.trainer.measure(net, batch, precision)
+    def measure(self, net: Any, training: Any, precision: Any, distill: Any = None) -> Speed:
+        return self.trainer.measure(net, training, precision, distill)
 
     def close(self) -> None:
         self.closed = True

@@ -70,6 +70,11 @@ class Forecast(Value):
         ]
 
 
+def took(expected: float, seconds: float) -> str:
+    """How far a forecast of so many seconds was from what a run took, as a line to print."""
+    return f"forecast {duration(expected)}, took {duration(seconds)}"
+
+
 def draws(study: Study, frame: Frame) -> list[Recipe]:
     """Recipes as a random sampler would draw them, the same at every call."""
     drawn = Drawn(study.seed)

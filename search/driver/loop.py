@@ -1,7 +1,7 @@
-"""The search itself: ask -> price -> submit -> report -> tell. The driver is the storage's one writer. No ray.
+"""The search itself: ask -> cost -> submit -> report -> tell. The driver is the storage's only writer. No ray.
 
-Told to Optuna: validation accuracy, and the logarithms of parameters and multiply-adds, in which the trade-off is
-even; the plain numbers are in the trial's user attributes.
+Optuna's objectives are the validation accuracy and the logarithms of parameters and multiply-adds, in which trade-offs
+are proportional; the plain numbers are in the trial's user attributes.
 """
 
 import math
@@ -52,7 +52,7 @@ class Search:
         self._held: dict[int, list[Trial]] = {}  # waiting for the trial of this number, whose recipe is theirs
 
     def run(self, trials: int, on_event: Callable[["Search", Event | None], None]) -> None:
-        """Train students until `trials` of the study have been; `on_event` hears everything that happens.
+        """Train students until `trials` of the study have been; `on_event` is called with every event.
 
         Raises Stopped when the search cannot go on, InputError when its limits leave no student.
         """
@@ -85,7 +85,7 @@ class Search:
         return len(self.live) + len(self._left) + sum(map(len, self._held.values()))
 
     def attributes(self, number: int) -> dict[str, Any]:
-        """What is known of trial `number` beside its parameters and values; its reports are in the storage only."""
+        """The user attributes of trial `number`; the reports of a finished one are in the storage only."""
         return self.ledger.trials[number].user_attrs
 
     def _check_limits(self) -> None:
@@ -102,12 +102,12 @@ class Search:
         """Finish or continue the trials that an earlier driver left running, in order of their numbers."""
         trials = self.ledger.trials
         for frozen in trials:
-            attributes, digest = frozen.user_attrs, frozen.user_attrs.get("digest")
+            attributes, digest = frozen.user_attrs, frozen.user_attrs.get("digest", "")
             running = frozen.state == TrialState.RUNNING and not self._told(frozen.number, attributes)
             twin = self._digests.get(digest)
             started = "fruitless" in attributes or twin is None
             failed = twin is not None and trials[twin].state == TrialState.FAIL != frozen.state
-            if digest is not None and started and (twin is None or failed):
+            if digest and started and (twin is None or failed):
                 self._digests[digest] = frozen.number
             if running and started:
                 self._continue(Trial.left_behind(frozen.number, attributes, driver_died=self._driver_died))
@@ -129,7 +129,7 @@ class Search:
         self.ledger.tell(trial.number, TrialState.FAIL)
 
     def _told(self, number: int, attributes: dict[str, Any]) -> bool:
-        """Tell what a driver that died had written of a trial's end; False where it had not come to it."""
+        """Finish a RUNNING trial whose outcome or failure an earlier driver wrote; False where neither is there."""
         if "outcome" in attributes:
             outcome = Outcome.model_validate(attributes["outcome"])
             self._complete(number, Recipe.model_validate(attributes["recipe"]), outcome)
@@ -142,7 +142,7 @@ class Search:
         return max(self.study.over_budget(price.params, price.macs).values(), default=0.0) > 0
 
     def _next_trial(self) -> None:
-        """Ask until a student fits the limits, and dispatch it. Those that do not are told, and cost no training.
+        """Draw until a student is within the limits, and dispatch it. Those that are not are PRUNED without training.
 
         The students that somebody else designed come first: exact for training, the nearest draw for the sampler.
         """
@@ -231,9 +231,9 @@ class Search:
             self.ledger.note(trial.number, reports=compact(trial.reports))
 
     def _lost(self, trial: Trial, event: Lost) -> None:
-        """Have the trial go on elsewhere, unless worker after worker dies of it at the same place.
+        """Resubmit a trial whose worker died, unless ATTEMPTS starts in a row got no epoch further.
 
-        A node that died is no fault of the trial's, however often.
+        A node that died does not count, however often.
         """
         if event.began:
             if event.reason != NODE_DIED:

@@ -10,7 +10,7 @@ from search.paper.experiments import Experiment
 from search.units import duration
 from search.workers.facts import Facts, Speed
 
-Measure = Callable[[Net, int, Precision], Speed]
+Measure = Callable[[Net, Training, Precision], Speed]
 
 
 class Forecast(Value):
@@ -40,7 +40,7 @@ def forecast(
 
     def speed(net: Net, training: Training, precision: Precision) -> Speed:
         if (net, precision) not in known:
-            known[net, precision] = measure(net, training.batch, precision)
+            known[net, precision] = measure(net, training, precision)
         return known[net, precision]
 
     teacher, recipes = experiment.teacher, [recipe for _, _, recipe in experiment.runs()]

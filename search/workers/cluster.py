@@ -28,7 +28,7 @@ class Node(NamedTuple):
 
     host: str
     slots: int
-    """How many it has room for."""
+    """How many fit on it."""
 
 
 @functools.cache
@@ -41,18 +41,28 @@ def ray() -> Any:
     if any(name in os.environ for name in tokens) or (Path.home() / ".ray" / "auth_token").is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # joining a cluster, Ray uses its token only when told to
     import ray
-    import ray._private.worker
 
-    # A worker's death is told by us in one line; Ray would print its own pages of it into ours.
-    ray._private.worker.print_to_stdstream = lambda *_, **__: None
-    words = [shown(word) for word in sys.argv]
-    if words != sys.argv:  # Ray keeps a driver's command line, and its dashboard shows it: not with a password
-        ray._raylet.setproctitle(shlex.join(["python", *words]))  # type: ignore[attr-defined]
+    _silence(ray)
     return ray
 
 
+def _silence(ray: Any) -> None:
+    """Keep Ray's error pages off the terminal, and a password on the command line out of Ray's dashboard.
+
+    The only private names of Ray. `log_to_driver=False` silences workers' logs, but not what a thread of the driver
+    prints of every worker that dies (`listen_error_messages`); the search prints a line of its own. And a job's entry
+    point is the process's command line as the system has it (`get_entrypoint_name`): `ray.init` takes no other.
+    """
+    import ray._private.worker
+
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
+    words = [shown(word) for word in sys.argv]
+    if words != sys.argv:
+        ray._raylet.setproctitle(shlex.join(["python", *words]))
+
+
 def connect(address: str | None, slots: int | None) -> None:
-    """Start Ray on this machine with room for `slots` (default: a slot for each core), or join the one at `address`.
+    """Start Ray on this machine with `slots` slots (default: one for each core), or join the cluster at `address`.
 
     Raises InputError when it cannot be joined.
     """
@@ -111,17 +121,17 @@ def has(resource: str) -> bool:
 
 
 def nodes(gpu: float) -> dict[str, Node]:
-    """The live nodes by Ray's id, with room for slots of one core and of so much of a GPU each (0: none of it)."""
+    """The live nodes by Ray's id, each with its number of slots; a slot takes a core and the share `gpu` of one GPU."""
     alive = (node for node in ray().nodes() if node["Alive"])
     return {node["NodeID"]: Node(node["NodeManagerHostname"], room(node["Resources"], gpu)) for node in alive}
 
 
 def room(resources: Mapping[str, float], gpu: float) -> int:
-    """The slots that a node with these resources has room for. A share of a GPU lies on one GPU."""
+    """How many slots a node with these resources holds. A slot's share of a GPU (0 to 1) lies on one GPU."""
     cpus, gpus = int(resources.get("CPU", 0)), resources.get("GPU", 0)
     if not gpu:
         return cpus
-    return min(cpus, int(gpus) * math.floor(1 / gpu + 1e-9) if gpu <= 1 else math.floor(gpus / gpu + 1e-9))
+    return min(cpus, int(gpus) * math.floor(1 / gpu + 1e-9))
 
 
 def demand(slots: int, gpu: float) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fitnets.config import Brought, Data, Ensemble, Precision, Recipe, Report, Result, Trained
+from fitnets.config import Brought, Data, Distill, Ensemble, Precision, Recipe, Report, Result, Trained, Training
 from fitnets.values.net import Net
 from search.workers import cluster
 from search.workers.actor import Fault, Limits, Maker, trainer
@@ -45,7 +45,7 @@ class RayWorkers:
     def open(
         self, data: Data, data_dir: Path, store_dir: Path, logs: Path | None = None, trial_seconds: int | None = None
     ) -> Facts:
-        """Start the workers; each reads the images, and the first one says what it found.
+        """Start the workers; each reads the images. Returns the Facts of the first one that has.
 
         Trials write their logs under `logs`, and fail when they take longer than `trial_seconds`.
         """
@@ -87,9 +87,9 @@ class RayWorkers:
         """Whether the teacher needs no training any more."""
         return bool(self._on_a_slot(lambda actor: cluster.answer(actor.call.remote("has", teacher))))
 
-    def measure(self, net: Net, batch: int, precision: Precision) -> Speed:
-        """Time `net` on one slot."""
-        arguments = ("measure", net, batch, precision)
+    def measure(self, net: Net, training: Training, precision: Precision, distill: Distill | None = None) -> Speed:
+        """Time a training of `net` on one slot: see `search.workers.trainer`."""
+        arguments = ("measure", net, training, precision, distill)
         speed: Speed = self._on_a_slot(lambda actor: cluster.answer(actor.call.remote(*arguments)))
         return speed
 
@@ -122,14 +122,14 @@ class RayWorkers:
                 slot.actor.call.remote("forget", recipe)
 
     def wait(self, seconds: float) -> list[Event]:
-        """What happened; an empty list when nothing did for so long (2 s at most).
+        """The events of the next `seconds` (2 s at most); an empty list when there were none.
 
         Raises Stopped when there is no worker, and none can be had.
         """
         heard = self._slots.tick(seconds)
         events = [event for slot, item in heard if (event := self._event(slot, item)) is not None]
-        told = [slot for slot, _ in heard]  # these may have ended in time, and the driver be the slow one
-        silent = [slot for slot in self._slots.all if slot.step == "trial" and slot not in told]
+        active = [slot for slot, _ in heard]  # these may have ended in time, and the driver be the slow one
+        silent = [slot for slot in self._slots.all if slot.step == "trial" and slot not in active]
         for slot in [slot for slot in silent if self._over(slot) > 2 * GRACE]:
             self._slots.drop(slot)  # its machine is cut off, or its process stopped: it does not even end itself
             events.append(self._gone(slot, "it does not answer"))

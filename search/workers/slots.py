@@ -1,8 +1,8 @@
 """The slots of a Ray cluster: actors that come and go with its nodes. No trials here.
 
 Each starts by itself, step by step (its process, the images, the teacher), while others work. One that dies is
-replaced where there is room; one that cannot start is tried again, later each time. Only when none works, and none can
-be had, does this stop the search.
+replaced where there is room; one that cannot start is tried again, later each time. The search is stopped only when no
+slot works and none can be started.
 """
 
 import time
@@ -28,17 +28,17 @@ MOST_BACKOFF = 300.0  # a node where no worker starts is tried again after 2, 4,
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """One actor: where it is, what it is at, and the reference or stream that tells what comes of it."""
+    """One actor: its node, the step that it is in, and the reference or stream that yields that step's result."""
 
     actor: Any
     node: str
     awaited: Any
     since: float
-    """When it began what it is at."""
+    """When that step began (monotonic clock)."""
     step: Literal["process", "images", "teacher", "idle", "trial"] = "process"
     stream: Any = None
     number: int = -1
-    """The trial that it runs, or ran last."""
+    """The trial that it runs, or ran last; -1 before the first."""
     began: bool = False
     before: float = 0.0
     """Seconds of the trial's epochs that were trained before."""
@@ -51,7 +51,7 @@ class Slot:
 
 
 class Gone(NamedTuple):
-    """A slot that is there no more."""
+    """A slot whose process or node died."""
 
     why: str
 
@@ -109,7 +109,7 @@ class Slots:
         return self.taught
 
     def tick(self, seconds: float) -> list[tuple[Slot, Any]]:
-        """Wait for so long (2 s at most) for something to happen; what the trials' slots tell, Gone where they died.
+        """Wait for the slots, `seconds` at most (and 2 s): the items of those with a trial, Gone where one died.
 
         Raises Stopped when no slot works and none can be had, InputError when the first one finds the input wrong.
         """
@@ -129,7 +129,7 @@ class Slots:
         self._look_at = 0.0
 
     def _look(self) -> list[tuple[Slot, Any]]:
-        """Follow the cluster: drop the slots whose node is gone, start some where there is room."""
+        """Update the nodes: drop the slots whose node left, and start slots where a node has resources for them."""
         now = time.monotonic()
         self._look_at = now + LOOK_SECONDS
         before, self._nodes = self._nodes, cluster.nodes(self.gpu)
@@ -150,7 +150,7 @@ class Slots:
         return gone
 
     def _nobody(self, now: float) -> None:
-        """Wait for a node with room, but not for ever, and not where none can join."""
+        """Wait NOBODY_SECONDS for a node with a slot; raise Stopped then, or at once where no node can join."""
         if self.room():
             self._nobody_since = None
         elif not self.joins:
@@ -165,7 +165,7 @@ class Slots:
             )
 
     def _grow(self, now: float) -> None:
-        """Start a slot wherever there is room, on the emptiest node first.
+        """Start slots where nodes have resources for them, on the emptiest node first.
 
         The first one alone: it decodes the images into the store for all.
         """
@@ -181,7 +181,7 @@ class Slots:
             self.all.append(Slot(actor, name, actor.hello.remote(), now))
 
     def _hear(self, slot: Slot) -> tuple[Slot, Any] | None:
-        """Take note of what a slot tells: itself while it starts, for others while it runs a trial."""
+        """Process what a slot yielded: a step of its start (returns None), or an item of its trial (returned)."""
         errors = ray().exceptions
         try:
             if slot.stream is not None and slot.awaited is slot.stream:
@@ -203,7 +203,7 @@ class Slots:
         return None
 
     def _started(self, slot: Slot, item: Facts | TeacherFacts | None) -> None:
-        """A slot has come a step further: its process, the images, the teacher."""
+        """A slot has finished a step of its start: the process, the images, or the teacher."""
         if item is None:
             slot.step, slot.awaited = "images", slot.actor.open.remote(*self._open)
         elif isinstance(item, Facts):
@@ -222,7 +222,7 @@ class Slots:
                 self._ready(slot)
 
     def _ended(self, slot: Slot, why: str, error: BaseException | None = None) -> tuple[Slot, Gone] | None:
-        """A slot's process died, or raised what it should have told: over a trial, or while it was starting."""
+        """A slot's process died or raised, during a trial or while it started."""
         if slot.step != "trial" and why != NODE_DIED:
             self._not_started(slot, why, error)
             return None
@@ -238,7 +238,7 @@ class Slots:
         self._pause.pop(slot.node, None)
 
     def _not_started(self, slot: Slot, why: str, error: BaseException | None = None) -> None:
-        """A slot could not start: the input is wrong, if nothing tells otherwise; else its node may rest a while."""
+        """A slot could not start: raise InputError if it was the first one and its input is wrong, else retry later."""
         self.drop(slot)
         first = self.facts is None if slot.step == "images" else self.taught is None
         if first and isinstance(error, InputError):

@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fitnets.config import Brought, Data, Ensemble, Precision, Recipe, Report, Result, Trained
+from fitnets.config import Brought, Data, Distill, Ensemble, Precision, Recipe, Report, Result, Trained, Training
 from fitnets.disk.store import Store
+from fitnets.distill.losses import kd_loss
 from fitnets.distill.run import discard, distill, result_of
 from fitnets.images.images import Images, load
 from fitnets.images.parts import check
@@ -21,11 +22,14 @@ from fitnets.nets.network import Network, initialise
 from fitnets.nets.precision import computing, native, use_ieee_float32
 from fitnets.teacher import teacher as teachers
 from fitnets.teacher.teacher import Teacher
+from fitnets.training.loop import fit
+from fitnets.training.run import Run
 from fitnets.values.net import Net
 from search.workers.facts import Facts, Speed, TeacherFacts
 
-MEASURED_STEPS = 5
-MEASURED_SECONDS = 4.0
+MEASUREMENTS = 5  # of which the median counts
+MEASURED_STEPS = 20  # of a training in one measurement, at most
+MEASURED_SECONDS = 4.0  # of all measurements together, about
 
 
 class Trainer:
@@ -103,22 +107,40 @@ class Trainer:
         assert self.teacher is not None, "open_teacher comes first"
         return result_of(distill(recipe, self.images, self.teacher, self.store))
 
-    def measure(self, net: Net, batch: int, precision: Precision) -> Speed:
-        """Time a few training steps in `precision` and forward passes of `net` on real images."""
+    def measure(self, net: Net, training: Training, precision: Precision, distill: Distill | None = None) -> Speed:
+        """Time some steps of a training of `net` as they are trained, and forward passes, on real images.
+
+        The loss is that of stage 2 with a table of logits, or without `distill` that on the labels alone.
+        """
+        images, device = self.images, self.images.device
         network = Network(net)
         initialise(network, "scaled", 0.0, 0)
-        network.to(self.images.device)
-        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6)
-        x_BCHW, label_B = self._some(batch)
+        network.to(device).to(memory_format=torch.channels_last)
+        num_images, label_N = len(images.train), images.train.label_N
+        spread_N = torch.randperm(num_images, generator=torch.Generator().manual_seed(0)).to(device)
+        taught_NK = torch.zeros(num_images, len(images.classes), dtype=torch.float16, device=device)
+        plan = Plan.draw(num_images, 1, images.data, device)
 
-        def step() -> None:
-            with computing(precision, self.images.device):
-                logits_BK = network(x_BCHW)
-            torch.nn.functional.cross_entropy(logits_BK.float(), label_B).backward()
-            optimizer.step()
-            optimizer.zero_grad()
+        def loss(step_B: Tensor) -> Tensor:
+            index_B = spread_N[step_B]
+            with computing(precision, device):
+                logits_BK = network(images.views(plan, index_B))
+            if distill is None:
+                return torch.nn.functional.cross_entropy(logits_BK.float(), label_N[index_B])
+            return kd_loss(logits_BK, taught_NK[index_B], label_N[index_B], distill.lambda_start, distill)
 
-        return Speed(train_step=_seconds(step) / len(label_B), forward=self._forward(network, batch))
+        run, batch = Run(network, training.changed(lr=1e-6)), min(training.batch, num_images)
+
+        def seconds(steps: int) -> float:
+            run.epoch = 0
+            epochs = fit(run, lambda epoch: loss, num_images=steps * batch, seed=0, device=device)
+            return next(epochs).seconds / steps
+
+        seconds(1)  # the first step makes what the others find made
+        once = seconds(1)
+        steps = max(1, min(int(MEASURED_SECONDS / MEASUREMENTS / once), num_images // batch, MEASURED_STEPS))
+        step = once if once > MEASURED_SECONDS else statistics.median(seconds(steps) for _ in range(MEASUREMENTS))
+        return Speed(train_step=step / batch, forward=self._forward(network.eval(), batch))
 
     def measure_teacher(self, batch: int) -> Speed:
         """Time forward passes of the teacher that is open; nobody trains it here."""
@@ -143,7 +165,7 @@ class Trainer:
 def _seconds(call: Callable[[], None]) -> float:
     """The median of a few calls after one to warm up; a call that takes long is timed once."""
     times: list[float] = []
-    for attempt in range(1 + MEASURED_STEPS):
+    for attempt in range(1 + MEASUREMENTS):
         start = time.perf_counter()
         call()
         if torch.cuda.is_available():

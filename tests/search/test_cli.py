@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import sqlite3
 import sys
@@ -19,12 +20,15 @@ import typer
 from optuna.trial import TrialState, create_trial
 from typer.testing import Result
 
-from fitnets.config import Recipe, Report
+from fitnets.config import Brought, Recipe, Report
 from fitnets.errors import InputError
+from fitnets.images import sources
 from search import cli, run
+from search.driver.checks import OBTAINABLE
 from search.read.reader import read
 from search.storage.address import storage_url
 from search.storage.writer import open_storage
+from search.study import Study
 from search.workers.facts import TeacherFacts
 from search.workers.protocol import Event, Failed
 from tests.commands import COMMANDS, Crew, invoke, study_file
@@ -217,6 +221,56 @@ def test_missing_images_name_the_files_to_put_there(tmp_path: Path, monkeypatch:
     )
 
 
+FOLDER = STUDY.changed(data=STUDY.data.changed(name="folder", limit=None))
+BROUGHT = STUDY.changed(teacher=Brought(build="theirs:net", weights="absent.safetensors", hint_layers=("0",)))
+
+
+@pytest.mark.parametrize(
+    ("study", "data", "message"),
+    [
+        (FOLDER, "absent", "there is no such folder. Name the folder with --data"),
+        (FOLDER, "empty", "it must hold one folder for each class"),
+        (FOLDER, "file", "which is a file: name the folder"),
+        (STUDY.changed(data=STUDY.data.changed(name="mnist")), "file", "which is a file: name the folder"),
+        (BROUGHT, "empty", "the teacher's `weights` are `absent.safetensors`, but there is no such file: give the"),
+    ],
+)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_files_that_are_not_there_are_refused_before_anything_starts(
+    tmp_path: Path, crew: list[Crew], study: Study, data: str, message: str, dry: list[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("no folder")
+    file = study_file(tmp_path / "studies", study)
+    refused(invoke("run", file, "--data", tmp_path / data, "--runs", tmp_path / "runs", *dry), message)
+    assert crew == []
+
+
+def test_a_clusters_files_are_its_workers_to_find(tmp_path: Path, crew: list[Crew]) -> None:
+    """They lie on its nodes, and this machine may have none."""
+    file = study_file(tmp_path, FOLDER)
+    told = invoke("run", file, "--data", tmp_path / "absent", "--runs", tmp_path / "runs", "--address", "10.0.0.1:6379")
+    refused(told, "no images in")
+    assert len(crew) == 1
+
+
+def test_images_that_can_be_had_are_those_that_the_workers_can_get() -> None:
+    assert sorted(OBTAINABLE) == sorted({"digits", *sources._TORCHVISION})
+
+
+def test_an_unwritable_folder_is_refused_by_a_dry_run_too(tmp_path: Path, crew: list[Crew]) -> None:
+    (tmp_path / "file").write_text("in the way")
+    refused(invoke("run", "digits", "--runs", tmp_path / "file" / "runs", "--dry-run"), "cannot be written", "--runs")
+    assert crew == []
+
+
+def test_a_run_says_how_far_its_forecast_was_from_what_it_took(tmp_path: Path) -> None:
+    told = invoke("run", study_file(tmp_path), "--runs", tmp_path / "runs", "--trials", 1)
+    assert re.search(r"^forecast \d+ s, took \d+ s$", told.output, re.MULTILINE), told.output
+    told = invoke("run", study_file(tmp_path), "--runs", tmp_path / "runs", "--trials", 1)
+    assert "took" not in told.output, "it was finished"
+
+
 @pytest.mark.parametrize("command", ["results", "pick"])
 def test_reading_a_storage_that_is_not_there_makes_nothing(command: str, tmp_path: Path) -> None:
     refused(invoke(command, "digits", "--runs", tmp_path / "runs"), "there is no study storage at", "--runs")
@@ -395,6 +449,7 @@ def test_interrupted_says_how_to_continue(own: tuple[Path, Path], monkeypatch: p
         patch.setattr(Crew, "wait", interrupted, raising=False)
         told = invoke("run", file, "--runs", runs, "--trials", 4)
     assert told.exit_code == cli.INTERRUPTED
+    assert "took" not in told.output
     assert f"python -m search.run {file} --runs {runs} --trials 4" in told.output
     assert [row["state"] for row in rows(file, runs)][3] == "running"
     assert invoke("run", file, "--runs", runs, "--trials", 4).exit_code == cli.OK

@@ -6,7 +6,7 @@ from fitnets.config import Hint
 from fitnets.nets.cost import cost
 from fitnets.values import table_sizes
 from fitnets.values.net import Net
-from search.driver.forecast import Drawn, forecast, hint_work, typical
+from search.driver.forecast import Drawn, forecast, hint_work, took, typical
 from search.space import recipe_of, suggest
 from search.units import duration
 from search.workers.facts import Facts, Speed
@@ -104,3 +104,7 @@ def test_a_pass_that_tells_the_hints_tells_the_logits_too(monkeypatch: pytest.Mo
     live = hint_work([high, low, RECIPE.without_hints()], 1000, TEACHER.net)
     assert live.table_bytes == live.passes == 0
     assert live.live == pytest.approx(epochs * (shares[0] + shares[2]) / 3)
+
+
+def test_a_forecast_is_held_against_what_the_run_took() -> None:
+    assert took(98.2, 224.0) == "forecast 98 s, took 3 min 44 s"
