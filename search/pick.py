@@ -128,7 +128,7 @@ class _Files:
         return f"{text} ({self.effort()}{rule if left else ''})"
 
     def _export(self, candidate: Candidate, how: "Callable[[Candidate], Exported]") -> None:
-        self.shipper.tell(f"exporting trial {candidate.trial} ({len(self.made)} exported before) ...")
+        self.shipper.progress(f"exporting trial {candidate.trial} ({len(self.made)} exported before) ...")
         self.last = how(candidate)
         self.made.append(candidate.trial)
         measured = self.last.measured(self.load)

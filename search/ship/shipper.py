@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fitnets.config import Trained
 from fitnets.disk.store import Store
 from fitnets.errors import InputError
@@ -28,10 +30,10 @@ LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "safetensors", "fitnet-se
 
 
 class Shipper:
-    """Exports students of one study: opens its images once, and its weights as they are asked for."""
+    """Exports students of one study: opens its images once, and a student's weights when it is exported."""
 
-    def __init__(self, snapshot: Snapshot, runs: Path, tell: Callable[[str], None] = lambda text: None):
-        self.snapshot, self.runs, self.tell = snapshot, runs, tell
+    def __init__(self, snapshot: Snapshot, runs: Path, progress: Callable[[str], None] = lambda text: None):
+        self.snapshot, self.runs, self.progress = snapshot, runs, progress
         self.study = Study.model_validate(snapshot.definition)
         self.store = Store(runs / "store")
         self.data_dir = Path(snapshot.images.get("data_dir", "data"))
@@ -55,15 +57,20 @@ class Shipper:
             raise InputError(f"`{out}` cannot be written: choose another folder with --out.")
 
     def weights(self, candidate: Candidate) -> tuple[bytes, bool]:
-        """The student's weights, and whether they had to be trained again because the store lost them."""
+        """The student's weights, and whether they had to be trained again because the store lost them.
+
+        That is done on a GPU where there is one. The weights are bit for bit the same only on the device that trained
+        them first.
+        """
         outcome = candidate.outcome
         assert outcome is not None
         found = self.store.get("student", outcome.weights_sha256)
         if found is not None:
             return found["student.safetensors"], False
         took = duration(outcome.seconds)
-        self.tell(f"training trial {candidate.trial} again: its weights are not stored any more (it took {took}) ...")
-        trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), "cpu", 1)
+        self.progress(f"training trial {candidate.trial} again: its weights are no longer stored (it took {took}) ...")
+        where = ("cuda", None) if torch.cuda.is_available() else ("cpu", 1)  # as a worker of the search has it
+        trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), *where)
         teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
         for _ in trainer.train_teacher(teacher):
             pass
