@@ -101,10 +101,10 @@ class _Files:
         self.search = Search(budget, self.known, lambda c: self._export(c, shipper.sketched))
 
     def chosen(self) -> "Exported | None":
-        """The most accurate student whose file, made now, keeps every limit; None where there is none."""
+        """The most accurate student whose file is within every limit, by a timing of now; None where there is none."""
         while (candidate := self.search.first(self.within)) is not None:
             if self.last is None or self.last.candidate is not candidate or not self.last.weights:
-                self._export(candidate, self.shipper.exported)  # a stored timing may be old: the card's keeps the limit
+                self._export(candidate, self.shipper.exported)  # a stored timing may be old
             if not self.search.excess(candidate):
                 return self.last
         return None

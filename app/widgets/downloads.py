@@ -38,7 +38,7 @@ def card(study: str, c: Candidate) -> dict[str, Any] | None:
 
 
 def section(snapshot: Snapshot, c: Candidate) -> None:
-    """Take it away: the student's page."""
+    """The files on the student's page."""
     st.header("Take it away", anchor=False)
     if c.state != "complete" or c.outcome is None:
         why = "its outcome cannot be read" if c.state == "complete" else f"this student is {c.state}"
@@ -61,7 +61,7 @@ def button(snapshot: Snapshot, c: Candidate, label: str = "Download") -> None:
     """The same files behind a button; none for a student that has no result."""
     if c.state == "complete" and c.outcome is not None:
         opened = st.popover(label, width="content", key=f"download {c.trial}", on_change="rerun")
-        if opened.open:  # the weights are read when somebody asks for them
+        if opened.open:  # the weights are read when it is opened
             with opened:
                 take(snapshot, c)
 

@@ -85,7 +85,7 @@ class Shipper:
         return self._exported(candidate, restored(candidate.recipe.student, weights), weights, retrained)
 
     def sketched(self, candidate: Candidate) -> "Exported":
-        """The same without training: where weights are lost, size and latency are told by any weights."""
+        """The same without training: where weights are lost, size and latency are those of any weights."""
         assert candidate.outcome is not None
         if candidate.outcome.weights_sha256 in self.store.names("student"):
             return self.exported(candidate)
@@ -235,7 +235,7 @@ Study `{card["study"]}`, trial {card["trial"]}:
 {card["cost"]["params"]:,} parameters, {card["cost"]["macs"]:,} multiply-adds.
 Test accuracy {test["accuracy"]:.2%} on {test["images"]:,} images; {latency["p50_ms"]:.3g} ms an image (p50, batch 1,
 {latency["threads"]} thread, {latency["device"]}).
-`card.json` says how each number was measured.
+`card.json` records how each number was measured.
 
 The ONNX file takes pixels in [0, 1] as float32 (batch, {channels}, {height}, {width}) and holds its own preprocessing:
 

@@ -69,6 +69,8 @@ def exported(study: str, trial: int, runs: Path, url: str, train: bool = False) 
             own = command(study, trial, runs, url, "DIR")
             raise InputError(f"the export took longer than {PATIENCE:.0f} s: run it yourself, `{own}`.") from error
         if done.returncode:
-            said = [line for line in done.stderr.strip().splitlines() if line.strip()]
-            raise InputError(said[-1].removeprefix("error: ") if said else f"the export ended with {done.returncode}.")
+            lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
+            raise InputError(
+                lines[-1].removeprefix("error: ") if lines else f"the export ended with {done.returncode}."
+            )
         return tuple(File(name=path.name, content=path.read_bytes()) for path in sorted(Path(folder).iterdir()))
