@@ -248,7 +248,7 @@ def costs(rows: Sequence[tuple[str, dict[str, float]]], palette: Palette) -> go.
     drawing.add_vline(x=1, line={"color": palette.ink, "dash": "dot", "width": 1.5})
     values = [v for _, shares in rows for v in shares.values()] + [1.0]
     drawing.update_layout(dragmode=False, margin={"l": 120})
-    title = {"text": "share of the teacher's (dotted: the teacher)"}
+    title = {"text": "share of the teacher's"}
     drawing.update_xaxes(figures.log_axis(*figures.widened(values)), title=title)
     drawing.update_yaxes(autorange="reversed")
     return drawing

@@ -73,7 +73,7 @@ def _row(
             y1=y + half,
             line={"color": palette.chosen if layer.role else colour, "width": 4 if layer.role else 1.5},
             fillcolor=colour,
-            opacity=0.9 if layer.kind == "conv" else 0.45,
+            opacity=1.0 if layer.kind == "conv" else 0.45,
             layer="below",
         )
     crowded = len(rows) > 13
@@ -82,7 +82,10 @@ def _row(
         y=[y] * len(rows),
         mode="markers+text",
         text=[_label(x, crowded) for x in rows],
-        textfont={"color": "#FFFFFF" if palette.ink != "#E6EBF0" else "#0B1117", "size": 11 if crowded else 13},
+        textfont={
+            "color": [palette.on_block if x.kind == "conv" else palette.ink for x in rows],  # others are drawn pale
+            "size": 11 if crowded else 13,
+        },
         marker={"size": 1, "color": colour},
         hovertext=[_hover(x, whose) for x in rows],
         hovertemplate="%{hovertext}<extra></extra>",

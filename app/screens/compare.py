@@ -199,7 +199,10 @@ def _costs(snapshot: Snapshot, rows: list[Rival]) -> None:
         (_title(row), {label: getattr(_cost(row), name) / teacher[name] for label, name in names.items()})
         for row in rows
     ]
-    st.markdown("Further left is smaller; the scale is logarithmic, and one counter has counted them all.")
+    st.markdown(
+        "Further left is smaller; the dotted line is the teacher. The scale is logarithmic, and one counter has counted "
+        "them all."
+    )
     texts = [f"{name}: {', '.join(f'{v:.2g} of its {k}' for k, v in found.items())}" for name, found in shares]
     st.plotly_chart(
         search_chart.costs(shares, palette.current()),

@@ -100,9 +100,10 @@ def _front(snapshot: Snapshot, students: int) -> None:
     axis = state.axis()
     then, now = progress.front_after(snapshot, axis, after), progress.front_after(snapshot, axis, students)
     stayed = {c.trial for c in then} & {c.trial for c in now}
+    still = "is" if len(stayed) == 1 else "are"
     text = (
         f"After {words.plural(after, 'student')} the front had {len(then)}, the best with "
-        f"{words.percent(accuracy(then[-1]))}; {len(stayed)} of them are still on it. Now it has {len(now)}, the best "
+        f"{words.percent(accuracy(then[-1]))}; {len(stayed)} of them {still} still on it. Now it has {len(now)}, the best "
         f"with {words.percent(accuracy(now[-1]))}."
     )
     st.markdown(text)

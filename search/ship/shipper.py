@@ -59,8 +59,8 @@ class Shipper:
     def weights(self, candidate: Candidate) -> tuple[bytes, bool]:
         """The student's weights, and whether they had to be trained again because the store lost them.
 
-        That is done on a GPU where there is one. The weights are bit for bit the same only on the device that trained
-        them first.
+        That is done on a GPU where there is one, unless a CPU trained it first: there the weights become bit for bit
+        the same.
         """
         outcome = candidate.outcome
         assert outcome is not None
@@ -69,7 +69,8 @@ class Shipper:
             return found["student.safetensors"], False
         took = duration(outcome.seconds)
         self.progress(f"training trial {candidate.trial} again: its weights are no longer stored (it took {took}) ...")
-        where = ("cuda", None) if torch.cuda.is_available() else ("cpu", 1)  # as a worker of the search has it
+        gpu = torch.cuda.is_available() and outcome.versions.get("device") != "cpu"
+        where = ("cuda", None) if gpu else ("cpu", 1)  # as a worker of the search has it
         trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), *where)
         teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
         for _ in trainer.train_teacher(teacher):

@@ -223,9 +223,21 @@ def test_the_weights_in_the_store_are_what_the_outcome_says(
         assert hashlib.sha256(found["student.safetensors"]).hexdigest() == candidate.outcome.weights_sha256
 
 
-@pytest.mark.parametrize("gpu", [False, True])
-def test_lost_weights_are_trained_again_on_a_gpu_where_there_is_one(
-    finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: bool
+@pytest.mark.parametrize(
+    ("first", "gpu", "again"),
+    [
+        ("cuda:0", True, ("cuda", None)),
+        ("cuda:0", False, ("cpu", 1)),
+        ("cpu", True, ("cpu", 1)),
+    ],
+)
+def test_lost_weights_are_trained_again_on_a_gpu_where_there_is_one_and_a_cpu_did_not_train_them(
+    finished: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: str,
+    gpu: bool,
+    again: tuple[str, int | None],
 ) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(finished[1], runs)
@@ -244,6 +256,9 @@ def test_lost_weights_are_trained_again_on_a_gpu_where_there_is_one(
 
     monkeypatch.setattr("search.ship.shipper.Trainer", OnCpu)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    weights, retrained = ours.weights(snapshot.candidates[0])
+    candidate = snapshot.candidates[0]
+    assert candidate.outcome is not None and candidate.outcome.versions["device"] == "cpu"
+    outcome = candidate.outcome.changed(versions=candidate.outcome.versions | {"device": first})
+    weights, retrained = ours.weights(candidate.model_copy(update={"outcome": outcome}))
     assert retrained and weights
-    assert used == [("cuda", None) if gpu else ("cpu", 1)]
+    assert used == [again]
