@@ -25,7 +25,7 @@ def main(
     """Show the studies of a storage, read-only: the trade-offs, each student, and how the search goes."""
     os.environ["FITNET_RUNS"] = str(runs.resolve())
     os.environ["FITNET_STORAGE"] = storage_url(runs, storage)
-    os.nice(5)  # a search on the same machine has the cores first, whoever looks at these pages
+    os.nice(5)  # a search on the same machine has priority over these pages
     sys.stdout.write(f"FitNet Search is at http://{HERE}:{port} (stop it with Ctrl-C)\n")
     sys.stdout.flush()
     threading.Thread(target=_warm, daemon=True).start()
@@ -37,7 +37,7 @@ def main(
 
 
 def _warm() -> None:
-    """Import what the pages need before somebody opens one: the first visit then waits for its data only."""
+    """Import what the pages need before a page is opened: the first visit then waits for its data only."""
     for module in (
         "app.page",
         "app.widgets.cards",

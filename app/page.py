@@ -1,4 +1,4 @@
-"""What every page begins with: the study's title and status, or the sentence that says why there is nothing to see."""
+"""What every page begins with: the study's title and status, or a sentence about why there is nothing to see."""
 
 import sqlalchemy.exc
 import streamlit as st
@@ -13,7 +13,7 @@ from search.storage.faults import Busy
 
 
 def opened() -> Picture:
-    """The study to draw, under its title and status. Stops the page, with words, where there is none."""
+    """The study to draw, under its title and status. Where there is none, explains why and stops the page."""
     state.start()
     try:
         names = source.names()
@@ -27,8 +27,8 @@ def opened() -> Picture:
     try:
         if source.is_cold(name):
             counts = source.quick_counts(name)
-            told = ", ".join(f"{number:,} {word}" for word, number in counts.items())
-            with st.spinner(f"Reading {sum(counts.values()):,} trials ({told or 'none yet'}) ..."):
+            listed = ", ".join(f"{number:,} {word}" for word, number in counts.items())
+            with st.spinner(f"Reading {sum(counts.values()):,} trials ({listed or 'none yet'}) ..."):
                 picture = source.picture(name)
         else:
             picture = source.picture(name)
@@ -41,7 +41,7 @@ def opened() -> Picture:
 
 
 def _nothing(error: InputError) -> None:
-    """Say what is missing, how to get it, and look again every few seconds."""
+    """State what is missing and how to get it, and try again every few seconds."""
     st.title("FitNet Search", anchor=False)
     text = str(error)
     st.info(text[0].upper() + text[1:])

@@ -1,4 +1,4 @@
-"""Which storage and study the pages show, and their one shared reader. Nothing here writes."""
+"""Which storage and study the pages show, and the one reader that all visitors share. Nothing here writes."""
 
 import os
 import shlex
@@ -35,7 +35,7 @@ def url() -> str:
 
 
 def first_command() -> str:
-    """The command that writes a study where these pages look for one; a password is not in it."""
+    """The command that writes a study where these pages look for one; without a password."""
     given = os.environ.get("FITNET_STORAGE")
     storage = ["--storage", shown(given)] if given else []
     return shlex.join(["python", "-m", "search.run", "digits", "--runs", str(runs()), *storage])
@@ -52,16 +52,16 @@ class Picture:
 
     snapshot: Snapshot
     version: int
-    """Another one asks for the page to be drawn again."""
+    """When it changes, the page must be drawn again."""
     pulse: int
-    """Another one tells that a student in training has reported an epoch."""
+    """When it changes, a student in training has reported an epoch."""
     standing: Standing
     trained: Sequence[Candidate]
     """The students that can be picked, the most accurate first."""
     late: float | None = None
     """When the picture was taken, where the storage cannot be read and a newer one cannot be had."""
     fault: str = ""
-    """What the storage is then: busy, or not to be reached."""
+    """Why it is old: the storage is busy, or cannot be read."""
     fronts: dict[Axis, list[Candidate]] = field(default_factory=dict)
 
     def front(self, axis: Axis) -> list[Candidate]:
@@ -72,18 +72,18 @@ class Picture:
 
 
 @dataclass(slots=True)
-class _Kept:
-    """The last picture, when it was looked at, what it was made of, and since when somebody looks."""
+class _Last:
+    """The last picture, when it was read and from what, and when the first one was asked for."""
 
     picture: Picture | None = None
     since: float = field(default_factory=time.time)
-    looked: float = 0.0
+    read_at: float = 0.0
     made_of: tuple[int, int | None] | None = None
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _last(url: str, name: str) -> _Kept:
-    return _Kept()
+def _last(url: str, name: str) -> _Last:
+    return _Last()
 
 
 def picture(name: str) -> Picture:
@@ -91,30 +91,30 @@ def picture(name: str) -> Picture:
 
     Raises InputError when there is none, Gone when the study is not there any more.
     """
-    reader, kept = _reader(url(), name), _last(url(), name)
+    reader, cached = _reader(url(), name), _last(url(), name)
     try:
         seen = reader.look()
     except Gone:
         raise
     except InputError as error:
-        if kept.picture is None:
+        if cached.picture is None:
             raise
         fault = "is busy" if isinstance(error, Busy) else "cannot be read just now"
-        return replace(kept.picture, late=kept.looked, fault=fault)
+        return replace(cached.picture, late=cached.read_at, fault=fault)
     made_of = (seen.version, latencies.stamp(runs()))
-    last = kept.picture
-    if last is None or kept.made_of != made_of:
+    last = cached.picture
+    if last is None or cached.made_of != made_of:
         timed = latencies.attached(seen.snapshot, latencies.stored(runs(), name))
         version = 1 if last is None else last.version + 1
-        standing = progress.standing(timed, seen.heard, kept.since)
+        standing = progress.standing(timed, seen.heard, cached.since)
         last = Picture(timed, version, seen.pulse, standing, finished(timed.candidates))
     elif last.pulse != seen.pulse:
         now = {c.trial: c for c in seen.snapshot.candidates if c.state == "running"}
         rows = tuple(now.get(c.trial, c) for c in last.snapshot.candidates)
         snapshot = last.snapshot.model_copy(update={"candidates": rows})
-        standing = progress.standing(snapshot, seen.heard, kept.since)
+        standing = progress.standing(snapshot, seen.heard, cached.since)
         last = replace(last, snapshot=snapshot, pulse=seen.pulse, standing=standing)
-    kept.picture, kept.made_of, kept.looked = last, made_of, time.time()
+    cached.picture, cached.made_of, cached.read_at = last, made_of, time.time()
     return last
 
 
@@ -142,7 +142,7 @@ def reports(name: str, c: Candidate) -> tuple[Report, ...]:
 
 
 def classes(name: str, c: Candidate) -> PerClass | None:
-    """What a finished student tells each class to be. Raises InputError where it cannot be read just now."""
+    """A finished student's validation accuracy by class. Raises InputError where it cannot be read just now."""
     return _classes(url(), name, c.trial, _ended(c))
 
 
@@ -158,22 +158,22 @@ def _ended(c: Candidate) -> str:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _names(url: str) -> list[str]:
-    """The studies that were there at the last look."""
+    """The studies that were read last."""
     return []
 
 
 def names() -> list[str]:
-    """The studies in the storage, the newest first; those of the last look while it cannot be read.
+    """The studies in the storage, the newest first; those that were read last while it cannot be read.
 
     Raises InputError when there is no storage, or it could never be read.
     """
-    kept, path = _names(url()), sqlite_path(url())
+    known, path = _names(url()), sqlite_path(url())
     try:
-        kept[:] = reversed(studies(url()))
+        known[:] = reversed(studies(url()))
     except InputError:
-        if not kept or (path is not None and not path.is_file()):
+        if not known or (path is not None and not path.is_file()):
             raise
-    return list(kept)
+    return list(known)
 
 
 def quick_counts(name: str) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What the visitor chose: kept in the session and in the address, so that a copied link shows the same."""
+"""What the visitor chose, in the session and in the address, so that a copied link shows the same."""
 
 import time
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ NUMBERS = (*LIMITS, "trial")
 
 
 def start() -> None:
-    """Take what the address says: at the first look, and where the browser's Back has changed it since.
+    """Take the choices of the address: at the first run, and where the browser's Back has changed it since.
 
     An address that is a moment old is our own: a click can be faster than the browser. An empty one is another page's.
     """
@@ -68,10 +68,10 @@ def put(name: str, value: Any) -> None:
 
 
 def hold(widget: str, value: T) -> T:
-    """Give a widget its value; one that has it is left alone, else it would jump back under a moving finger.
+    """Give a widget its value; one that has it is left alone, else it would jump back while it is dragged.
 
     It is returned for the widget's own `value`, which must say the same. A browser that still loads the widget's code
-    when the page is drawn a second time never hears what was set through the session, and would show the widget's first
+    when the page is drawn a second time ignores what was set through the session, and would show the widget's first
     value: its minimum.
     """
     if widget not in st.session_state or st.session_state[widget] != value:
@@ -108,12 +108,12 @@ def limited() -> bool:
 
 
 def compared() -> list[int | str]:
-    """What is laid side by side: students by their trial, the paper's nets by their name."""
+    """What is compared: students by their trial, the paper's nets by their name."""
     return list(st.session_state.get("at_compare", ()))
 
 
 def compare(chosen: Sequence[int | str]) -> None:
-    """Lay these side by side, four at most: the newest stay."""
+    """Compare these, four at most: the newest stay."""
     st.session_state.at_compare = list(dict.fromkeys(chosen))[-COMPARED:]
 
 

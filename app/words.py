@@ -101,7 +101,7 @@ def limit(broken: Broken) -> str:
     if broken.value is None:
         return f"{LIMITS[broken.limit]} not measured, the limit is {allowed(broken.limit, broken.allowed)}"
     value, limit = allowed(broken.limit, broken.value), allowed(broken.limit, broken.allowed)
-    if value == limit:  # rounded to the same: tell them exactly
+    if value == limit:  # rounded to the same: every digit
         value, limit = exactly(broken.limit, broken.value), exactly(broken.limit, broken.allowed)
     over = "below" if broken.limit == "min_accuracy" else "over the limit of"
     return f"{value} {LIMITS[broken.limit]}, {over} {limit}"
@@ -124,7 +124,7 @@ def exactly(limit: str, value: float) -> str:
 
 
 def escaped(text: str) -> str:
-    """Other people's text for where Markdown is drawn: no picture is fetched, no word is bold for its sake."""
+    """Other people's text for where Markdown is drawn: it fetches no picture and formats nothing."""
     return re.sub(r"([\\`*_\[\]$~<>])", r"\\\1", text)
 
 
@@ -157,7 +157,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def how(c: Candidate) -> str:
-    """A student's training in few words."""
+    """A student's training in short."""
     recipe = c.recipe
     if recipe.distill.lambda_start == recipe.distill.lambda_end == 0:
         return "labels alone" if recipe.hint is None else "hints, then labels"

@@ -30,7 +30,7 @@ def main(
         known = [c.trial for c in snapshot.front()]
         state = "is not in the study" if found is None else f"is {found.state}, not trained to its end"
         raise InputError(f"trial {trial} {state}: choose one that is, as {known[:5]}.")
-    from search.ship.shipper import Shipper  # here, so that a wrong word on the command line is told at once
+    from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused before
 
     shipper = Shipper(snapshot, runs)
     shipper.ready(out)

@@ -101,10 +101,10 @@ class _Files:
         self.search = Search(budget, self.known, lambda c: self._export(c, shipper.sketched))
 
     def chosen(self) -> "Exported | None":
-        """The most accurate student whose file, made now, keeps every limit; None where there is none."""
+        """The most accurate student whose file is within every limit, by a timing of now; None where there is none."""
         while (candidate := self.search.first(self.within)) is not None:
             if self.last is None or self.last.candidate is not candidate or not self.last.weights:
-                self._export(candidate, self.shipper.exported)  # a stored timing may be old: the card's keeps the limit
+                self._export(candidate, self.shipper.exported)  # a stored timing may be old
             if not self.search.excess(candidate):
                 return self.last
         return None
@@ -128,7 +128,7 @@ class _Files:
         return f"{text} ({self.effort()}{rule if left else ''})"
 
     def _export(self, candidate: Candidate, how: "Callable[[Candidate], Exported]") -> None:
-        self.shipper.tell(f"exporting trial {candidate.trial} ({len(self.made)} exported before) ...")
+        self.shipper.progress(f"exporting trial {candidate.trial} ({len(self.made)} exported before) ...")
         self.last = how(candidate)
         self.made.append(candidate.trial)
         measured = self.last.measured(self.load)

@@ -51,13 +51,13 @@ def confusion(rows: Sequence[Row], palette: Palette) -> go.Figure:
     at = {row.name: place for place, row in enumerate(rows)}
     counts: list[list[int | None]] = [[None if y == x else 0 for x in range(len(rows))] for y in range(len(rows))]
     for place, row in enumerate(rows):
-        for told, count in row.mistaken:
-            if told in at:
-                counts[place][at[told]] = count
+        for predicted, count in row.mistaken:
+            if predicted in at:
+                counts[place][at[predicted]] = count
     hovers = [
         [
-            f"{words.plural(count, 'image')} of {_plain(true.name)} taken for {_plain(told.name)}" if count else ""
-            for count, told in zip(line, rows, strict=True)
+            f"{words.plural(count, 'image')} of {_plain(true.name)} taken for {_plain(predicted.name)}" if count else ""
+            for count, predicted in zip(line, rows, strict=True)
         ]
         for line, true in zip(counts, rows, strict=True)
     ]
@@ -113,10 +113,10 @@ def mistakes(row: Row, count: int) -> str:
 def alt(rows: Sequence[Row]) -> str:
     """The charts in a sentence."""
     worst = min(rows, key=lambda row: row.accuracy)
-    told = f"The hardest class is {worst.name} with {words.percent(worst.accuracy)}"
+    text = f"The hardest class is {worst.name} with {words.percent(worst.accuracy)}"
     if worst.teacher is not None:
-        told += f", where the teacher has {words.percent(worst.teacher)}"
-    return told + (f"; it is taken for {mistakes(worst, 1)} most often." if worst.mistaken else ".")
+        text += f", where the teacher has {words.percent(worst.teacher)}"
+    return text + (f"; it is taken for {mistakes(worst, 1)} most often." if worst.mistaken else ".")
 
 
 def _short(row: Row) -> str:

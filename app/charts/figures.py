@@ -22,7 +22,7 @@ FONT = "Source Sans, Segoe UI, Helvetica, Arial, sans-serif"
 
 
 def framed(figure: go.Figure, palette: Palette, height: int, revision: str = "fixed") -> go.Figure:
-    """The figure in this project's dress. While `revision` stays, the reader's zoom stays."""
+    """The figure with this project's fonts, grid and legend. While `revision` stays, the reader's zoom stays."""
     figure.update_layout(
         height=height,
         margin={"l": 66, "r": 16, "t": 44, "b": 56},
@@ -64,10 +64,10 @@ def log_axis(low: float, high: float, axis: Axis | None = None) -> dict[str, Any
 
 
 def widened(values: Sequence[float], share: float = 0.06) -> tuple[float, float]:
-    """The range of positive values on a logarithmic axis, with room at both ends."""
+    """The range of positive values on a logarithmic axis, with a margin at both ends."""
     low, high = min(values), max(values)
-    room = max(share * math.log10(high / low), 0.08)
-    return low / 10**room, high * 10**room
+    margin = max(share * math.log10(high / low), 0.08)
+    return low / 10**margin, high * 10**margin
 
 
 def dimension(setting: Setting, chosen: tuple[float, float] | None) -> dict[str, Any]:
@@ -94,17 +94,17 @@ def dimension(setting: Setting, chosen: tuple[float, float] | None) -> dict[str,
     return found
 
 
-def _constrain(dimension: dict[str, Any], ends: list[float], foot: float | None, room: float) -> None:
+def _constrain(dimension: dict[str, Any], ends: list[float], foot: float | None, margin: float) -> None:
     """Mark the range that is chosen; who lacks a value is inside, as `influence.inside` counts them.
 
     Plotly moves a range's ends to a quarter of the way beyond the nearest ticks, so the ends get ticks. It knows
     ticks by their texts, so these have different ones that cannot be seen.
     """
-    edges = [ends[0] - room, *ends, ends[1] + room]
+    edges = [ends[0] - margin, *ends, ends[1] + margin]
     dimension["constraintrange"] = ends
     if foot is not None:
-        edges.append(foot + room)
-        dimension["constraintrange"] = [[foot - room, foot + room], ends]
+        edges.append(foot + margin)
+        dimension["constraintrange"] = [[foot - margin, foot + margin], ends]
     texts = {at: "\u200b" * i for i, at in enumerate(edges, start=1)}
     texts |= dict(zip(dimension["tickvals"], dimension["ticktext"], strict=True))
     marks = sorted(texts.items())

@@ -186,7 +186,7 @@ def _paper(drawing: go.Figure, scene: Scene, palette: Palette) -> None:
 
 
 def short(p: Published) -> str:
-    """A label that leaves room for its neighbours: F1 to F4, T for the teacher."""
+    """A label that leaves space for its neighbours: F1 to F4, T for the teacher."""
     return {"FitNet by KD": "KD", "FitNet by labels": "BP", "Teacher": "T"}.get(p.name, p.name.replace("FitNet ", "F"))
 
 
@@ -244,8 +244,8 @@ def accuracy_range(scene: Scene) -> tuple[float, float]:
     heights += [100 * scene.teacher[0]] if scene.teacher else []
     heights += [100 * accuracy(scene.chosen)] if scene.chosen and scene.chosen.outcome else []
     low, high = (min(heights), max(heights)) if heights else (0.0, 100.0)
-    room = max(high - low, 1.0)
-    return max(-2.0, low - 0.18 * room), min(102.0, high + 0.1 * room)
+    height = max(high - low, 1.0)
+    return max(-2.0, low - 0.18 * height), min(102.0, high + 0.1 * height)
 
 
 def _plain(text: str) -> str:

@@ -23,6 +23,8 @@ class Palette:
     cloud: str
     """Students that others beat."""
     ink: str
+    on_block: str
+    """Text on a block of `ours` or `paper`."""
     faint: str
     """Grid lines."""
     mistakes: str
@@ -43,6 +45,7 @@ LIGHT = Palette(
     failed="#C24E00",
     cloud="#8FB4CC",
     ink="#1B2530",
+    on_block="#FFFFFF",
     faint="#E1E6EB",
     mistakes="#A6407F",
     shade="rgba(107,120,134,0.13)",
@@ -58,6 +61,7 @@ DARK = Palette(
     failed="#FF8A3D",
     cloud="#5B8FB5",
     ink="#E6EBF0",
+    on_block="#0B1117",
     faint="#2A3540",
     mistakes="#A6407F",
     shade="rgba(154,165,177,0.14)",

@@ -100,12 +100,12 @@ def fronts(then: Sequence[Candidate], now: Sequence[Candidate], axis: Axis, pale
 def timeline(rows: Sequence[Shift], palette: Palette) -> go.Figure:
     """A bar for each trial on its slot; failures are hatched, those in training outlined."""
     drawing = go.Figure()
-    looks = {
+    styles = {
         "complete": (palette.ours, "", "trained"),
         "running": (palette.knee, "/", "in training"),
         "failed": (palette.failed, "x", "failed"),
     }
-    for state, (colour, pattern, name) in looks.items():
+    for state, (colour, pattern, name) in styles.items():
         mine = [row for row in rows if row.state == state]
         if not mine:
             continue
@@ -189,8 +189,8 @@ def scatter(
 ) -> go.Figure:
     """Accuracy against one setting; students on the front are larger and filled."""
     drawing = go.Figure()
-    looks = {"size": 10, "color": palette.ours}, {"size": 8, "color": palette.over, "symbol": "circle-open"}
-    for name, marker, wanted in (("others", looks[1], False), ("on the front", looks[0], True)):
+    markers = {"size": 10, "color": palette.ours}, {"size": 8, "color": palette.over, "symbol": "circle-open"}
+    for name, marker, wanted in (("others", markers[1], False), ("on the front", markers[0], True)):
         mine = [(x, c) for x, c in points if (c.trial in front) == wanted]
         if mine:
             drawing.add_scatter(
@@ -248,7 +248,7 @@ def costs(rows: Sequence[tuple[str, dict[str, float]]], palette: Palette) -> go.
     drawing.add_vline(x=1, line={"color": palette.ink, "dash": "dot", "width": 1.5})
     values = [v for _, shares in rows for v in shares.values()] + [1.0]
     drawing.update_layout(dragmode=False, margin={"l": 120})
-    title = {"text": "share of the teacher's (dotted: the teacher)"}
+    title = {"text": "share of the teacher's"}
     drawing.update_xaxes(figures.log_axis(*figures.widened(values)), title=title)
     drawing.update_yaxes(autorange="reversed")
     return drawing

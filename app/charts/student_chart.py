@@ -73,7 +73,7 @@ def _row(
             y1=y + half,
             line={"color": palette.chosen if layer.role else colour, "width": 4 if layer.role else 1.5},
             fillcolor=colour,
-            opacity=0.9 if layer.kind == "conv" else 0.45,
+            opacity=1.0 if layer.kind == "conv" else 0.45,
             layer="below",
         )
     crowded = len(rows) > 13
@@ -82,7 +82,10 @@ def _row(
         y=[y] * len(rows),
         mode="markers+text",
         text=[_label(x, crowded) for x in rows],
-        textfont={"color": "#FFFFFF" if palette.ink != "#E6EBF0" else "#0B1117", "size": 11 if crowded else 13},
+        textfont={
+            "color": [palette.on_block if x.kind == "conv" else palette.ink for x in rows],  # others are drawn pale
+            "size": 11 if crowded else 13,
+        },
         marker={"size": 1, "color": colour},
         hovertext=[_hover(x, whose) for x in rows],
         hovertemplate="%{hovertext}<extra></extra>",
@@ -118,11 +121,11 @@ def anatomy_alt(student: Sequence[Layer], teacher: Sequence[Layer]) -> str:
     """The diagram in a sentence."""
     guided = next((x.number for x in student if x.role), None)
     hint = next((x.number for x in teacher if x.role), None)
-    told = f"The student has {words.plural(len(student), 'layer')}"
-    told += f", the teacher {counted(teacher)}. " if teacher else ". "
+    text = f"The student has {words.plural(len(student), 'layer')}"
+    text += f", the teacher {counted(teacher)}. " if teacher else ". "
     if guided is None:
-        return told + "It was trained without hints."
-    return told + f"In stage 1 the student's layer {guided} learns to predict the teacher's layer {hint or 'hint'}."
+        return text + "It was trained without hints."
+    return text + f"In stage 1 the student's layer {guided} learns to predict the teacher's layer {hint or 'hint'}."
 
 
 def curves(reports: Sequence[Report], palette: Palette, teacher: float | None = None) -> go.Figure:
@@ -214,16 +217,16 @@ def _curve(
 
 def curves_alt(reports: Sequence[Report]) -> str:
     """The curves in a sentence."""
-    told = []
+    sentences = []
     r2 = [r.hint_r2 for r in reports if r.hint_r2 is not None]
     accuracies = [r.val_accuracy for r in reports if r.val_accuracy is not None]
     if r2:
-        told.append(
+        sentences.append(
             f"Stage 1: the hint's R2 went from {r2[0]:.2f} to {r2[-1]:.2f} in {words.plural(len(r2), 'epoch')}."
         )
     if accuracies:
-        told.append(
+        sentences.append(
             f"Stage 2: validation accuracy went from {words.percent(accuracies[0])} to {words.percent(accuracies[-1])} "
             f"in {words.plural(len(accuracies), 'epoch')}."
         )
-    return " ".join(told) or "No epoch has been reported."
+    return " ".join(sentences) or "No epoch has been reported."

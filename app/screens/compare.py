@@ -85,10 +85,10 @@ def _title(rival: Rival) -> str:
 
 def _table(snapshot: Snapshot, rows: list[Rival]) -> None:
     st.header("What differs", anchor=False)
-    told = "A column for each; what is the same in all of them is left out unless you ask for it."
+    text = "A column for each; what is the same in all of them is left out unless you ask for it."
     if any(isinstance(row, Published) for row in rows):
-        told += " The paper's numbers are as it reports them, its parameters without biases; its bytes are our count."
-    st.markdown(told)
+        text += " The paper's numbers are as it reports them, its parameters without biases; its bytes are our count."
+    st.markdown(text)
     tested = test_reads.readings(source.runs(), snapshot.study)
     everything = st.toggle("Show what is the same, too", key="w_same")
     columns = [_published(row) if isinstance(row, Published) else _facts(row, tested) for row in rows]
@@ -137,7 +137,7 @@ def _facts(c: Candidate, tested: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 
 def _published(p: Published) -> dict[str, str]:
-    """What the paper tells of the same things."""
+    """The same facts about one of the paper's nets."""
     how = f"hints, layer {p.hint.hint} to {p.hint.guided}" if p.role == "fitnet" and p.hint else p.note
     return {
         "state": "published",
@@ -199,14 +199,17 @@ def _costs(snapshot: Snapshot, rows: list[Rival]) -> None:
         (_title(row), {label: getattr(_cost(row), name) / teacher[name] for label, name in names.items()})
         for row in rows
     ]
-    st.markdown("Further left is smaller; the scale is logarithmic, and one counter has counted them all.")
-    told = [f"{name}: {', '.join(f'{v:.2g} of its {k}' for k, v in found.items())}" for name, found in shares]
+    st.markdown(
+        "Further left is smaller; the dotted line is the teacher. The scale is logarithmic, and one counter has counted "
+        "them all."
+    )
+    texts = [f"{name}: {', '.join(f'{v:.2g} of its {k}' for k, v in found.items())}" for name, found in shares]
     st.plotly_chart(
         search_chart.costs(shares, palette.current()),
         key="costs",
         theme=None,
         config=figures.STILL,
-        alt="Against the teacher. " + "; ".join(told) + ".",
+        alt="Against the teacher. " + "; ".join(texts) + ".",
     )
     tables.folded(
         "As a table",

@@ -42,9 +42,9 @@ def main() -> None:
         _position(snapshot, chosen)
     left, right = st.columns(2, gap="medium")
     with left:
-        _against(snapshot, chosen, "tau", "How soft the teacher speaks: tau")
+        _against(snapshot, chosen, "tau", "How soft the teacher's probabilities are: tau")
     with right:
-        _against(snapshot, chosen, "lambda start", "How much the teacher weighs: lambda at the start")
+        _against(snapshot, chosen, "lambda start", "How much the teacher's probabilities count: lambda at the start")
 
 
 def _group(rows: list[Candidate], group: str) -> list[Candidate]:
@@ -68,7 +68,7 @@ def _parallel(rows: list[Candidate], found: influence.Importances | None) -> Non
     st.header("All settings at once", anchor=False)
     st.markdown(
         "Each line is a student; the more accurate, the further its colour is along the scale. The sliders narrow the "
-        "settings: what they exclude turns faint, and the sentence below tells what is left. Settings in which no "
+        "settings: what they exclude turns faint, and the sentence below sums up what is left. Settings in which no "
         "student differs are left out."
     )
     settings = _most_important(influence.settings(rows), found)
@@ -81,8 +81,8 @@ def _parallel(rows: list[Candidate], found: influence.Importances | None) -> Non
     axes = [seen[s.name] for s in settings if s.name in seen]
     left = influence.inside(rows, ranges)
     best = max(left, key=accuracy, default=None)
-    told = f"**{len(left):,} of {len(rows):,}** students lie within the sliders"
-    told += (
+    text = f"**{len(left):,} of {len(rows):,}** students lie within the sliders"
+    text += (
         f"; the best is {words.named(best)} with {words.percent(accuracy(best))}, their mean is "
         f"{words.percent(sum(map(accuracy, left)) / len(left))}."
         if best
@@ -95,9 +95,9 @@ def _parallel(rows: list[Candidate], found: influence.Importances | None) -> Non
             key="parallel",
             theme=None,
             config=figures.STILL,
-            alt=re.sub(r"[*\\]", "", told),
+            alt=re.sub(r"[*\\]", "", text),
         )
-    st.markdown(told)
+    st.markdown(text)
     tables.folded(
         "These students as a table", "w_inside", lambda: _table(left), f"{len(left)} students within the sliders."
     )
@@ -118,7 +118,7 @@ def _sliders(settings: Sequence[Setting]) -> dict[str, tuple[float, float]]:
     for i, setting in enumerate(settings):
         values = sorted({v for v in setting.values if v is not None})
         steps = values if len(values) <= 40 else [values[round(i * (len(values) - 1) / 40)] for i in range(41)]
-        steps = list({words.plain(v): v for v in steps}.values())  # Streamlit knows them by what they look like
+        steps = list({words.plain(v): v for v in steps}.values())  # Streamlit identifies them by their formatted text
         chosen = state.get(f"range {setting.name}") or (None, None)
         key = f"w_range {setting.name}"
         low, high = snapped(chosen, steps)
@@ -145,7 +145,7 @@ Ends = tuple[float | None, float | None]
 
 
 def _narrow(name: str, first: float, last: float) -> None:
-    """Keep what was chosen apart from the slider, which is another one whenever a student brings a new value."""
+    """Store what was chosen apart from the slider, which is another one whenever a student brings a new value."""
     low, high = st.session_state[f"w_range {name}"]
     state.put(f"range {name}", (None if low == first else low, None if high == last else high))
 
@@ -177,13 +177,13 @@ def _importance(found: influence.Importances | None, count: int) -> None:
         f"What sets the best tenth apart from the rest (PED-ANOVA), from {words.plural(found.count, 'student')}."
         + ("" if found.count >= influence.ENOUGH else f" **Unreliable: fewer than {influence.ENOUGH}.**")
     )
-    told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.shares.items())
+    text = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.shares.items())
     st.plotly_chart(
         search_chart.importances(found, palette.current()),
         key="importances_chart",
         theme=None,
         config=figures.STILL,
-        alt=f"Importance for accuracy, from {found.count} students: {told}.",
+        alt=f"Importance for accuracy, from {found.count} students: {text}.",
     )
     with st.expander("As a table"):
         rows = [{"setting": name, "share %": round(100 * share, 1)} for name, share in found.shares.items()]
@@ -197,11 +197,11 @@ def _position(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:
     if not points:
         st.info("None of these students was trained with hints.")
         return
-    told = f"The guided layer's place among the convolutions against accuracy, {words.plural(len(points), 'student')}."
+    text = f"The guided layer's place among the convolutions against accuracy, {words.plural(len(points), 'student')}."
     if without:
         mean = sum(map(accuracy, without)) / len(without)
-        told += f" {words.plural(len(without), 'student')} without hints: {words.percent(mean)} on average."
-    _scatter(snapshot, points, "guided layer / convolutions", False, told, "position")
+        text += f" {words.plural(len(without), 'student')} without hints: {words.percent(mean)} on average."
+    _scatter(snapshot, points, "guided layer / convolutions", False, text, "position")
 
 
 def _against(snapshot: Snapshot, rows: Sequence[Candidate], name: str, title: str) -> None:
@@ -215,9 +215,9 @@ def _against(snapshot: Snapshot, rows: Sequence[Candidate], name: str, title: st
 
 
 def _scatter(
-    snapshot: Snapshot, points: Sequence[tuple[float, Candidate]], title: str, log: bool, told: str, key: str
+    snapshot: Snapshot, points: Sequence[tuple[float, Candidate]], title: str, log: bool, text: str, key: str
 ) -> None:
-    st.markdown(told)
+    st.markdown(text)
     drawn = {c.trial for c in tradeoffs.sampled([c for _, c in points], [], state.axis())}
     front = {c.trial for c in snapshot.front()}
     best = max(points, key=lambda point: accuracy(point[1]))

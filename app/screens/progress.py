@@ -36,19 +36,19 @@ def verdict(snapshot: Snapshot, stall: Stall | None) -> str:
     """Whether it is still worth running, in a sentence."""
     if stall is None:
         return "No student has finished yet."
-    told = (
+    text = (
         "The last student made the front grow."
         if stall.students == 0
         else f"No gain for {words.plural(stall.students, 'student')} ({words.span(stall.seconds)})."
     )
     pace = progress.pace(snapshot)
     if pace is not None:
-        told += f" {pace.per_hour:,.0f} students an hour"
+        text += f" {pace.per_hour:,.0f} students an hour"
         running = any(c.state == "running" for c in snapshot.candidates)
         if pace.left and pace.seconds_left is not None and running:
-            told += f"; {words.plural(pace.left, 'student')} to go, about {words.span(pace.seconds_left)}"
-        told += "."
-    return told
+            text += f"; {words.plural(pace.left, 'student')} to go, about {words.span(pace.seconds_left)}"
+        text += "."
+    return text
 
 
 def _growth(history: list[Growth], limited: bool) -> None:
@@ -58,7 +58,7 @@ def _growth(history: list[Growth], limited: bool) -> None:
         return
     st.markdown(
         f"The share of the trade-off between accuracy and {state.axis()} that the front dominates (hypervolume, cost "
-        "on its logarithm). While it rises, the search still finds something; a flat end says that it does not."
+        "on its logarithm). While it rises, the search still finds something; a flat end means that it does not."
         + ("" if limited else " With a budget set on the Trade-offs page, its best accuracy is drawn too.")
     )
     by = st.segmented_control("Against", ("students", "training time"), default="students", required=True, key="w_by")
@@ -93,25 +93,26 @@ def _front(snapshot: Snapshot, students: int) -> None:
     if students < 2:
         return
     st.header("The front, then and now", anchor=False)
-    # Kept apart from the slider, which is another one whenever a student ends: its largest value is part of it.
+    # Stored apart from the slider, which is another one whenever a student ends: its largest value is part of it.
     after = max(1, min(state.get("after") or students // 2, students))
     held = state.hold("w_after", after)
     st.slider("The front after so many students", 1, students, value=held, key="w_after", on_change=_look_back)
     axis = state.axis()
     then, now = progress.front_after(snapshot, axis, after), progress.front_after(snapshot, axis, students)
     stayed = {c.trial for c in then} & {c.trial for c in now}
-    told = (
+    still = "is" if len(stayed) == 1 else "are"
+    text = (
         f"After {words.plural(after, 'student')} the front had {len(then)}, the best with "
-        f"{words.percent(accuracy(then[-1]))}; {len(stayed)} of them are still on it. Now it has {len(now)}, the best "
+        f"{words.percent(accuracy(then[-1]))}; {len(stayed)} of them {still} still on it. Now it has {len(now)}, the best "
         f"with {words.percent(accuracy(now[-1]))}."
     )
-    st.markdown(told)
+    st.markdown(text)
     st.plotly_chart(
         search_chart.fronts(then, now, axis, palette.current()),
         key="fronts",
         theme=None,
         config=figures.STILL,
-        alt=told,
+        alt=text,
     )
     with st.expander("Both as a table"):
         names = {c.trial: c for c in (*then, *now)}
@@ -144,10 +145,10 @@ def _timeline(snapshot: Snapshot) -> None:
     whole = (max(row.end for row in shown) - min(row.start for row in shown)) * slots
     part = f"the newest {len(shown)} of {len(shifts):,} trials" if len(shown) < len(shifts) else "every trial"
     used = f"{100 * min(1.0, busy / whole):.0f} % of the time" if whole > 0 else "all of the time"
-    told = f"A bar for {part}, on the first slot that was free; {words.plural(slots, 'slot')}, busy {used}."
-    st.markdown(told)
+    text = f"A bar for {part}, on the first slot that was free; {words.plural(slots, 'slot')}, busy {used}."
+    st.markdown(text)
     st.plotly_chart(
-        search_chart.timeline(shown, palette.current()), key="timeline", theme=None, config=figures.STILL, alt=told
+        search_chart.timeline(shown, palette.current()), key="timeline", theme=None, config=figures.STILL, alt=text
     )
     with st.expander("As a table"):
         rows = [

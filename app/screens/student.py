@@ -205,8 +205,8 @@ def _training(snapshot: Snapshot, c: Candidate) -> None:
     else:
         st.markdown(
             "Above, higher is better: first how well the guided layer predicts the hint (R²), then the validation "
-            "accuracy, with the teacher's as a dotted line. Below, in the same colours, the losses, and the weight "
-            "of the teacher's word, lambda."
+            "accuracy, with the teacher's as a dotted line. Below, in the same colours, the losses, and lambda, "
+            "the weight of the teacher's probabilities."
         )
         st.plotly_chart(
             student_chart.curves(reports, palette.current(), snapshot.teacher.get("val_accuracy")),

@@ -102,7 +102,7 @@ def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
         "limit of the budget, which its label names."
     )
     figure = front_chart.figure(scene, palette.current())
-    zoomed = zoom.keep(figure, "front_chart")
+    zoomed = zoom.restore(figure, "front_chart")
     st.plotly_chart(
         figure,
         key="front_chart",
@@ -126,26 +126,28 @@ def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
 
 def _below(scene: Scene, rows: Sequence[Candidate]) -> str:
     """What the marks mean that are not in the legend."""
-    told = []
+    sentences = []
     bottom, _ = front_chart.accuracy_range(scene)
     below = sum(100 * tradeoffs.accuracy(c) < bottom for c in rows)
     if below:
-        told.append(f"{words.plural(below, 'student')} {'lies' if below == 1 else 'lie'} below the picture: zoom out.")
+        sentences.append(
+            f"{words.plural(below, 'student')} {'lies' if below == 1 else 'lie'} below the picture: zoom out."
+        )
     if scene.knee is not None:
-        told.append(
+        sentences.append(
             "The star marks the best balance: the student furthest above the straight line between the front's ends "
             "(cost on its logarithm). It is a hint, never chosen for you."
         )
     if scene.paper:
-        told.append(
+        sentences.append(
             f"Diamonds are the paper's nets ({labels(scene)}), at the cost that it reports. Their accuracies are on "
             "test images, ours on validation images: compare them with care."
         )
     if len(rows) < FEW:
-        told.append(
+        sentences.append(
             f"With {words.plural(len(rows), 'trained student')} there is no front to draw yet: {FEW} are needed."
         )
-    return " ".join(told)
+    return " ".join(sentences)
 
 
 def labels(scene: Scene) -> str:
@@ -156,19 +158,19 @@ def labels(scene: Scene) -> str:
 def finding(scene: Scene, rows: Sequence[Candidate]) -> str:
     """The chart in a sentence, for those who cannot see it."""
     top = max(rows, key=tradeoffs.accuracy)
-    told = (
+    text = (
         f"{words.plural(len(scene.front), 'student')} of {len(rows):,} on the front of accuracy against {scene.axis}. "
     )
-    told += f"Best of all: {words.title(top)} with {words.percent(tradeoffs.accuracy(top))}"
-    told += f" at {words.cost(tradeoffs.on_axis(top, scene.axis), scene.axis)}. "
+    text += f"Best of all: {words.title(top)} with {words.percent(tradeoffs.accuracy(top))}"
+    text += f" at {words.cost(tradeoffs.on_axis(top, scene.axis), scene.axis)}. "
     if state.limited():
         best = next(iter(tradeoffs.best(rows, state.budget(), 1)), None)
-        told += (
+        text += (
             f"Best within the budget: {words.title(best)} with {words.percent(tradeoffs.accuracy(best))}."
             if best
             else "None is within the budget."
         )
-    return told
+    return text
 
 
 def _share() -> None:
@@ -217,7 +219,7 @@ def _table(rows: Sequence[Candidate], scene: Scene) -> None:
 
 
 def _nothing_yet(picture: Picture) -> None:
-    """No student has finished: say what is going on instead of drawing empty axes."""
+    """No student has finished: what is going on, instead of empty axes."""
     snapshot = picture.snapshot
     running = [c for c in snapshot.candidates if c.state == "running"]
     failed = [c for c in snapshot.candidates if c.state == "failed"] + [

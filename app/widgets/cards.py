@@ -99,7 +99,7 @@ def _card(snapshot: Snapshot, c: Candidate, scene: Scene) -> None:
         if c.outcome is None:
             st.markdown(without(c))
         else:
-            for lines in told(snapshot, c, scene):
+            for lines in paragraphs(snapshot, c, scene):
                 st.markdown("  \n".join(lines))
         with st.container(horizontal=True):
             if st.button("Open", key="open"):
@@ -117,14 +117,14 @@ def without(c: Candidate) -> str:
 
 
 def compare_button(c: Candidate) -> None:
-    """Lays the student beside others."""
+    """The button that adds the student to the comparison."""
     together = c.trial in state.compared()
     if st.button("Compared" if together else "Compare", disabled=together, key="add"):
         state.compare([*state.compared(), c.trial])
         st.rerun()
 
 
-def told(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]]:
+def paragraphs(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]]:
     """A student's card, paragraph by paragraph: what it is, what it breaks, what the next ones give."""
     lines = [f"**{words.percent(accuracy(c))}** validation accuracy ({noise(c, snapshot.candidates)})"]
     for axis in CARD_AXES:
@@ -171,8 +171,8 @@ def _noun(axis: Axis) -> str:
 
 
 def _smaller(snapshot: Snapshot, c: Candidate, axis: Axis) -> str:
-    told = beside(snapshot.teacher.get(TEACHERS[axis]), on_axis(c, axis))
-    return f", {told}" if told else ""
+    text = beside(snapshot.teacher.get(TEACHERS[axis]), on_axis(c, axis))
+    return f", {text}" if text else ""
 
 
 def beside(teachers: Any, mine: float) -> str:
@@ -182,5 +182,5 @@ def beside(teachers: Any, mine: float) -> str:
     factor = teachers / mine
     if 0.95 < factor < 1.05:
         return "as the teacher"
-    told = f"{words.times(factor)} smaller" if factor >= 1 else f"{words.times(1 / factor)} larger"
-    return f"{told} than the teacher"
+    text = f"{words.times(factor)} smaller" if factor >= 1 else f"{words.times(1 / factor)} larger"
+    return f"{text} than the teacher"

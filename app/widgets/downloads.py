@@ -9,6 +9,8 @@ from typing import Any
 import streamlit as st
 
 from app import source, words
+from app.widgets import exports
+from app.widgets.exports import Hashed, hashed
 from fitnets.errors import InputError
 from search.read.candidates import Candidate, Snapshot
 from search.ship import student_files
@@ -28,25 +30,15 @@ logits = session.run(["logits"], {{"pixels": pixels}})[0]
 """
 
 
-Hashed = tuple[File, str]
-"""A file with its SHA-256, which is not taken again at each look."""
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _made(url: str, study: str) -> dict[str, tuple[Hashed, ...]]:
-    """What was exported since the server started, by the weights' SHA-256; the archive of it all comes first."""
-    return {}
-
-
 def card(study: str, c: Candidate) -> dict[str, Any] | None:
     """The model card of a student that was exported since the server started."""
-    files = _made(source.url(), study).get(c.outcome.weights_sha256 if c.outcome else "", ())
-    found: dict[str, Any] | None = next((json.loads(f.content) for f, _ in files if f.name == "card.json"), None)
+    files = exports.made().get(source.url(), study, c.outcome.weights_sha256) if c.outcome else None
+    found: dict[str, Any] | None = next((json.loads(f.content) for f, _ in files or () if f.name == "card.json"), None)
     return found
 
 
 def section(snapshot: Snapshot, c: Candidate) -> None:
-    """Take it away: the student's page."""
+    """The files on the student's page."""
     st.header("Take it away", anchor=False)
     if c.state != "complete" or c.outcome is None:
         why = "its outcome cannot be read" if c.state == "complete" else f"this student is {c.state}"
@@ -54,18 +46,22 @@ def section(snapshot: Snapshot, c: Candidate) -> None:
         return
     take(snapshot, c)
     st.markdown("**The same on the command line**; it trains the student again where its weights are gone:")
-    command = student_files.command(snapshot.study, c.trial, source.runs(), source.url(), f"student-{c.trial}")
-    st.code(command, language="bash", wrap_lines=True)
+    st.code(_command(snapshot, c), language="bash", wrap_lines=True)
     with st.expander("Use it"):
         shape = ", ".join(map(str, c.recipe.student.input))
         st.code(SNIPPET.format(shape=shape), language="python")
+
+
+def _command(snapshot: Snapshot, c: Candidate) -> str:
+    """The command that makes the same files."""
+    return student_files.command(snapshot.study, c.trial, source.runs(), source.url(), f"student-{c.trial}")
 
 
 def button(snapshot: Snapshot, c: Candidate, label: str = "Download") -> None:
     """The same files behind a button; none for a student that has no result."""
     if c.state == "complete" and c.outcome is not None:
         opened = st.popover(label, width="content", key=f"download {c.trial}", on_change="rerun")
-        if opened.open:  # the weights are read when somebody asks for them
+        if opened.open:  # the weights are read when it is opened
             with opened:
                 take(snapshot, c)
 
@@ -73,15 +69,14 @@ def button(snapshot: Snapshot, c: Candidate, label: str = "Download") -> None:
 def take(snapshot: Snapshot, c: Candidate) -> None:
     """The files of a trained student, or the button that makes them."""
     assert c.outcome is not None
-    made = _made(source.url(), snapshot.study)
-    files = made.get(c.outcome.weights_sha256)
+    files = exports.made().get(source.url(), snapshot.study, c.outcome.weights_sha256)
     if files is None:
-        _offer(snapshot, c, made)
+        _offer(snapshot, c)
     else:
         _rows(files, c)
 
 
-def _offer(snapshot: Snapshot, c: Candidate, made: dict[str, tuple[Hashed, ...]]) -> None:
+def _offer(snapshot: Snapshot, c: Candidate) -> None:
     """The button that makes the files; what is stored already can be had at once."""
     assert c.outcome is not None
     stored = student_files.weights(source.runs(), c)
@@ -89,28 +84,34 @@ def _offer(snapshot: Snapshot, c: Candidate, made: dict[str, tuple[Hashed, ...]]
         "Making the files exports and checks the ONNX model against PyTorch, times it on this machine, and reads the "
         "test images, which is counted in the model card."
     )
-    if stored is None:
-        st.warning(
-            f"The weights of this student are no longer in `{source.runs() / 'store'}`: making the files trains it "
-            "again by its recipe, which takes as long as it did then."
-        )
-    if st.button("Make the files", key=f"make {c.trial}"):
-        try:
-            with st.spinner("Exporting, checking and timing the student ..."):
-                files = student_files.exported(snapshot.study, c.trial, source.runs(), source.url())
-                whole = File(name=f"student-{c.trial}.zip", content=zipped(files))
-                made[c.outcome.weights_sha256] = hashed([whole, *files])
-        except InputError as error:
-            st.error(f"The files could not be made: {error}")
-        else:
-            st.rerun()
+    lost = f"The weights of this student are no longer in `{source.runs() / 'store'}`: "
+    took = words.span(c.outcome.seconds)
+    if stored is None and student_files.takes_too_long(c):
+        st.warning(f"{lost}it must be trained again, which took {took}. This page does not wait so long: run")
+        st.code(_command(snapshot, c), language="bash", wrap_lines=True)
+    else:
+        if stored is None:
+            st.warning(f"{lost}making the files trains it again by its recipe, which took {took}.")
+        _make(snapshot, c, train=stored is None)
     early = [File(name="recipe.json", content=(c.recipe.model_dump_json(indent=1) + "\n").encode())]
     _rows(hashed([*([stored] if stored else []), *early]), c)
 
 
-def hashed(files: Sequence[File]) -> tuple[Hashed, ...]:
-    """The files, each with its SHA-256."""
-    return tuple((file, file.sha256) for file in files)
+def _make(snapshot: Snapshot, c: Candidate, train: bool) -> None:
+    """The button that makes the files, and what it does."""
+    assert c.outcome is not None
+    if st.button("Make the files", key=f"make {c.trial}"):
+        try:
+            what = "Training the student again, then exporting" if train else "Exporting"
+            with st.spinner(f"{what}, checking and timing it ...", show_time=True):
+                files = student_files.exported(snapshot.study, c.trial, source.runs(), source.url(), train)
+                whole = File(name=f"student-{c.trial}.zip", content=zipped(files))
+                made = hashed([whole, *files])
+                exports.made().put(source.url(), snapshot.study, c.outcome.weights_sha256, made)
+        except InputError as error:
+            st.error(f"The files could not be made: {error}")
+        else:
+            st.rerun()
 
 
 def _rows(files: Sequence[Hashed], c: Candidate) -> None:

@@ -1,4 +1,4 @@
-"""The line under the title that keeps itself fresh, and redraws the page when the study has something new."""
+"""The status line under the title: it refreshes itself, and redraws the page when the study has something new."""
 
 import time
 from typing import Literal
@@ -11,9 +11,9 @@ from fitnets.errors import InputError
 from search.read.candidates import Snapshot
 from search.read.progress import Standing
 
-EVERY = 4.0  # seconds between looks at the storage
+EVERY = 4.0  # seconds between reads of the storage
 CONTINUES = "the command that started it, given again, continues it."
-MOST = 8  # students in training that are told one by one
+MOST = 8  # students in training that are named one by one
 STATES = {
     "running": "in training",
     "infeasible": "over the study's limits",
@@ -40,7 +40,7 @@ def line(standing: Standing, now: float) -> str:
 
 @st.fragment(run_every=EVERY, key="live")
 def header(name: str, drawn: int, known: int) -> None:
-    """The status line. Every few seconds it looks for news; when there is some, the page is drawn again."""
+    """The status line. Every few seconds it reads the storage; when something changed, the page is drawn again."""
     paused = bool(st.session_state.get("paused"))
     try:
         picture = source.picture(name)
@@ -101,7 +101,7 @@ def _unread(snapshot: Snapshot) -> None:
 def study_name(names: list[str]) -> str:
     """The study that is shown; a choice where the storage has several.
 
-    It is kept in the session, so that a study which comes later does not take its place.
+    It is stored in the session, so that a study which comes later does not take its place.
     """
     asked = st.session_state.get("at_study")
     if len(names) == 1:

@@ -143,7 +143,7 @@ def _enter(name: str) -> None:
         value = max(LEAST, value)
     state.put(name, value)
     st.session_state[f"w_{name}_set"] = value
-    st.session_state.w_preset = None  # its name no longer tells what the fields hold
+    st.session_state.w_preset = None  # the fields no longer hold what it names
 
 
 def _clear() -> None:

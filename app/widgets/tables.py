@@ -1,4 +1,4 @@
-"""A table under a chart that is made when somebody opens it."""
+"""A table under a chart, made when it is opened."""
 
 from collections.abc import Callable
 from typing import Any

@@ -53,7 +53,7 @@ def _remember() -> None:
     """Nothing to do: the value is in the session, and the next different figure takes it from there."""
 
 
-def keep(figure: go.Figure, chart: str) -> bool:
+def restore(figure: go.Figure, chart: str) -> bool:
     """Start the figure where the reader zoomed to; whether it is zoomed.
 
     A figure that is otherwise the same stays as it is, else the zoom itself would mount the chart anew.
@@ -73,23 +73,23 @@ def keep(figure: go.Figure, chart: str) -> bool:
 def forget(chart: str) -> None:
     """Show the whole again."""
     st.session_state[f"{chart}_zoom"] = None
-    st.session_state[f"{chart}_forgotten"] = _told(chart)
+    st.session_state[f"{chart}_forgotten"] = _sent(chart)
 
 
 def _seen(chart: str) -> dict[str, Any] | None:
     """What the reader zoomed to last, unless it was forgotten since."""
-    told = _told(chart)
-    return None if told == st.session_state.get(f"{chart}_forgotten") else told
+    sent = _sent(chart)
+    return None if sent == st.session_state.get(f"{chart}_forgotten") else sent
 
 
-def _told(chart: str) -> dict[str, Any] | None:
-    """What the browser said, if it makes sense."""
+def _sent(chart: str) -> dict[str, Any] | None:
+    """The ranges that the browser sent, where they are valid."""
     state = st.session_state.get(f"watch_{chart}") or {}
-    told = state.get("seen")
-    if not isinstance(told, dict) or not isinstance(told.get("view"), str):
+    sent = state.get("seen")
+    if not isinstance(sent, dict) or not isinstance(sent.get("view"), str):
         return None
     for axis in ("x", "y"):
-        ends = told.get(axis)
+        ends = sent.get(axis)
         if not isinstance(ends, list | tuple) or len(ends) != 2 or not all(isinstance(v, int | float) for v in ends):
             return None
-    return {"view": told["view"], "x": list(told["x"]), "y": list(told["y"])}
+    return {"view": sent["view"], "x": list(sent["x"]), "y": list(sent["y"])}

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.export import Check, Deployed, Latency, OnnxModel, check, onnx_file, restored
@@ -27,10 +29,10 @@ LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "safetensors", "fitnet-se
 
 
 class Shipper:
-    """Exports students of one study: opens its images once, and its weights as they are asked for."""
+    """Exports students of one study: opens its images once, and a student's weights when it is exported."""
 
-    def __init__(self, snapshot: Snapshot, runs: Path, tell: Callable[[str], None] = lambda text: None):
-        self.snapshot, self.runs, self.tell = snapshot, runs, tell
+    def __init__(self, snapshot: Snapshot, runs: Path, progress: Callable[[str], None] = lambda text: None):
+        self.snapshot, self.runs, self.progress = snapshot, runs, progress
         self.study = Study.model_validate(snapshot.definition)
         self.store = Store(runs / "store")
         self.data_dir = Path(snapshot.images.get("data_dir", "data"))
@@ -54,15 +56,21 @@ class Shipper:
             raise InputError(f"`{out}` cannot be written: choose another folder with --out.")
 
     def weights(self, candidate: Candidate) -> tuple[bytes, bool]:
-        """The student's weights, and whether they had to be trained again because the store lost them."""
+        """The student's weights, and whether they had to be trained again because the store lost them.
+
+        That is done on a GPU where there is one, unless a CPU trained it first: there the weights become bit for bit
+        the same.
+        """
         outcome = candidate.outcome
         assert outcome is not None
         found = self.store.get("student", outcome.weights_sha256)
         if found is not None:
             return found["student.safetensors"], False
         took = duration(outcome.seconds)
-        self.tell(f"training trial {candidate.trial} again: its weights are not stored any more (it took {took}) ...")
-        trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), "cpu", 1)
+        self.progress(f"training trial {candidate.trial} again: its weights are no longer stored (it took {took}) ...")
+        gpu = torch.cuda.is_available() and outcome.versions.get("device") != "cpu"
+        where = ("cuda", None) if gpu else ("cpu", 1)  # as a worker of the search has it
+        trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), *where)
         teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
         for _ in trainer.train_teacher(teacher):
             pass
@@ -77,7 +85,7 @@ class Shipper:
         return self._exported(candidate, restored(candidate.recipe.student, weights), weights, retrained)
 
     def sketched(self, candidate: Candidate) -> "Exported":
-        """The same without training: where weights are lost, size and latency are told by any weights."""
+        """The same without training: where weights are lost, size and latency are those of any weights."""
         assert candidate.outcome is not None
         if candidate.outcome.weights_sha256 in self.store.names("student"):
             return self.exported(candidate)
@@ -228,7 +236,7 @@ Study `{card["study"]}`, trial {card["trial"]}:
 {card["cost"]["params"]:,} parameters, {card["cost"]["macs"]:,} multiply-adds.
 Test accuracy {test["accuracy"]:.2%} on {test["images"]:,} images; {latency["p50_ms"]:.3g} ms an image (p50, batch 1,
 {latency["threads"]} thread, {latency["device"]}).
-`card.json` says how each number was measured.
+`card.json` records how each number was measured.
 
 The ONNX file takes pixels in [0, 1] as float32 (batch, {channels}, {height}, {width}) and holds its own preprocessing:
 

@@ -1,7 +1,4 @@
-"""What can be had of a trained student: its stored weights, its test readings, and its export as files. No torch here.
-
-The export runs in a process of its own, because it needs torch.
-"""
+"""A trained student's files: its stored weights, and its export. No torch here: the export is a process of its own."""
 
 import os
 import shlex
@@ -16,11 +13,11 @@ from fitnets.values.base import Value, sha256
 from search.read.candidates import Candidate
 from search.storage.address import shown, storage_url
 
-PATIENCE = 1800.0  # seconds that an export may take; one that must train the student again takes long
+PATIENCE = 1800.0  # seconds that an export may take
 
 
 class File(Value):
-    """One file to take away."""
+    """One file to download."""
 
     name: str
     content: bytes
@@ -50,12 +47,20 @@ def command(study: str, trial: int, runs: Path, url: str, out: str) -> str:
     return shlex.join(words)
 
 
-def exported(study: str, trial: int, runs: Path, url: str) -> tuple[File, ...]:
-    """The student's files, made now. Raises InputError with the exporter's own words when that fails."""
+def takes_too_long(candidate: Candidate) -> bool:
+    """Whether training the student again takes longer than an export may, by the time that it took."""
+    return candidate.outcome is not None and candidate.outcome.seconds > PATIENCE
+
+
+def exported(study: str, trial: int, runs: Path, url: str, train: bool = False) -> tuple[File, ...]:
+    """The student's files, made now; with `train`, a GPU may be used, because the student must be trained again.
+
+    Raises InputError with the exporter's message when that fails.
+    """
     with tempfile.TemporaryDirectory(prefix="fitnet-") as folder:
         words = [sys.executable, "-m", "search.export_one", study, "--trial", str(trial)]
         words += ["--runs", str(runs), "--out", folder]
-        place = {"FITNET_STORAGE": url, "CUDA_VISIBLE_DEVICES": ""}
+        place = {"FITNET_STORAGE": url} | ({} if train else {"CUDA_VISIBLE_DEVICES": ""})
         try:
             done = subprocess.run(
                 words, env=os.environ | place, capture_output=True, text=True, timeout=PATIENCE, check=False
@@ -64,6 +69,8 @@ def exported(study: str, trial: int, runs: Path, url: str) -> tuple[File, ...]:
             own = command(study, trial, runs, url, "DIR")
             raise InputError(f"the export took longer than {PATIENCE:.0f} s: run it yourself, `{own}`.") from error
         if done.returncode:
-            said = [line for line in done.stderr.strip().splitlines() if line.strip()]
-            raise InputError(said[-1].removeprefix("error: ") if said else f"the export ended with {done.returncode}.")
+            lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
+            raise InputError(
+                lines[-1].removeprefix("error: ") if lines else f"the export ended with {done.returncode}."
+            )
         return tuple(File(name=path.name, content=path.read_bytes()) for path in sorted(Path(folder).iterdir()))

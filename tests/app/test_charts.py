@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from app.charts import figures, search_chart, student_chart
-from app.charts.palette import LIGHT
+from app.charts.palette import DARK, LIGHT, Palette
 from search.read import influence, layers, progress
 from search.read.budget import Budget, finished
 from search.read.influence import Setting
@@ -66,3 +68,30 @@ def test_a_brought_teachers_layers_are_not_counted(tmp_path: Path) -> None:
     recipe = found.candidates[0].recipe
     told = student_chart.anatomy_alt(layers.student(recipe), layers.teacher(found, recipe))
     assert "the teacher 2 hint layers known" in told
+
+
+def luminance(colour: str) -> float:
+    """WCAG's relative luminance of `#RRGGBB`."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def over(colour: str, opacity: float, ground: str) -> str:
+    """A colour as it is seen through its opacity on a background."""
+    mixed = (
+        round(opacity * int(colour[i : i + 2], 16) + (1 - opacity) * int(ground[i : i + 2], 16)) for i in (1, 3, 5)
+    )
+    return "#" + "".join(f"{v:02x}" for v in mixed)
+
+
+@pytest.mark.parametrize(("palette", "ground"), [(LIGHT, "#FFFFFF"), (DARK, "#11161C")])
+def test_the_text_on_every_block_can_be_read(tmp_path: Path, palette: Palette, ground: str) -> None:
+    candidate = finished(read(synthetic.study(tmp_path / "studies.db", 20), "digits").candidates)[0]
+    student = layers.student(candidate.recipe)
+    drawing = student_chart.anatomy(student, student, palette)
+    texts = [colour for trace in drawing.data for colour in trace.textfont.color]
+    assert len(texts) == len(drawing.layout.shapes) == 2 * len(student)
+    for text, block in zip(texts, drawing.layout.shapes, strict=True):
+        ends = sorted((luminance(text), luminance(over(block.fillcolor, block.opacity, ground))))
+        assert (ends[1] + 0.05) / (ends[0] + 0.05) >= 4.5, (text, block.fillcolor, block.opacity)

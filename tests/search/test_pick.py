@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 import torch
 
-from fitnets.config import Recipe
+from fitnets.config import Data, Recipe
 from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.export import restored
@@ -221,3 +221,44 @@ def test_the_weights_in_the_store_are_what_the_outcome_says(
         found = Store(finished[1] / "store").get("student", candidate.outcome.weights_sha256)
         assert found is not None
         assert hashlib.sha256(found["student.safetensors"]).hexdigest() == candidate.outcome.weights_sha256
+
+
+@pytest.mark.parametrize(
+    ("first", "gpu", "again"),
+    [
+        ("cuda:0", True, ("cuda", None)),
+        ("cuda:0", False, ("cpu", 1)),
+        ("cpu", True, ("cpu", 1)),
+    ],
+)
+def test_lost_weights_are_trained_again_on_a_gpu_where_there_is_one_and_a_cpu_did_not_train_them(
+    finished: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: str,
+    gpu: bool,
+    again: tuple[str, int | None],
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(finished[1], runs)
+    shutil.rmtree(runs / "store" / "student")
+    snapshot = read(storage_url(runs, None), "tiny")
+    ours = Shipper(snapshot, runs)
+    used: list[tuple[str, int | None]] = []
+
+    class OnCpu(Trainer):
+        """Records where it should train, and trains on the CPU."""
+
+        def __init__(self, data: Data, data_dir: str, store_dir: str, device: str, threads: int | None):
+            used.append((device, threads))
+            monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # torch itself must know the truth
+            super().__init__(data, data_dir, store_dir, "cpu", 1)
+
+    monkeypatch.setattr("search.ship.shipper.Trainer", OnCpu)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    candidate = snapshot.candidates[0]
+    assert candidate.outcome is not None and candidate.outcome.versions["device"] == "cpu"
+    outcome = candidate.outcome.changed(versions=candidate.outcome.versions | {"device": first})
+    weights, retrained = ours.weights(candidate.model_copy(update={"outcome": outcome}))
+    assert retrained and weights
+    assert used == [again]

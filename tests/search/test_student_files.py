@@ -14,6 +14,7 @@ from fitnets.values.base import sha256
 from search.read.candidates import Candidate
 from search.read.reader import read
 from search.ship import student_files
+from search.storage.address import storage_url
 from tests.app import synthetic
 
 
@@ -64,3 +65,19 @@ def test_the_command_refuses_a_trial_that_is_not_there(tmp_path: Path, student: 
     assert "trial 9 is not in the study" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_only_an_export_that_must_train_the_student_may_use_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: bool
+) -> None:
+    seen: list[str | None] = []
+
+    def run(words: list[str], env: dict[str, str], **_: object) -> subprocess.CompletedProcess[str]:
+        seen.append(env.get("CUDA_VISIBLE_DEVICES"))
+        return subprocess.CompletedProcess(words, 0, "", "")
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(subprocess, "run", run)
+    assert student_files.exported("digits", 0, tmp_path, storage_url(tmp_path, None), train) == ()
+    assert seen == ["0" if train else ""]
