@@ -14,7 +14,6 @@ from typing import Any
 import optuna
 import pytest
 import sqlalchemy
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from fitnets.disk.store import Store
@@ -213,27 +212,6 @@ def test_a_trial_is_written_whole_or_not_at_all(url: str) -> None:
         trial = kept.study.trials[number]
         assert trial.params == kept.trials[number].params != {}
         assert trial.constraints == {"max_params": -0.5}
-
-
-def test_a_trial_is_stored_as_optunas_own_storage_stores_it(url: str) -> None:
-    ours = open_storage(url)
-    study = optuna.create_study(study_name="tiny", storage=ours, directions=DIRECTIONS)
-    ledger = Ledger(study, ours, 0)
-    for _ in range(2):
-        draw = ledger.draw()
-        suggest(draw, STUDY.space)
-        ledger.add(draw, TrialState.RUNNING, {"max_params": -1.0}, {"recipe": {"seed": 1}})
-    by_ours, drawn = ours.get_all_trials(study._study_id), ledger.trials[0]
-    theirs = RDBStorage(ours.engine.url.render_as_string(hide_password=False))
-    assert type(ours) is not RDBStorage
-    theirs.create_new_trial(study._study_id, drawn)
-    last = theirs.get_all_trials(study._study_id)[-1]
-    for name in ("params", "distributions", "user_attrs", "system_attrs", "constraints", "state"):
-        assert getattr(last, name) == getattr(by_ours[0], name) == getattr(drawn, name)
-    assert by_ours[1].distributions == drawn.distributions
-    for opened in (ours, theirs):
-        opened.remove_session()
-        opened.engine.dispose()
 
 
 def test_what_is_written_is_read_back_whatever_it_is(url: str) -> None:
