@@ -18,11 +18,11 @@ from search.read.budget import finished
 from search.read.candidates import Candidate, Snapshot
 from search.read.listing import counts, studies
 from search.read.progress import Standing
-from search.read.reader import Gone, Reader
+from search.read.reader import Reader
 from search.read.tradeoffs import Axis
 from search.ship import latencies
 from search.storage.address import shown, sqlite_path, storage_url
-from search.storage.faults import Busy
+from search.storage.faults import StorageBusy, StudyMissing
 
 MANY = 200  # students, from which on their number is felt
 
@@ -92,32 +92,32 @@ def _last(url: str, name: str) -> _Kept:
 def picture(name: str) -> Picture:
     """The study as it stands; the last good picture while the storage cannot be read.
 
-    Raises InputError when there is none, Gone when the study is not there any more.
+    Raises InputError when there is none, StudyMissing when the study is not there any more.
     """
     reader, kept = _reader(url(), name), _last(url(), name)
     try:
         seen = reader.look()
-    except Gone:
+    except StudyMissing:
         raise
     except InputError as error:
         if kept.picture is None:
             raise
-        fault = "is busy" if isinstance(error, Busy) else "cannot be read just now"
+        fault = "is busy" if isinstance(error, StorageBusy) else "cannot be read just now"
         return replace(kept.picture, late=kept.looked, fault=fault)
     made_of = (seen.version, latencies.stamp(runs()))
     last = kept.picture
     if last is None or kept.made_of != made_of:
         timed = latencies.attached(seen.snapshot, latencies.stored(runs(), name))
         version = 1 if last is None else last.version + 1
-        standing = progress.standing(timed, seen.heard, kept.since)
-        last = Picture(timed, version, seen.pulse, standing, finished(timed.candidates))
+        standing = progress.standing(timed, seen.last_report, kept.since)
+        last = Picture(timed, version, seen.reports_version, standing, finished(timed.candidates))
         _settle(len(timed.candidates))
-    elif last.pulse != seen.pulse:
+    elif last.pulse != seen.reports_version:
         now = {c.trial: c for c in seen.snapshot.candidates if c.state == "running"}
         rows = tuple(now.get(c.trial, c) for c in last.snapshot.candidates)
         snapshot = last.snapshot.model_copy(update={"candidates": rows})
-        standing = progress.standing(snapshot, seen.heard, kept.since)
-        last = replace(last, snapshot=snapshot, pulse=seen.pulse, standing=standing)
+        standing = progress.standing(snapshot, seen.last_report, kept.since)
+        last = replace(last, snapshot=snapshot, pulse=seen.reports_version, standing=standing)
     kept.picture, kept.made_of, kept.looked = last, made_of, time.time()
     return last
 

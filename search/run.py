@@ -34,7 +34,7 @@ from search.read.candidates import Snapshot
 from search.read.reader import read
 from search.results import print_results
 from search.storage.address import shown, storage_url
-from search.storage.faults import StorageLost, working
+from search.storage.faults import StorageLost, writing
 from search.storage.lock import driving
 from search.study import Study, find_study
 from search.workers.facts import Facts
@@ -81,7 +81,7 @@ def main(
             storing: optuna.storages.BaseStorage | None = None
             if not dry_run:
                 writable(runs)
-                opened.enter_context(working(url))
+                opened.enter_context(writing(url))
                 storing = opened.enter_context(driving(url, chosen.name))
                 known = known_study(chosen, storing)
                 if known is not None and trained(known) >= chosen.trials and not running(known):

@@ -22,7 +22,7 @@ from optuna.storages import RDBStorage
 
 from fitnets.errors import InputError
 from search.storage.address import sqlite_path
-from search.storage.faults import StorageLost, told
+from search.storage.faults import StorageLost, reading
 from search.storage.writer import open_storage
 
 TAKEOVER = 2.0  # seconds in which a PostgreSQL server has noticed that a driver of ours was killed
@@ -39,7 +39,7 @@ def driving(url: str, name: str) -> Iterator[RDBStorage]:
     storage = open_storage(url)
     try:
         if path is None:
-            with told(url):
+            with reading(url):
                 _lock_session(storage.engine, name)
             yield storage
         else:

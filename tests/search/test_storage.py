@@ -26,7 +26,15 @@ from search.read.reader import Reader, read
 from search.space import suggest
 from search.storage import readonly, writer
 from search.storage.address import shown, storage_url
-from search.storage.faults import Busy, StorageLost, working
+from search.storage.faults import (
+    StorageBusy,
+    StorageEmpty,
+    StorageLost,
+    StorageMissing,
+    StorageUnreadable,
+    StudyMissing,
+    writing,
+)
 from search.storage.lock import driving
 from search.storage.readonly import ReadOnlyStorage
 from search.storage.writer import open_storage
@@ -277,15 +285,21 @@ def test_a_reader_cannot_write(url: str) -> None:
 
 def test_a_storage_without_studies_says_so(url: str) -> None:
     if url.startswith("sqlite"):
-        with pytest.raises(InputError, match="there is no study storage at"):
+        with pytest.raises(StorageMissing, match="there is no study storage at"):
             studies(url)
     else:
-        with pytest.raises(InputError, match="has no studies: run one first"):
+        with pytest.raises(StorageEmpty, match="has no studies: run one first"):
             studies(url)
     open_storage(url).engine.dispose()
     assert studies(url) == []
-    with pytest.raises(InputError, match="has no study `digits`: it has none"):
+    with pytest.raises(StudyMissing, match="has no study `digits`: it has none") as caught:
         read(url, "digits")
+    assert type(caught.value) is StudyMissing
+
+
+def test_a_server_that_does_not_answer_may_come_back() -> None:
+    with pytest.raises(StorageUnreadable, match=r"localhost:1/db cannot be read .*see that the server runs"):
+        studies("postgresql://localhost:1/db")
 
 
 def test_a_locked_storage_is_busy_for_readers_and_ends_a_search_in_one_line(
@@ -301,9 +315,9 @@ def test_a_locked_storage_is_busy_for_readers_and_ends_a_search_in_one_line(
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 connection.exec_driver_sql("LOCK TABLE studies, trials, trial_user_attributes")
-                with pytest.raises(Busy, match="locked by another program"):
+                with pytest.raises(StorageBusy, match="locked by another program"):
                     read(url, STUDY.name)
-            with pytest.raises(StorageLost) as caught, working(url):
+            with pytest.raises(StorageLost) as caught, writing(url):
                 kept.note(number, a=1)
             assert re.search("lock", str(caught.value)) and "\n" not in str(caught.value)
             connection.rollback()
