@@ -1,4 +1,4 @@
-"""One driver for each study: the second is told who has it. The lock ends with its process, however that ends.
+"""One driver for each study: a second one is refused. The lock ends with its process, however that ends.
 
 The lock belongs to the storage, so that it holds whatever --runs folder or host a driver has, and a driver that loses
 it cannot write any more. SQLite: a locked file beside the database. PostgreSQL: an advisory lock of the one connection
@@ -113,7 +113,7 @@ def _lock_session(engine: sqlalchemy.Engine, name: str) -> None:
 
 
 def _about(application: str, since: datetime | None) -> str:
-    """What a driver's connection tells of it, as the lock file has it."""
+    """A driver's host, process and time, from its connection, in the form of the `.driver.json` file."""
     pid, _, host = application.removeprefix("fitnet-search ").partition("@")
     when = since.astimezone(UTC).isoformat(timespec="seconds") if since else "not known"
     return json.dumps({"host": host, "pid": pid, "since": when})

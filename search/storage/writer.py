@@ -1,4 +1,4 @@
-"""The way into a study storage for a writer: made where it is not there, by one driver at a time."""
+"""Opening a study storage to write to it: created where it is missing, by one driver at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +68,7 @@ def _write_ahead(connection: Any, record: Any) -> None:
 
 
 def _check_write_ahead(engine: sqlalchemy.Engine, path: Path) -> None:
-    """SQLite answers a mode that it cannot have with the one that it keeps."""
+    """SQLite answers a request for a mode that it cannot have with the mode that it has."""
     with engine.connect() as connection:
         mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
     if mode != "wal":
