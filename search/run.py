@@ -37,6 +37,7 @@ from search.storage.address import shown, storage_url
 from search.storage.faults import StorageLost, writing
 from search.storage.lock import driving
 from search.study import Study, find_study
+from search.units import parse_bytes
 from search.workers.facts import Facts
 from search.workers.logs import logs_folder
 from search.workers.protocol import Stopped
@@ -68,7 +69,7 @@ def main(
     chosen = chosen.smoke() if smoke else chosen
     chosen = cli.named(chosen if seed is None else chosen.changed(seed=seed), name)
     chosen = chosen if trials is None else chosen.changed(trials=trials)
-    chosen = chosen if max_disk is None else chosen.changed(max_disk=cli.size(max_disk, "--max-disk"))
+    chosen = chosen if max_disk is None else chosen.changed(max_disk=parse_bytes(max_disk, "--max-disk"))
     chosen = chosen if trial_seconds is None else chosen.changed(trial_seconds=trial_seconds)
     url = storage_url(runs, storage)
     given: dict[str, Any] = {"address": address, "name": name, "seed": seed, "max-disk": max_disk}

@@ -21,7 +21,7 @@ from search.read.candidates import Candidate, Snapshot
 from search.ship.test_reads import check as check_log
 from search.ship.test_reads import note
 from search.study import Study
-from search.units import duration
+from search.units import format_duration
 from search.workers.machine import processor
 from search.workers.trainer import Trainer
 
@@ -62,7 +62,7 @@ class Shipper:
         found = self.store.get("student", outcome.weights_sha256)
         if found is not None:
             return found["student.safetensors"], False
-        took = duration(outcome.seconds)
+        took = format_duration(outcome.seconds)
         self.tell(f"training trial {candidate.trial} again: its weights are not stored any more (it took {took}) ...")
         trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), "cpu", 1)
         teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))

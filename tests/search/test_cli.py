@@ -24,6 +24,7 @@ from search import cli, run
 from search.read.reader import read
 from search.storage.address import storage_url
 from search.storage.writer import open_storage
+from search.units import parse_count
 from search.workers.facts import TeacherFacts
 from search.workers.protocol import Event, Failed
 from tests.commands import COMMANDS, Crew, invoke, study_file
@@ -91,11 +92,11 @@ def test_exit_codes_are_frozen() -> None:
     [("250k", 250_000), ("0.25M", 250_000), ("30M", 30_000_000), ("250000", 250_000), ("1", 1), ("1.5k", 1500)],
 )
 def test_counts(text: str, value: int) -> None:
-    assert cli.count(text, "--max-params") == value
+    assert parse_count(text, "--max-params") == value
 
 
 def test_no_count_is_no_limit() -> None:
-    assert cli.count(None, "--max-params") is None
+    assert parse_count(None, "--max-params") is None
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_no_count_is_no_limit() -> None:
 )
 def test_other_counts_are_refused_with_the_accepted_forms(text: str) -> None:
     with pytest.raises(InputError) as caught:
-        cli.count(text, "--max-macs")
+        parse_count(text, "--max-macs")
     assert str(caught.value) == f"`--max-macs` is `{text}`, but a count is written as 250k, 0.25M, 30M or 250000."
 
 
