@@ -9,7 +9,7 @@ from app.widgets import live
 from fitnets.errors import InputError
 from search.read import tradeoffs
 from search.storage.address import shown
-from search.storage.faults import Busy
+from search.storage.faults import StorageBusy, StorageEmpty, StorageMissing, StorageUnreadable, StudyMissing
 
 
 def opened() -> Picture:
@@ -20,7 +20,7 @@ def opened() -> Picture:
     except InputError as error:
         _nothing(error)
     if not names:
-        _nothing(InputError(f"the storage {shown(source.url())} has no study yet."))
+        _nothing(StorageEmpty(f"the storage {shown(source.url())} has no study yet."))
     st.session_state.followed = None
     name = live.study_name(names)
     st.title(words.escaped(name), anchor=False)
@@ -45,10 +45,10 @@ def _nothing(error: InputError) -> None:
     st.title("FitNet Search", anchor=False)
     text = str(error)
     st.info(text[0].upper() + text[1:])
-    if isinstance(error, Busy) or " cannot be read (" in text:
+    if isinstance(error, StorageBusy | StorageUnreadable):
         st.markdown("It is tried again every few seconds.")
     else:
-        if "no stud" in text and "no study storage" not in text:
+        if isinstance(error, StudyMissing) and not isinstance(error, StorageMissing):
             st.markdown(
                 "If a search was just started, it is training its teacher; its students appear here after that."
             )

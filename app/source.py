@@ -17,11 +17,11 @@ from search.read.budget import finished
 from search.read.candidates import Candidate, Snapshot
 from search.read.listing import counts, studies
 from search.read.progress import Standing
-from search.read.reader import Gone, Reader
+from search.read.reader import Reader
 from search.read.tradeoffs import Axis
 from search.ship import latencies
 from search.storage.address import shown, sqlite_path, storage_url
-from search.storage.faults import Busy
+from search.storage.faults import StorageBusy, StudyMissing
 
 
 def runs() -> Path:
@@ -89,31 +89,31 @@ def _last(url: str, name: str) -> _Last:
 def picture(name: str) -> Picture:
     """The study as it stands; the last good picture while the storage cannot be read.
 
-    Raises InputError when there is none, Gone when the study is not there any more.
+    Raises InputError when there is none, StudyMissing when the study is not there any more.
     """
     reader, cached = _reader(url(), name), _last(url(), name)
     try:
         seen = reader.look()
-    except Gone:
+    except StudyMissing:
         raise
     except InputError as error:
         if cached.picture is None:
             raise
-        fault = "is busy" if isinstance(error, Busy) else "cannot be read just now"
+        fault = "is busy" if isinstance(error, StorageBusy) else "cannot be read just now"
         return replace(cached.picture, late=cached.read_at, fault=fault)
     made_of = (seen.version, latencies.stamp(runs()))
     last = cached.picture
     if last is None or cached.made_of != made_of:
         timed = latencies.attached(seen.snapshot, latencies.stored(runs(), name))
         version = 1 if last is None else last.version + 1
-        standing = progress.standing(timed, seen.heard, cached.since)
-        last = Picture(timed, version, seen.pulse, standing, finished(timed.candidates))
-    elif last.pulse != seen.pulse:
+        standing = progress.standing(timed, seen.last_report, cached.since)
+        last = Picture(timed, version, seen.reports_version, standing, finished(timed.candidates))
+    elif last.pulse != seen.reports_version:
         now = {c.trial: c for c in seen.snapshot.candidates if c.state == "running"}
         rows = tuple(now.get(c.trial, c) for c in last.snapshot.candidates)
         snapshot = last.snapshot.model_copy(update={"candidates": rows})
-        standing = progress.standing(snapshot, seen.heard, cached.since)
-        last = replace(last, snapshot=snapshot, pulse=seen.pulse, standing=standing)
+        standing = progress.standing(snapshot, seen.last_report, cached.since)
+        last = replace(last, snapshot=snapshot, pulse=seen.reports_version, standing=standing)
     cached.picture, cached.made_of, cached.read_at = last, made_of, time.time()
     return last
 

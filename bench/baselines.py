@@ -19,7 +19,7 @@ from search.read.budget import Budget, fitting
 from search.read.reader import read
 from search.storage.address import storage_url
 from search.study import Study
-from search.units import short, stages_text
+from search.units import format_count, format_stages
 from search.workers.trainer import Trainer
 
 FIRST_SEED = 1000  # far from any seed that the search used
@@ -66,11 +66,12 @@ def main() -> None:
     accuracy = trainer.open_teacher(teacher, None).val_accuracy
     pair = f"{recipe.hint.guided} <- {recipe.hint.hint}" if recipe.hint else "-"
     print(
-        f"Trial {candidate.trial}: {stages_text(recipe.student.stages)}, {candidate.cost.params:,} parameters,", end=" "
+        f"Trial {candidate.trial}: {format_stages(recipe.student.stages)}, {candidate.cost.params:,} parameters,",
+        end=" ",
     )
-    print(f"{short(candidate.cost.macs)} multiply-adds, hint {pair}.")
+    print(f"{format_count(candidate.cost.macs)} multiply-adds, hint {pair}.")
     print(f"\n| training | epochs | validation accuracy, n={options.seeds} |\n|---|---|---|")
-    print(f"| teacher ({short(snapshot.teacher['params'])} parameters) | | {accuracy:.2%} (n=1) |")
+    print(f"| teacher ({format_count(snapshot.teacher['params'])} parameters) | | {accuracy:.2%} (n=1) |")
     for name, variant in variants(recipe).items():
         runs = [trainer.trained(variant.changed(seed=FIRST_SEED + i)).outcome for i in range(options.seeds)]
         scores = [outcome.val_accuracy for outcome in runs]

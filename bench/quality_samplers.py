@@ -5,13 +5,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import optuna
-from optuna.samplers import NSGAIISampler, TPESampler
+from optuna.samplers import NSGAIISampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bench.quality_tables import Table
-from fitnets.values.base import seed_of
-from search.driver.sampling import History
+from search.driver.sampling import History, draw
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE, StudyDirection.MINIMIZE)
 POPULATION = 20  # of NSGA-II: Optuna's default of 50 would be random drawing at these budgets
@@ -44,14 +43,6 @@ class RandomStudents:
         """Nothing is learnt."""
 
 
-def project_draw(history: Sequence[FrozenTrial], seed: int, number: int) -> optuna.Trial:
-    """The project's draw: Optuna's multi-objective TPE, seeded for this draw, over what `History` recalls."""
-    sampler = TPESampler(seed=seed_of("draw", seed, number) % 2**32)
-    study = optuna.create_study(directions=DIRECTIONS, storage=optuna.storages.InMemoryStorage(), sampler=sampler)
-    study.add_trials(history)
-    return study.ask()
-
-
 class Project:
     """The project's sampler and its history, asked as the driver does."""
 
@@ -61,7 +52,7 @@ class Project:
 
     def draw(self, number: int) -> int:
         """The student nearest to what TPE proposes; it becomes part of the history, in training."""
-        trial = project_draw(self._history.recalled(), self._seed, number)
+        trial = draw(self._history.directions, self._history.recalled(), self._seed, number)
         student = self._table.nearest(_suggested(trial, self._table))
         self._set(number, self._table.students[student].drawn, TrialState.RUNNING, None)
         return student

@@ -1,18 +1,16 @@
-"""What the commands share: options, counts like `250k`, and errors that are one line and an exit code."""
+"""What the commands share: options, and errors that are one line and an exit code."""
 
 import errno
 import functools
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ByteSize, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from rich.console import Console
 
 from fitnets.errors import DiskError, InputError
@@ -22,7 +20,6 @@ from search.study import NAME, Study, find_study
 OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 ERRORS = Console(stderr=True, soft_wrap=True, highlight=False)
 DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
-_COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kM]?)")
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study in studies/, or the path of such a file.")]
 Runs = Annotated[Path, typer.Option(help="The folder for everything that a run writes.")]
@@ -80,30 +77,6 @@ def terminable() -> Iterator[None]:
 
 def _plain(text: str) -> str:
     return text.replace("[", r"\[")
-
-
-def count(text: str | None, option: str) -> int | None:
-    """`250k`, `0.25M`, `30M` or a plain number, as an integer. Raises InputError for anything else."""
-    if text is None:
-        return None
-    match = _COUNT.fullmatch(text)
-    value = Decimal(match[1]) * {"": 1, "k": 1000, "M": 1_000_000}[match[2]] if match else Decimal(0)
-    if value < 1 or value != int(value):
-        raise InputError(f"`{option}` is `{text}`, but a count is written as 250k, 0.25M, 30M or 250000.")
-    return int(value)
-
-
-def size(text: str | None, option: str) -> int | None:
-    """`20GB`, `500MB`, `1.5GiB`, as bytes. Raises InputError for anything else."""
-    if text is None:
-        return None
-    try:
-        value = int(TypeAdapter(ByteSize).validate_python(text))
-    except (ValidationError, OverflowError):
-        value = 0
-    if value < 1:
-        raise InputError(f"`{option}` is `{text}`, but a size is written as 20GB, 500MB or 1.5GiB.")
-    return value
 
 
 def stored_name(study: str, name: str | None) -> str:

@@ -17,7 +17,7 @@ from search.read.reader import read
 from search.ship import latencies, student_files
 from search.storage.address import storage_url
 from search.storage.lock import driving
-from search.units import short
+from search.units import format_count
 from search.workers.machine import cores
 
 
@@ -49,7 +49,7 @@ def main(
             timing = shipper.exported(c).measured(load)
             latencies.add(runs, snapshot.study, c, timing)
             timed += 1
-            costs = f"{short(c.cost.params)} params  {short(c.cost.macs)} multiply-adds"
+            costs = f"{format_count(c.cost.params)} params  {format_count(c.cost.macs)} multiply-adds"
             console.print(f"trial {c.trial:3d}  {costs}  {timing.p50_ms:.3g} ms (p90 {timing.p90_ms:.3g})")
     if not timed:
         store = runs / "store"

@@ -17,7 +17,7 @@ from search.read.reader import read
 from search.ship import latencies
 from search.ship.first_fit import File, Search
 from search.storage.address import storage_url
-from search.units import short, stages_text
+from search.units import format_count, format_stages, parse_count
 from search.workers.machine import cores
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def main(
 ) -> None:
     """Export the most accurate student within a budget: ONNX, safetensors, recipe, card and README."""
     budget = Budget(
-        max_params=cli.count(max_params, "--max-params"),
-        max_macs=cli.count(max_macs, "--max-macs"),
+        max_params=parse_count(max_params, "--max-params"),
+        max_macs=parse_count(max_macs, "--max-macs"),
         max_latency_ms=max_latency_ms,
         max_size_kb=max_size_kb,
         min_accuracy=min_accuracy,
@@ -75,8 +75,11 @@ def main(
         console.print(files.effort(), soft_wrap=True)
     if chosen.retrained:
         console.print(_trained_again(chosen, runs), markup=False, soft_wrap=True)
-    console.print(f"trial {candidate.trial}: {stages_text(candidate.recipe.student.stages)}", markup=False)
-    console.print(f"  {short(candidate.cost.params)} parameters, {short(candidate.cost.macs)} multiply-adds, ", end="")
+    console.print(f"trial {candidate.trial}: {format_stages(candidate.recipe.student.stages)}", markup=False)
+    console.print(
+        f"  {format_count(candidate.cost.params)} parameters, {format_count(candidate.cost.macs)} multiply-adds, ",
+        end="",
+    )
     console.print(f"{chosen.size_kb:.0f} kB, {chosen.latency.p50_ms:.3g} ms an image (p50, one thread)")
     console.print(f"  validation accuracy {accuracy['validation']['accuracy']:.2%} (what the search chose by)")
     against = f", the teacher's {teacher['test_accuracy']:.2%}" if teacher["test_accuracy"] is not None else ""

@@ -15,7 +15,7 @@ from search.read.candidates import Candidate, Snapshot, as_csv
 from search.read.published import published
 from search.read.reader import read
 from search.storage.address import storage_url
-from search.units import short, stages_text
+from search.units import format_count, format_stages
 
 
 class Format(StrEnum):
@@ -66,8 +66,10 @@ def print_results(snapshot: Snapshot, console: Console) -> None:
     if known:
         console.print("the paper's nets on this data set, by accuracy on the test images:")
     for one in known:
-        macs = f", {short(one.macs)} multiply-adds" if one.macs else ""
-        console.print(f"  {one.name}: {one.test_accuracy:.2%}, {short(one.params)} parameters{macs}", markup=False)
+        macs = f", {format_count(one.macs)} multiply-adds" if one.macs else ""
+        console.print(
+            f"  {one.name}: {one.test_accuracy:.2%}, {format_count(one.params)} parameters{macs}", markup=False
+        )
 
 
 def front_table(front: tuple[Candidate, ...], snapshot: Snapshot) -> Table:
@@ -81,9 +83,9 @@ def front_table(front: tuple[Candidate, ...], snapshot: Snapshot) -> Table:
         table.add_row(
             f"{c.trial}" + (f" {c.name}" if c.name else ""),
             f"{c.outcome.val_accuracy:.2%}",
-            short(c.cost.params),
-            short(c.cost.macs),
-            stages_text(recipe.student.stages),
+            format_count(c.cost.params),
+            format_count(c.cost.macs),
+            format_stages(recipe.student.stages),
             f"{hint.guided}<-{hint.hint}" if hint else "-",
             f"{recipe.distill.tau:.1f}",
             f"{recipe.distill.lambda_start:.1f}->{recipe.distill.lambda_end:.1f}",
@@ -91,7 +93,7 @@ def front_table(front: tuple[Candidate, ...], snapshot: Snapshot) -> Table:
     teacher = snapshot.teacher
     if teacher:
         params, macs = teacher.get("params"), teacher.get("macs")
-        costs = [short(value) if value else "?" for value in (params, macs)]
+        costs = [format_count(value) if value else "?" for value in (params, macs)]
         table.add_section()
         table.add_row("teacher", f"{teacher['val_accuracy']:.2%}", *costs, "", "", "", "")
     return table

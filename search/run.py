@@ -39,9 +39,10 @@ from search.read.candidates import Snapshot
 from search.read.reader import read
 from search.results import print_results
 from search.storage.address import shown, storage_url
-from search.storage.faults import StorageLost, working
+from search.storage.faults import StorageLost, writing
 from search.storage.lock import driving
 from search.study import Study, find_study
+from search.units import parse_bytes
 from search.workers.facts import Facts, Speed
 from search.workers.logs import logs_folder
 from search.workers.protocol import Stopped
@@ -73,7 +74,7 @@ def main(
     chosen = chosen.smoke() if smoke else chosen
     chosen = cli.named(chosen if seed is None else chosen.changed(seed=seed), name)
     chosen = chosen if trials is None else chosen.changed(trials=trials)
-    chosen = chosen if max_disk is None else chosen.changed(max_disk=cli.size(max_disk, "--max-disk"))
+    chosen = chosen if max_disk is None else chosen.changed(max_disk=parse_bytes(max_disk, "--max-disk"))
     chosen = chosen if trial_seconds is None else chosen.changed(trial_seconds=trial_seconds)
     url = storage_url(runs, storage)
     given: dict[str, Any] = {"address": address, "name": name, "seed": seed, "max-disk": max_disk}
@@ -86,7 +87,7 @@ def main(
             storing: optuna.storages.BaseStorage | None = None
             writable(runs)
             if not dry_run:
-                opened.enter_context(working(url))
+                opened.enter_context(writing(url))
                 storing = opened.enter_context(driving(url, chosen.name))
                 known = known_study(chosen, storing)
                 if known is not None and trained(known) >= chosen.trials and not running(known):

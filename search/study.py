@@ -34,6 +34,11 @@ class Staged(Value):
     training: Training
     seed: int = Field(0, ge=0)
 
+    @property
+    def hints(self) -> int:
+        """How many layers can be hint layers."""
+        return sum(len(widths) for widths in self.stages)
+
     def resolved(self, shape: Shape, classes: int) -> Trained:
         """The teacher for images of this shape and so many classes."""
         net = Net.staged(shape, classes, self.stages, pieces=self.pieces, norm=self.norm, dense=self.dense)
@@ -51,6 +56,11 @@ class StagedEnsemble(Value):
     kind: Literal["staged ensemble"] = "staged ensemble"
     members: tuple[Staged, ...] = Field(min_length=2)
     average: Literal["logits", "probabilities"] = "logits"
+
+    @property
+    def hints(self) -> int:
+        """How many layers can be hint layers: the first member's."""
+        return self.members[0].hints
 
     def resolved(self, shape: Shape, classes: int) -> Ensemble:
         """The ensemble for images of this shape and so many classes. Raises ValidationError for equal members."""
@@ -122,7 +132,7 @@ class Study(Value):
 
     @model_validator(mode="after")
     def _first_students_fit(self) -> Self:
-        hints = len(sum(self.teacher.stages, ())) if isinstance(self.teacher, Staged) else self.teacher.hints
+        hints = self.teacher.hints
         for number, named in enumerate(self.first):
             where, stages, convs = f"`first[{number}]` (`{named.name}`)", named.stages, sum(map(len, named.stages))
             if len(stages) != self.space.stages:
@@ -225,7 +235,7 @@ def _smoke_training(training: Training) -> Training:
 
 
 def _smoke_teacher(teacher: AnyTeacher) -> AnyTeacher:
-    """The teacher, trained in seconds; its net is smaller where it does not fix its own. A brought one stays as it is."""
+    """The teacher, trained in seconds and, where it is staged, smaller; a brought one stays as it is."""
     if isinstance(teacher, Staged | StagedEnsemble):
         return teacher.smoke()
     if isinstance(teacher, Trained):

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app import page
-from search.storage.faults import StorageLost, working
+from search.storage.faults import StorageLost, writing
 from search.storage.lock import driving
-from search.storage.readonly import engine
+from search.storage.readonly import ReadOnlyStorage
 from search.workers.inline import InlineWorkers
 from tests.commands import Crew, invoke, study_file
 from tests.postgres import PASSWORD, QUOTED, USER, Server
@@ -53,13 +54,16 @@ def clean_files(folder: Path) -> int:
 
 def dump(url: str) -> str:
     """Everything in a database, as text."""
-    opened = engine(url)
     tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
-    with opened.connect() as connection:
-        names = list(connection.exec_driver_sql(tables).scalars())
-        rows = [row for name in names for row in connection.exec_driver_sql(f"SELECT t::text FROM {name} t").scalars()]
-    opened.dispose()
-    return "\n".join(rows)
+
+    def rows(engine: sqlalchemy.Engine) -> list[str]:
+        with engine.connect() as connection:
+            names = list(connection.exec_driver_sql(tables).scalars())
+            texts = [connection.exec_driver_sql(f"SELECT t::text FROM {name} t").scalars() for name in names]
+            return [row for text in texts for row in text]
+
+    with ReadOnlyStorage(url) as storage:
+        return "\n".join(storage.read(rows))
 
 
 def test_a_password_is_in_no_output_no_file_and_no_study(
@@ -114,10 +118,13 @@ def test_the_driver_prints_no_password_when_it_fails_where_nobody_expected_it(
     server: Server, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A fault that no one turned into a line: its traceback goes to the terminal."""
-    code = "import sys; from search.storage.address import engine; engine(sys.argv[1]).connect()"
+    code = (
+        "import sys; from search.storage.readonly import ReadOnlyStorage; "
+        "ReadOnlyStorage(sys.argv[1]).read(lambda engine: engine.connect())"
+    )
     for url in (server.url() + "_absent", server.url().replace(QUOTED, "wrong")):
         done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=False)
-        assert "Traceback" in clean(done.stderr)
+        assert "Traceback" in clean(done.stderr) and "OperationalError" in done.stderr
 
 
 def test_the_pages_show_no_password(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +167,7 @@ def test_a_lost_connection_is_told_without_the_password(server: Server) -> None:
     url = server.url()
     with driving(url, "tiny") as storage:
         server.hang_up(url)
-        with pytest.raises(StorageLost) as caught, working(url):
+        with pytest.raises(StorageLost) as caught, writing(url):
             storage.get_all_studies()
     assert "***@" in clean(str(caught.value)) and "\n" not in str(caught.value)
 

@@ -10,13 +10,13 @@ from app import words
 from app.charts import figures
 from app.charts.palette import Palette
 from fitnets.config import Report
-from search.read.layers import Layer, counted
+from search.read.layers import LayerRow, counted
 
 BLOCK = 0.72  # width of a layer's block; layers are one unit apart
 TEACHER, STUDENT = 1.0, 0.0
 
 
-def anatomy(student: Sequence[Layer], teacher: Sequence[Layer], palette: Palette) -> go.Figure:
+def anatomy(student: Sequence[LayerRow], teacher: Sequence[LayerRow], palette: Palette) -> go.Figure:
     """The teacher above, the student below, a block for each layer; the hint pair joined by the regressor."""
     drawing = go.Figure()
     widest = max((layer.shape[0] for layer in (*student, *teacher)), default=1)
@@ -59,7 +59,7 @@ def anatomy(student: Sequence[Layer], teacher: Sequence[Layer], palette: Palette
 
 
 def _row(
-    drawing: go.Figure, rows: Sequence[Layer], y: float, widest: int, colour: str, whose: str, palette: Palette
+    drawing: go.Figure, rows: Sequence[LayerRow], y: float, widest: int, colour: str, whose: str, palette: Palette
 ) -> None:
     if not rows:
         return
@@ -104,11 +104,11 @@ def _row(
             )
 
 
-def _label(layer: Layer, crowded: bool) -> str:
+def _label(layer: LayerRow, crowded: bool) -> str:
     return str(layer.shape[0]) if crowded else f"{layer.shape[0]}<br>{layer.shape[1]}x{layer.shape[2]}"
 
 
-def _hover(layer: Layer, whose: str) -> str:
+def _hover(layer: LayerRow, whose: str) -> str:
     shape = "x".join(map(str, layer.shape))
     text = layer.text.replace("<", "&lt;")
     lines = [f"<b>{whose}, layer {layer.number}</b>: {layer.kind} {text}", f"output {shape}"]
@@ -117,7 +117,7 @@ def _hover(layer: Layer, whose: str) -> str:
     return "<br>".join(lines + ([layer.role] if layer.role else []))
 
 
-def anatomy_alt(student: Sequence[Layer], teacher: Sequence[Layer]) -> str:
+def anatomy_alt(student: Sequence[LayerRow], teacher: Sequence[LayerRow]) -> str:
     """The diagram in a sentence."""
     guided = next((x.number for x in student if x.role), None)
     hint = next((x.number for x in teacher if x.role), None)

@@ -200,8 +200,8 @@ def _costs(snapshot: Snapshot, rows: list[Rival]) -> None:
         for row in rows
     ]
     st.markdown(
-        "Further left is smaller; the dotted line is the teacher. The scale is logarithmic, and one counter has counted "
-        "them all."
+        "Further left is smaller; the dotted line is the teacher. The scale is logarithmic; all costs are counted "
+        "by the same rules."
     )
     texts = [f"{name}: {', '.join(f'{v:.2g} of its {k}' for k, v in found.items())}" for name, found in shares]
     st.plotly_chart(

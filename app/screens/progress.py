@@ -103,8 +103,8 @@ def _front(snapshot: Snapshot, students: int) -> None:
     still = "is" if len(stayed) == 1 else "are"
     text = (
         f"After {words.plural(after, 'student')} the front had {len(then)}, the best with "
-        f"{words.percent(accuracy(then[-1]))}; {len(stayed)} of them {still} still on it. Now it has {len(now)}, the best "
-        f"with {words.percent(accuracy(now[-1]))}."
+        f"{words.percent(accuracy(then[-1]))}; {len(stayed)} of them {still} still on it. Now it has {len(now)}, "
+        f"the best with {words.percent(accuracy(now[-1]))}."
     )
     st.markdown(text)
     st.plotly_chart(

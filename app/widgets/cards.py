@@ -12,7 +12,7 @@ from search.read import published as paper
 from search.read import tradeoffs
 from search.read.budget import Broken
 from search.read.candidates import Candidate, Snapshot
-from search.read.tradeoffs import Axis, Step, accuracy, on_axis
+from search.read.tradeoffs import Axis, Exchange, accuracy, on_axis
 
 BEST = 5
 TEACHERS: dict[Axis, str] = {
@@ -150,7 +150,7 @@ def noise(c: Candidate, candidates: Sequence[Candidate]) -> str:
     return f"{len(found)} seeds: {100 * min(found):.2f} to {100 * max(found):.2f}"
 
 
-def rate(step: Step, word: str, axis: Axis, by: str = "") -> str:
+def rate(step: Exchange, word: str, axis: Axis, by: str = "") -> str:
     """An exchange rate: what another student on the front gives, and costs."""
     return f"{word} ({by}student {step.to}): {words.points(step.gain)} for {words.times(step.factor)} the {_noun(axis)}"
 

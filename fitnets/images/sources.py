@@ -12,8 +12,8 @@ import numpy as np
 from fitnets.config import Data
 from fitnets.errors import InputError
 from fitnets.images.folders import read_folder
-from fitnets.images.layout import part_folders
-from fitnets.images.printable import one_line
+from fitnets.images.layout import Layout, part_folders
+from fitnets.images.printable import one_line, shown
 from fitnets.images.raw import Raw, stratified
 from fitnets.images.tree import Tree, class_folders
 from fitnets.images.unused import Part
@@ -36,9 +36,29 @@ def read(data: Data, root: Path, part: Part, shape: Shape | None = None) -> Raw:
         return read_folder(folder, part, data.max_size, shape)
     if data.name in _TORCHVISION:
         return _torchvision(data.name, root, part)
-    raise InputError(
-        f"no images in `{root}`: it must hold one folder for each class, `train/<class>/*` and `test/<class>/*`, "
-        "or `<class>/*`. Name the folder with --data."
+    raise _no_images(root)
+
+
+def check_folders(data: Data, root: Path) -> None:
+    """Examine folders and file names alone, in a moment; `parts.check` decodes the images.
+
+    Raises InputError where the images are neither there nor a set that can be downloaded, and for folders that are laid
+    out in no way that is read.
+    """
+    if data.name == "digits":
+        return
+    folder = _image_folder(data, root)
+    if folder is not None:
+        Layout.of(folder)
+    elif data.name not in _TORCHVISION or (root.exists() and not root.is_dir()):
+        raise _no_images(root)
+
+
+def _no_images(root: Path) -> InputError:
+    there = "" if root.is_dir() else "it is a file. It" if root.exists() else "there is no such folder. It"
+    return InputError(
+        f"no images in `{shown(root)}`: {there or 'it'} must hold one folder for each class, `train/<class>/*` and "
+        "`test/<class>/*`, or `<class>/*`. Name the folder with --data."
     )
 
 

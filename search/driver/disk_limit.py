@@ -11,7 +11,7 @@ from fitnets.disk.store import Store
 from fitnets.errors import DiskError
 from search.driver.ledger import Ledger
 from search.read import pareto
-from search.units import sized
+from search.units import format_bytes
 
 SLACK = 0.9  # a store over its limit is brought this far below it, so that not every look finds it over
 LOOK_SECONDS = 5.0  # between two looks; a look at 20,000 entries takes half a second
@@ -38,8 +38,8 @@ class Room:
             if stays <= self.limit:
                 return
             raise DiskError(
-                f"`{self.store.root}` takes {sized(stays)} without its caches, more than the limit of "
-                f"{sized(self.limit)}: run the same command with a larger --max-disk."
+                f"`{self.store.root}` takes {format_bytes(stays)} without its caches, more than the limit of "
+                f"{format_bytes(self.limit)}: run the same command with a larger --max-disk."
             )
 
     def tidy(self) -> None:
@@ -69,7 +69,7 @@ def notes(runs: Path, needed: int, tables: int, limit: int | None) -> list[str]:
     free = shutil.disk_usage(place).free
     said = []
     if min(needed, limit or needed) > free:
-        said.append(f"note: only {sized(free)} are free in `{place}`: make room, or set a limit with --max-disk")
+        said.append(f"note: only {format_bytes(free)} are free in `{place}`: make room, or set a limit with --max-disk")
     if limit is not None and tables > limit:
-        said.append(f"note: the tables do not fit into {sized(limit)}: what is removed is computed again")
+        said.append(f"note: the tables do not fit into {format_bytes(limit)}: what is removed is computed again")
     return said

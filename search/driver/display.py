@@ -13,7 +13,7 @@ from rich.table import Table
 
 from fitnets.config import Report
 from search.driver.loop import Search
-from search.units import duration, short
+from search.units import format_count, format_duration
 from search.workers.protocol import Done, Event, Failed, Lost, Note
 
 LINE_SECONDS = 5.0  # plain lines: the teacher's epochs are told at most so often
@@ -45,7 +45,7 @@ class Display:
         text = f"teacher  epoch {report.epoch}/{report.epochs}  loss {report.loss:.3f}"
         if report.val_accuracy is not None:  # none while it trains on the validation images too
             text += f"  accuracy {report.val_accuracy:.2%}"
-        text += f"  {duration(left)} left"
+        text += f"  {format_duration(left)} left"
         if self.live is not None:
             self.live.update(text)
         elif report.epoch == report.epochs or time.monotonic() - self._told > LINE_SECONDS:
@@ -82,9 +82,9 @@ class Display:
             done = search.trained()
             hint = f"  hint R2 {outcome.hint_r2:.2f}" if outcome.hint_r2 is not None else ""
             self.console.print(
-                f"trial {event.number:3d}  accuracy {outcome.val_accuracy:.2%}  {short(params)} params  "
-                f"{short(macs)} multiply-adds{hint}  {outcome.seconds:.1f} s   "
-                f"[{done}/{self.trials}, {duration(self._left(search))} left]",
+                f"trial {event.number:3d}  accuracy {outcome.val_accuracy:.2%}  {format_count(params)} params  "
+                f"{format_count(macs)} multiply-adds{hint}  {outcome.seconds:.1f} s   "
+                f"[{done}/{self.trials}, {format_duration(self._left(search))} left]",
                 markup=False,
                 soft_wrap=True,
             )
@@ -100,7 +100,7 @@ class Display:
     def _panel(self, search: Search) -> Group:
         counts = search.ledger.counts
         bar = Progress(BarColumn(bar_width=None), TextColumn("{task.description}"), expand=True)
-        left = f", {duration(self._left(search))} left" if self._seconds else ""
+        left = f", {format_duration(self._left(search))} left" if self._seconds else ""
         bar.add_task(
             f"{search.trained()}/{self.trials} trials, {len(search.live)} running, {counts[TrialState.FAIL]} failed, "
             f"{counts[TrialState.PRUNED]} over the limits{left}",
@@ -119,5 +119,5 @@ class Display:
         for heading in ("best with", "accuracy", "params", "trial"):
             best.add_column(heading, justify="right")
         for decade, (value, params, number) in sorted(self._best.items()):
-            best.add_row(f"< {short(10 ** (decade + 1))}", f"{value:.2%}", short(params), str(number))
+            best.add_row(f"< {format_count(10 ** (decade + 1))}", f"{value:.2%}", format_count(params), str(number))
         return Group(bar, running, best)

@@ -12,7 +12,7 @@ from fitnets.values.net import Net
 from fitnets.values.table_sizes import HintTable, hint_table_bytes, hint_tables, logit_table_bytes, meeting_map
 from search.space import Frame, recipe_of, suggest
 from search.study import Study
-from search.units import duration, sized
+from search.units import format_bytes, format_duration
 from search.workers.facts import Facts, Speed
 
 DRAWS = 300
@@ -63,16 +63,16 @@ class Forecast(Value):
         return [
             f"{self.trials} trial{'s' * (self.trials != 1)} on {self.slots} slot(s), {self.epochs:,} epochs in all; "
             f"{self.feasible:.0%} of random students are within the limits",
-            f"teacher {duration(self.teacher_seconds)}, its tables {duration(self.tables_seconds)}, "
-            f"a trial about {duration(self.trial_seconds)}",
-            f"about {duration(self.total_seconds)} in all, and {sized(self.disk_bytes)} of disk; "
-            f"{sized(self.table_bytes)} of it are the teacher's tables",
+            f"teacher {format_duration(self.teacher_seconds)}, its tables {format_duration(self.tables_seconds)}, "
+            f"a trial about {format_duration(self.trial_seconds)}",
+            f"about {format_duration(self.total_seconds)} in all, and {format_bytes(self.disk_bytes)} of disk; "
+            f"{format_bytes(self.table_bytes)} of it are the teacher's tables",
         ]
 
 
 def took(expected: float, seconds: float) -> str:
     """How far a forecast of so many seconds was from what a run took, as a line to print."""
-    return f"forecast {duration(expected)}, took {duration(seconds)}"
+    return f"forecast {format_duration(expected)}, took {format_duration(seconds)}"
 
 
 def draws(study: Study, frame: Frame) -> list[Recipe]:

@@ -7,7 +7,7 @@ from fitnets.nets.cost import layers
 from fitnets.values.base import Value
 from fitnets.values.net import Net
 from search.paper.experiments import Experiment
-from search.units import duration
+from search.units import format_duration
 from search.workers.facts import Facts, Speed
 
 Measure = Callable[[Net, Training, Precision], Speed]
@@ -27,8 +27,9 @@ class Forecast(Value):
         trained = sum(self.runs)
         total = self.teacher + (self.tables + trained) / slots
         return (
-            f"{len(missing)} of {len(self.runs)} runs to train on {slots} slot(s): teacher {duration(self.teacher)}, "
-            f"its tables {duration(self.tables)}, runs {duration(trained)}; about {duration(total)} in all"
+            f"{len(missing)} of {len(self.runs)} runs to train on {slots} slot(s): "
+            f"teacher {format_duration(self.teacher)}, its tables {format_duration(self.tables)}, "
+            f"runs {format_duration(trained)}; about {format_duration(total)} in all"
         )
 
 

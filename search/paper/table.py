@@ -11,7 +11,7 @@ from fitnets.values.base import Value
 from fitnets.values.net import Net
 from search.paper.experiments import Arm, Experiment
 from search.read.published import Published, published
-from search.units import short
+from search.units import format_count
 
 
 class Measured(Value):
@@ -127,8 +127,8 @@ def show(comparison: Comparison, console: Console) -> None:
     columns: dict[str, list[str]] = {
         "net": [one.name.removeprefix(f"{experiment.system}/") for one in comparison.rows],
         "method": [f"{one.method}, {one.family}" if several else one.method for one in comparison.rows],
-        "params": [short(one.weights) for one in comparison.rows],
-        "mult-adds": [short(one.macs) for one in comparison.rows],
+        "params": [format_count(one.weights) for one in comparison.rows],
+        "mult-adds": [format_count(one.macs) for one in comparison.rows],
         "error %": [spread(one.test_errors) for one in comparison.rows],
         "paper": [_told(one.paper_error) for one in comparison.rows],
         "diverged": [str(one.diverged or "") for one in comparison.rows],

@@ -8,7 +8,7 @@ from fitnets.config import Report
 from search.driver.display import Display
 from search.paper.experiments import Experiment
 from search.paper.forecast import Forecast
-from search.units import duration
+from search.units import format_duration
 from search.workers.protocol import Done, Event, Failed, Lost, News, Note
 
 
@@ -47,7 +47,7 @@ class Watch(Display):
         self._forecast += self.forecast.runs[event.number]
         hint = f", hint R2 {outcome.hint_r2:.2f}" if outcome.hint_r2 is not None else ""
         error = 100 * (1 - outcome.val_accuracy)
-        return f"{name}: validation error {error:.2f}%{hint}, {duration(outcome.seconds)}   [{self._summary()}]"
+        return f"{name}: validation error {error:.2f}%{hint}, {format_duration(outcome.seconds)}   [{self._summary()}]"
 
     def _name(self, number: int) -> str:
         arm, seed, _ = self.runs[number]
@@ -67,4 +67,5 @@ class Watch(Display):
         factor = self._trained / self._forecast if self._forecast else 1.0
         left = factor * sum(self.forecast.runs[number] for number in self.missing) / self.slots
         done = len(self.runs) - len(self.missing)
-        return f"{done}/{len(self.runs)}, {duration(left)} left, {duration(time.monotonic() - self._began)} so far"
+        passed = time.monotonic() - self._began
+        return f"{done}/{len(self.runs)}, {format_duration(left)} left, {format_duration(passed)} so far"

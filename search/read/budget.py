@@ -39,7 +39,7 @@ class Broken(Value):
         return abs(self.value - self.allowed) / self.allowed if self.allowed else abs(self.value)
 
     def text(self) -> str:
-        """For people."""
+        """As a phrase."""
         if self.value is None:
             return f"`{self.limit}` allows {self.allowed:,.4g}, but it was not measured"
         value, allowed = (

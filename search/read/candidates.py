@@ -22,7 +22,7 @@ ENDED = "driver_ended"  # the study's attribute that says when its driver ended
 
 
 class Timing(Value):
-    """How long one image took on somebody's machine (see `search.ship.latencies`)."""
+    """How long one image took on a machine (see `search.ship.latencies`)."""
 
     p50_ms: float
     p90_ms: float
@@ -30,7 +30,7 @@ class Timing(Value):
     device: str
     date: str
     load: float
-    """What else that machine did: its load average when the timing began."""
+    """The load average of that machine when the timing began."""
 
 
 class Candidate(Value):
@@ -38,7 +38,7 @@ class Candidate(Value):
 
     trial: int
     name: str | None
-    """What its designer called it; None for the sampler's own."""
+    """Its name in the study; None for a student that the sampler drew."""
     state: State
     on_front: bool
     recipe: Recipe
@@ -104,7 +104,7 @@ class Snapshot(Value):
     candidates: tuple[Candidate, ...]
     unread: tuple[Unread, ...] = ()
     stopped: float | None = None
-    """When its driver ended, in seconds since 1970; None while one runs, and where one died without a word."""
+    """When its driver ended, in seconds since 1970; None while one runs, and where one was killed."""
 
     def unreadable(self) -> tuple[Unread, ...]:
         """The trials that ended and should be a row, but cannot be read."""

@@ -17,7 +17,7 @@ class Row(Value):
     """Validation images of it."""
     accuracy: float
     teacher: float | None
-    """The teacher's accuracy on it; None where nobody counted."""
+    """The teacher's accuracy on it; None where it was not counted."""
     mistaken: tuple[tuple[str, int], ...]
     """What the student took its images for, and how many: the most frequent first."""
 
@@ -28,7 +28,7 @@ class Row(Value):
 
 
 def of_teacher(about: Mapping[str, Any]) -> PerClass | None:
-    """The teacher's, from what a study keeps of it; None where nobody counted, or in a form not known here."""
+    """The teacher's counts, as stored with a study; None where there are none, or in a form not known here."""
     try:
         return PerClass.model_validate(about["classes"])
     except (KeyError, ValidationError):
@@ -51,7 +51,7 @@ def rows(student: PerClass, teacher: PerClass | None, names: Sequence[str]) -> l
             images=images,
             accuracy=student.right[number] / images,
             teacher=theirs.right[number] / images if theirs else None,
-            mistaken=tuple((name(told), count) for true, told, count in student.mistaken if true == number),
+            mistaken=tuple((name(predicted), count) for true, predicted, count in student.mistaken if true == number),
         )
         for number, images in enumerate(student.of)
         if images
@@ -60,5 +60,5 @@ def rows(student: PerClass, teacher: PerClass | None, names: Sequence[str]) -> l
 
 def weakest(found: Sequence[Row], count: int) -> list[Row]:
     """The classes furthest below the teacher, still in the order given."""
-    kept = sorted(range(len(found)), key=lambda i: -found[i].gap)[:count]
-    return [found[i] for i in sorted(kept)]
+    weakest_first = sorted(range(len(found)), key=lambda i: -found[i].gap)[:count]
+    return [found[i] for i in sorted(weakest_first)]

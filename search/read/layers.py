@@ -13,8 +13,8 @@ from search.read.candidates import Snapshot
 from search.study import Study
 
 
-class Layer(Value):
-    """One layer as people look at it."""
+class LayerRow(Value):
+    """One layer of a net, as the pages show it."""
 
     number: int
     kind: Literal["conv", "dense", "output", "unknown"]
@@ -29,12 +29,12 @@ class Layer(Value):
     role: Literal["guided layer", "hint layer"] | None = None
 
 
-def student(recipe: Recipe) -> list[Layer]:
+def student(recipe: Recipe) -> list[LayerRow]:
     """A student's layers, the guided one marked."""
     return described(recipe.student, recipe.hint.guided if recipe.hint else None, "guided layer")
 
 
-def teacher(snapshot: Snapshot, recipe: Recipe) -> list[Layer]:
+def teacher(snapshot: Snapshot, recipe: Recipe) -> list[LayerRow]:
     """The teacher's layers, the hint layer marked; an ensemble's are those of its first member, which gives the hints.
 
     None where the stored definition does not hold them.
@@ -50,8 +50,8 @@ def teacher(snapshot: Snapshot, recipe: Recipe) -> list[Layer]:
     return described(known.members[0].net, hint, "hint layer")
 
 
-def counted(rows: Sequence[Layer]) -> str:
-    """How many layers a net has; of a net of somebody else's, how many of them are known."""
+def counted(rows: Sequence[LayerRow]) -> str:
+    """How many layers a net has; of a teacher that was brought along, how many of them are known."""
     if not rows:
         return ""
     if any(row.kind == "unknown" for row in rows):
@@ -70,14 +70,14 @@ def regressor(recipe: Recipe) -> str | None:
     }[recipe.hint.regressor]
 
 
-def described(net: Net, marked: int | None, role: Literal["guided layer", "hint layer"]) -> list[Layer]:
+def described(net: Net, marked: int | None, role: Literal["guided layer", "hint layer"]) -> list[LayerRow]:
     """A net's layers, one of them marked."""
     rows = layers(net)
     params, macs = sum(row.params for row in rows), sum(row.macs for row in rows)
     texts = [_conv(net, i) for i in range(len(net.convs))]
     texts += [f"{_act(dense.pieces)}" for dense in net.dense] + ["linear"]
     return [
-        Layer(
+        LayerRow(
             number=row.number,
             kind=row.kind,
             text=text,
@@ -102,11 +102,11 @@ def _act(pieces: int) -> str:
     return f"maxout of {pieces}" if pieces > 1 else "ReLU"
 
 
-def _brought(teacher: Brought, shapes: Any, hint: int | None) -> list[Layer]:
-    """A teacher of somebody else's: only its hint layers are known, by name."""
+def _brought(teacher: Brought, shapes: Any, hint: int | None) -> list[LayerRow]:
+    """A teacher that was brought along: only its hint layers are known, by name."""
     rows = list(zip(teacher.hint_layers, shapes, strict=False))
     return [
-        Layer(
+        LayerRow(
             number=number,
             kind="unknown",
             text=name,

@@ -38,7 +38,7 @@ def knee(points: Sequence[tuple[float, float]]) -> int | None:
     return best if gains[best] > 1e-9 else None
 
 
-class Step(NamedTuple):
+class FrontChange(NamedTuple):
     """A front after one more point."""
 
     joined: bool
@@ -47,7 +47,7 @@ class Step(NamedTuple):
     """The area that the points so far dominate within the reference."""
 
 
-def hypervolumes(points: Sequence[tuple[float, float]], reference: tuple[float, float]) -> Iterator[Step]:
+def hypervolumes(points: Sequence[tuple[float, float]], reference: tuple[float, float]) -> Iterator[FrontChange]:
     """The front after each point; one with a NaN never joins."""
     front_points = np.empty((0, 2))
     value = 0.0
@@ -60,4 +60,4 @@ def hypervolumes(points: Sequence[tuple[float, float]], reference: tuple[float, 
         if joined:
             front_points = after[on_front]
             value = float(moocore.hypervolume(front_points, ref=np.array(reference)))
-        yield Step(joined, value)
+        yield FrontChange(joined, value)

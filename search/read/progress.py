@@ -1,4 +1,4 @@
-"""How the search goes: how the front grew, who worked when, and what failed. Pure; no torch."""
+"""The course of a search: how the front grew, which worker trained when, and what failed. Pure; no torch."""
 
 import math
 import re
@@ -13,14 +13,14 @@ from search.read.budget import Budget, finished
 from search.read.candidates import Candidate, Snapshot
 from search.read.tradeoffs import Axis, accuracy, front_on, measured, on_axis, verdict
 
-EDGE = 1.1  # where the box ends, beyond the dearest student: that one adds to the area as well
-PAUSE = 10.0  # between two results, so many times the median: the search stood still
-WATCHED = 60.0  # seconds that somebody must have looked on before a search is called silent
-SILENCE = 3.0  # no news for so many times the median trial: the search has died
+EDGE = 1.1  # where the box ends, beyond the most expensive student, so that it adds to the area too
+PAUSE = 10.0  # times the median gap between two results: a longer gap is a pause of the search
+WATCHED = 60.0  # seconds for which a study must have been observed before its search is called silent
+SILENCE = 3.0  # times the median trial without news: the search has died
 
 
 class Standing(Value):
-    """How a study stands: what the status line tells."""
+    """The status of a study, as the status line shows it."""
 
     counts: dict[str, int]
     """Trials in each state."""
@@ -33,9 +33,9 @@ class Standing(Value):
     patience: float
     """How long a running search may be silent."""
     since: float = 0.0
-    """Since when somebody looks on: a search that was continued keeps the old times of its trials."""
+    """Since when the study is observed: a search that was continued keeps the old times of its trials."""
     stopped: float | None = None
-    """When its driver ended, where it could still say so."""
+    """When its driver ended; None where it could not record that."""
 
     def word(self, now: float) -> str:
         """`finished`, `running`, `silent` (its driver seems to be gone), `stopped` or `empty`."""
@@ -49,14 +49,15 @@ class Standing(Value):
         return "silent" if silent else "running"
 
 
-def standing(snapshot: Snapshot, heard: float | None = None, since: float = 0.0) -> Standing:
-    """How a study stands; `heard`: when a trial in training was seen to report, by somebody who looks on `since` then.
+def standing(snapshot: Snapshot, last_report: float | None = None, since: float = 0.0) -> Standing:
+    """The status of a study. `last_report`: when a trial in training was last seen to report an epoch.
 
-    Where nobody saw it, an epoch's report came about when its trial had trained for as long as the report says.
+    Before one was seen, it is estimated as that trial's start plus the seconds of its epochs. `since`: since when the
+    study is observed.
     """
     rows = snapshot.candidates
     running = [c for c in rows if c.state == "running"]
-    moments = [heard] if heard is not None else []
+    moments = [last_report] if last_report is not None else []
     moments += [moment for c in rows if (moment := c.ended or c.started) is not None]
     moments += [c.started + sum(r.seconds for r in c.reports) for c in running if c.started is not None]
     epochs = [SILENCE * r.seconds for c in running for r in c.reports]
@@ -81,8 +82,8 @@ class Growth(Value):
     seconds: float
     """Training time spent until then, over all workers."""
     hypervolume: float
-    """Share of the box from chance to all right, and from beyond the dearest student to the cheapest, that the front
-    dominates."""
+    """Share of the box from chance to all right, and from beyond the most expensive student to the cheapest, that
+    the front dominates."""
     best: float | None
     """The best accuracy so far within the budget."""
     gained: bool
@@ -96,11 +97,11 @@ def growth(snapshot: Snapshot, axis: Axis, budget: Budget | None = None) -> list
         return []
     costs = [math.log10(on_axis(c, axis)) for c in rows]
     low, high = min(costs), max(costs)
-    room = max(high - low, 1e-9)
+    width = max(high - low, 1e-9)
     classes = len(snapshot.images.get("classes", ())) or 2
     chance = 1 / classes
     points = [
-        (1 - accuracy(c), (cost - low) / room if high > low else 0.0) for c, cost in zip(rows, costs, strict=True)
+        (1 - accuracy(c), (cost - low) / width if high > low else 0.0) for c, cost in zip(rows, costs, strict=True)
     ]
     reference = (1 - chance, EDGE)
     box = reference[0] * reference[1]
@@ -151,7 +152,7 @@ def stall(history: Sequence[Growth]) -> Stall | None:
 
 
 class Failures(Value):
-    """Failures that say the same."""
+    """Failures of one kind."""
 
     message: str
     trials: tuple[int, ...]
@@ -183,7 +184,7 @@ class Shift(Value):
 
 
 def shifts(snapshot: Snapshot, now: float) -> list[Shift]:
-    """Who worked when: each trial on the first slot that was free. Those that never ran are left out."""
+    """Which slot trained what when: each trial on the first free slot. Those that never ran are left out."""
     rows = [
         (c.started, c.ended if c.state != "running" else now, c)
         for c in snapshot.candidates
@@ -201,7 +202,7 @@ def shifts(snapshot: Snapshot, now: float) -> list[Shift]:
 
 
 class Pace(Value):
-    """How fast it goes."""
+    """The speed of a search."""
 
     per_hour: float
     left: int | None

@@ -1,4 +1,4 @@
-"""The paper's own results (Romero et al., ICLR 2015): as it prints them, from `paper.json`, and as we count them."""
+"""The paper's own results (Romero et al., ICLR 2015): as printed, from `paper.json`, and as counted here."""
 
 import json
 from decimal import Decimal
@@ -42,7 +42,7 @@ class Published(Value):
     method: Literal["teacher", "backpropagation", "KD", "hints"]
     test_accuracy: float
     printed_params: Rounded | None
-    """Weights alone; None where the paper does not say."""
+    """Weights alone; None where the paper has none."""
     printed_macs: Rounded | None
     speedup: float | None
     """Wall-clock of the test pass against the teacher's, on the authors' GPU."""
@@ -66,12 +66,12 @@ class Published(Value):
 
     @property
     def macs(self) -> int | None:
-        """As printed; None where the paper does not say."""
+        """As printed; None where the paper has none."""
         return self.printed_macs.value if self.printed_macs else None
 
     @cached_property
     def counted(self) -> Cost:
-        """What our counter says of the same net."""
+        """The same net's cost as `fitnets.nets.cost` counts it."""
         return cost(self.net)
 
 

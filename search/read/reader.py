@@ -13,44 +13,39 @@ from typing import Any, NamedTuple
 import sqlalchemy
 
 from fitnets.config import Report
-from fitnets.errors import InputError
 from fitnets.values.per_class import PerClass
 from search.read import queries
 from search.read.candidates import ENDED, Candidate, Snapshot, Unread, marked
 from search.read.row import mapping, plain, reports, row, valid
 from search.read.tables import Position, StudyRows, TrialRow
 from search.storage.address import sqlite_path
-from search.storage.faults import absent, no_such, told
+from search.storage.faults import reading, storage_missing, study_missing
 from search.storage.readonly import ReadOnlyStorage
 
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 
 
-class Gone(InputError):
-    """The file or the study is not there; any other fault of a storage may pass."""
-
-
-class Seen(NamedTuple):
-    """What one look at a study found."""
+class Observation(NamedTuple):
+    """A study at one moment, and what tells whether it is new."""
 
     snapshot: Snapshot
     version: int
-    """Rises when a trial came, ended or changed, or the study did; an epoch's report is no such change."""
-    pulse: int
+    """Rises when a trial was added, ended or changed, or the study did; an epoch's report is no such change."""
+    reports_version: int
     """Rises with every epoch that a trial in training reports."""
-    heard: float | None
+    last_report: float | None
     """When a trial in training was last seen to have changed, in seconds since 1970; None until one was."""
 
 
 class Reader(AbstractContextManager["Reader"]):
-    """One study, read again and again; `look` tells whether there was anything new.
+    """One study, read again and again.
 
-    Usable from several threads. A storage file that was replaced is read anew.
+    Usable from several threads. A storage file that was replaced is read from the start.
     """
 
     def __init__(self, url: str, name: str, all_reports: bool = False):
         self.url, self.name = url, name
-        self._version, self._pulse = 0, 0
+        self._version, self._reports_version = 0, 0
         self._all_reports = all_reports
         self._lock = threading.Lock()
         self._storage = ReadOnlyStorage(url)
@@ -60,29 +55,29 @@ class Reader(AbstractContextManager["Reader"]):
         self.close()
 
     def close(self) -> None:
-        """Let go of the storage; a later refresh opens it again."""
+        """Close the storage; a later refresh opens it again."""
         self._storage.close()
 
     def refresh(self) -> Snapshot:
         """The study as it stands; the same object as before when nothing changed.
 
-        Raises Gone when there is no such file or study, InputError when it cannot be read now.
+        Raises StudyMissing when there is no such file or study, InputError when it cannot be read now.
         """
         return self.look().snapshot
 
-    def look(self) -> Seen:
-        """The same, with what tells whether it is new."""
-        with self._lock, told(self.url):
+    def look(self) -> Observation:
+        """The same, with what tells whether it is new. Raises the same."""
+        with self._lock, reading(self.url):
             self._check_file()
             snapshot = self._update(self._storage.read(self._query))
-            return Seen(snapshot, self._version, self._pulse, self._heard)
+            return Observation(snapshot, self._version, self._reports_version, self._last_report)
 
     def reports(self, trial: int) -> tuple[Report, ...]:
         """One trial's reports so far, which `refresh` reads for running trials only."""
         return reports(self._attribute(trial, "reports"))
 
     def classes(self, trial: int) -> PerClass | None:
-        """What a finished student tells each class to be; None where nobody counted."""
+        """How many images of each class a finished student recognised; None where they were not counted."""
         return valid(PerClass, self._attribute(trial, "classes"))
 
     def log(self, trial: int) -> str:
@@ -91,11 +86,11 @@ class Reader(AbstractContextManager["Reader"]):
 
     def _attribute(self, trial: int, key: str) -> str | None:
         """An attribute that `refresh` leaves out, because only the page of one trial shows it."""
-        with self._lock, told(self.url):
+        with self._lock, reading(self.url):
             return self._storage.read(lambda engine: queries.trial_attribute(engine, self.name, trial, key))
 
     def _check_file(self) -> None:
-        """Start anew where another file took the storage's place."""
+        """Forget everything where another file took the storage's place."""
         path = sqlite_path(self.url)
         if path is None:
             return
@@ -103,7 +98,7 @@ class Reader(AbstractContextManager["Reader"]):
             about = path.stat()
         except OSError as error:
             self._forget(None)
-            raise Gone(str(absent(path))) from error
+            raise storage_missing(path) from error
         if self._file != (about.st_dev, about.st_ino):
             self._forget((about.st_dev, about.st_ino))
 
@@ -116,14 +111,14 @@ class Reader(AbstractContextManager["Reader"]):
         self._last = -1
         self._rows: dict[int, Candidate | Unread] = {}
         self._snapshot: Snapshot | None = None
-        self._heard: float | None = None
+        self._last_report: float | None = None
 
     def _query(self, engine: sqlalchemy.Engine) -> StudyRows:
         """What is new in the storage; changes nothing here."""
         position = Position(self._study_id, self._last, tuple(self._unfinished))
         found = queries.study_rows(engine, self.name, position, self._all_reports)
         if found is None:
-            raise Gone(str(no_such(self.url, self.name, queries.study_names(engine))))
+            raise study_missing(self.url, self.name, queries.study_names(engine))
         return found
 
     def _update(self, found: StudyRows) -> Snapshot:
@@ -139,11 +134,11 @@ class Reader(AbstractContextManager["Reader"]):
         elif reported:
             rows = tuple(self._rows[c.trial] for c in self._snapshot.candidates)
             self._snapshot = self._snapshot.model_copy(update={"candidates": rows})
-        self._pulse += reported
+        self._reports_version += reported
         return self._snapshot
 
     def _take(self, trials: Sequence[TrialRow]) -> tuple[bool, bool]:
-        """Remember what was read; whether any of it is new, and whether a trial in training reported an epoch."""
+        """Remember the rows; whether any of them changed, and whether a trial in training reported an epoch."""
         changed = reported = False
         for number, state, started, ended, about in trials:
             if state not in FINISHED:
@@ -152,7 +147,7 @@ class Reader(AbstractContextManager["Reader"]):
                 if before == raw:
                     continue
                 if before is not None:
-                    self._heard = time.time()
+                    self._last_report = time.time()
                 self._unfinished[number] = raw
                 changed = changed or before is None or before[:2] != raw[:2]
                 reported = True

@@ -1,4 +1,4 @@
-"""One trial as the storage has it -> Candidate. What cannot be read says why, and never stops the others."""
+"""One trial as the storage has it -> Candidate. A trial that cannot be read has the reason instead."""
 
 import json
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ V = TypeVar("V", bound=Value)
 def row(number: int, stored: str, started: Any, ended: Any, attrs: Mapping[str, str]) -> Candidate | Unread:
     """A trial from its columns and attributes; Unread, with the reason, where it has no recipe of this version."""
     state: State = "infeasible" if plain(attrs.get("infeasible")) else STATES.get(stored, "running")
-    told = plain(attrs.get("reason"))
-    reason = None if told is None else str(told)
+    stored_reason = plain(attrs.get("reason"))
+    reason = None if stored_reason is None else str(stored_reason)
     if "recipe" not in attrs:
         waiting = "it has not been dispatched yet" if state == "running" else "it has no recipe"
         return Unread(trial=number, state=state, reason=reason or waiting)
@@ -95,7 +95,7 @@ def _outcome(text: str | None) -> tuple[Outcome | None, str | None]:
 
 
 def _seconds(moment: Any) -> float | None:
-    """What Optuna stored, UTC without saying so, as seconds since 1970."""
+    """A time of Optuna's, UTC without a time zone, as seconds since 1970."""
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment)
     return moment.replace(tzinfo=UTC).timestamp() if isinstance(moment, datetime) else None

@@ -113,8 +113,8 @@ def relatives(candidate: Candidate, candidates: Iterable[Candidate]) -> list[Can
     ]
 
 
-class Step(Value):
-    """From one student to the next on the front."""
+class Exchange(Value):
+    """What one student costs and gains against another."""
 
     to: int
     """The other trial."""
@@ -124,7 +124,7 @@ class Step(Value):
     """Its cost, as a multiple of this one's."""
 
 
-def steps(candidate: Candidate, front: Sequence[Candidate], axis: Axis) -> tuple[Step | None, Step | None]:
+def steps(candidate: Candidate, front: Sequence[Candidate], axis: Axis) -> tuple[Exchange | None, Exchange | None]:
     """To the next cheaper and the next more accurate student of the front along `axis`."""
     if not measured([candidate], axis):
         return None, None
@@ -133,24 +133,24 @@ def steps(candidate: Candidate, front: Sequence[Candidate], axis: Axis) -> tuple
     better = [c for c in front if on_axis(c, axis) > mine[0] and accuracy(c) > mine[1]]
     down = max(cheaper, key=lambda c: on_axis(c, axis), default=None)
     up = min(better, key=lambda c: on_axis(c, axis), default=None)
-    return _step(candidate, down, axis), _step(candidate, up, axis)
+    return _exchange(candidate, down, axis), _exchange(candidate, up, axis)
 
 
-def beaten(candidate: Candidate, front: Sequence[Candidate], axis: Axis) -> Step | None:
+def beaten(candidate: Candidate, front: Sequence[Candidate], axis: Axis) -> Exchange | None:
     """To the most accurate student of the front that costs no more, where that beats this one; None on the front."""
     if not measured([candidate], axis):
         return None
     mine = (on_axis(candidate, axis), accuracy(candidate))
     better = [c for c in front if on_axis(c, axis) <= mine[0] and accuracy(c) >= mine[1]]
     by = max(better, key=accuracy, default=None)
-    return None if by is None or (on_axis(by, axis), accuracy(by)) == mine else _step(candidate, by, axis)
+    return None if by is None or (on_axis(by, axis), accuracy(by)) == mine else _exchange(candidate, by, axis)
 
 
-def _step(start: Candidate, end: Candidate | None, axis: Axis) -> Step | None:
+def _exchange(start: Candidate, end: Candidate | None, axis: Axis) -> Exchange | None:
     if end is None:
         return None
     factor = on_axis(end, axis) / on_axis(start, axis)
-    return Step(to=end.trial, gain=accuracy(end) - accuracy(start), factor=factor)
+    return Exchange(to=end.trial, gain=accuracy(end) - accuracy(start), factor=factor)
 
 
 def sampled(

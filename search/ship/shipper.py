@@ -22,7 +22,7 @@ from search.read.candidates import Candidate, Snapshot
 from search.ship import test_reads
 from search.ship.latencies import Measured, device
 from search.study import Study
-from search.units import duration
+from search.units import format_duration
 from search.workers.trainer import Trainer
 
 LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "safetensors", "fitnet-search")
@@ -66,7 +66,7 @@ class Shipper:
         found = self.store.get("student", outcome.weights_sha256)
         if found is not None:
             return found["student.safetensors"], False
-        took = duration(outcome.seconds)
+        took = format_duration(outcome.seconds)
         self.progress(f"training trial {candidate.trial} again: its weights are no longer stored (it took {took}) ...")
         gpu = torch.cuda.is_available() and outcome.versions.get("device") != "cpu"
         where = ("cuda", None) if gpu else ("cpu", 1)  # as a worker of the search has it

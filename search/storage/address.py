@@ -1,6 +1,5 @@
-"""Where studies are stored: the URL of an SQLite file or of a PostgreSQL database, and how it may be printed.
-
-Nothing that is printed of a storage has its password in it. No torch, no ray.
+"""Where studies are stored: the URL of an SQLite file or of a PostgreSQL database, and how it is printed: without its
+password. No torch, no ray.
 """
 
 import os
@@ -83,7 +82,8 @@ def _no_url(url: str) -> InputError:
 def connection_args(address: sqlalchemy.URL, settings: str) -> dict[str, Any]:
     """psycopg's arguments: it gives up on a dead server, and the server on a dead client, within about a minute.
 
-    What the URL says itself stays. The name is what `pg_stat_activity` and a refused driver show.
+    Arguments that the URL has itself are left as they are. `application_name` is shown by `pg_stat_activity`
+    and to a driver that is refused.
     """
     given = str(address.query.get("options", ""))
     keepalive = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"

@@ -13,11 +13,27 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from fitnets.errors import DiskError, InputError
 from search.storage.address import shown, sqlite_path
 
-DISK_FAULTS = ("database or disk is full", "readonly database", "disk I/O error")  # as SQLite tells them
+DISK_FAULTS = ("database or disk is full", "readonly database", "disk I/O error")  # SQLite's own words
 
 
-class Busy(InputError):
-    """The storage is locked by another program: try again."""
+class StorageBusy(InputError):
+    """The storage is locked, or changed all the time, by another program: try again."""
+
+
+class StorageUnreadable(InputError):
+    """The storage cannot be read now: a server that does not answer, a disk that fails. It may pass."""
+
+
+class StudyMissing(InputError):
+    """The study is not there."""
+
+
+class StorageEmpty(StudyMissing):
+    """The storage has no studies at all."""
+
+
+class StorageMissing(StudyMissing):
+    """There is not even a storage."""
 
 
 class StorageLost(RuntimeError):
@@ -25,27 +41,28 @@ class StorageLost(RuntimeError):
 
 
 @contextmanager
-def told(url: str) -> Iterator[None]:
-    """Turns what SQLAlchemy says to a reader into an InputError that names the storage, without its password."""
+def reading(url: str) -> Iterator[None]:
+    """Turns what SQLAlchemy and Optuna raise for a reader into an InputError that names the storage."""
     try:
         yield
     except (SQLAlchemyError, OptunaError) as error:
         where, reason = shown(url), reason_of(error, url)
         remedy = "give its folder with --runs" if sqlite_path(url) else "see that the server runs, and --storage"
+        fault: InputError
         if _locked(error):
-            fault: InputError = Busy(f"the storage {where} is locked by another program: try again in a few seconds.")
+            fault = StorageBusy(f"the storage {where} is locked by another program: try again in a few seconds.")
         elif "not a database" in reason or "malformed" in reason:
             fault = InputError(f"{where} is not a study storage, or is damaged: give the folder with --runs.")
         elif re.search(r"no such table|relation .* does not exist", reason):
-            fault = InputError(f"the storage {where} has no studies: run one first, or {remedy}.")
+            fault = StorageEmpty(f"the storage {where} has no studies: run one first, or {remedy}.")
         else:
-            fault = InputError(f"the storage {where} cannot be read ({reason}): {remedy}.")
+            fault = StorageUnreadable(f"the storage {where} cannot be read ({reason}): {remedy}.")
         raise fault from None
 
 
 @contextmanager
-def working(url: str) -> Iterator[None]:
-    """Turns what goes wrong with the storage while the search writes to it into DiskError or StorageLost: one line."""
+def writing(url: str) -> Iterator[None]:
+    """Turns what SQLAlchemy and Optuna raise for a writer into DiskError or StorageLost, which name the storage."""
     try:
         yield
     except (SQLAlchemyError, OptunaError) as error:
@@ -64,7 +81,7 @@ def _locked(error: BaseException) -> bool:
 
 
 def reason_of(error: BaseException, url: str) -> str:
-    """The first line of what the database itself said, without the password."""
+    """The first line of the database's own message, without the password."""
     error = _cause(error)
     text = str(getattr(error, "orig", None) or error).strip()
     line = shown((text or type(error).__name__).splitlines()[0].replace(url, shown(url)))
@@ -79,12 +96,14 @@ def _cause(error: BaseException) -> BaseException:
     return error.__cause__ if isinstance(error, OptunaError) and error.__cause__ is not None else error
 
 
-def absent(path: Path) -> InputError:
-    return InputError(f"there is no study storage at `{path}`: run a study first, or give its folder with --runs.")
+def storage_missing(path: Path) -> StorageMissing:
+    """The error for a file that is not there."""
+    return StorageMissing(f"there is no study storage at `{path}`: run a study first, or give its folder with --runs.")
 
 
-def no_such(url: str, name: str, known: Sequence[str]) -> InputError:
-    return InputError(
+def study_missing(url: str, name: str, known: Sequence[str]) -> StudyMissing:
+    """The error for a study that is not among the `known` ones of a storage."""
+    return StudyMissing(
         f"the storage {shown(url)} has no study `{name}`: it has {', '.join(known) or 'none'}. Choose one "
         f"with --name, or run it: python -m search.run {name}"
     )

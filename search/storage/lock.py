@@ -1,4 +1,4 @@
-"""One driver for each study: the second is told who has it. The lock ends with its process, however that ends.
+"""One driver for each study: a second one is refused. The lock ends with its process, however that ends.
 
 The lock belongs to the storage, so that it holds whatever --runs folder or host a driver has, and a driver that loses
 it cannot write any more. SQLite: a locked file beside the database. PostgreSQL: an advisory lock of the one connection
@@ -22,7 +22,7 @@ from optuna.storages import RDBStorage
 
 from fitnets.errors import InputError
 from search.storage.address import sqlite_path
-from search.storage.faults import StorageLost, told
+from search.storage.faults import StorageLost, reading
 from search.storage.writer import open_storage
 
 TAKEOVER = 2.0  # seconds in which a PostgreSQL server has noticed that a driver of ours was killed
@@ -39,7 +39,7 @@ def driving(url: str, name: str) -> Iterator[RDBStorage]:
     storage = open_storage(url)
     try:
         if path is None:
-            with told(url):
+            with reading(url):
                 _lock_session(storage.engine, name)
             yield storage
         else:
@@ -113,7 +113,7 @@ def _lock_session(engine: sqlalchemy.Engine, name: str) -> None:
 
 
 def _about(application: str, since: datetime | None) -> str:
-    """What a driver's connection tells of it, as the lock file has it."""
+    """A driver's host, process and time, from its connection, in the form of the `.driver.json` file."""
     pid, _, host = application.removeprefix("fitnet-search ").partition("@")
     when = since.astimezone(UTC).isoformat(timespec="seconds") if since else "not known"
     return json.dumps({"host": host, "pid": pid, "since": when})

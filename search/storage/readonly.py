@@ -11,7 +11,7 @@ from urllib.parse import quote
 import sqlalchemy
 
 from search.storage.address import address_of, connection_args, sqlite_path
-from search.storage.faults import Busy, absent
+from search.storage.faults import StorageBusy, storage_missing
 
 PATIENCE = 2.0  # seconds that a reader waits for a storage that another program has locked
 ATTEMPTS = 5  # reads of a file at rest that a writer may interrupt one after the other
@@ -64,7 +64,7 @@ class ReadOnlyStorage(AbstractContextManager["ReadOnlyStorage"]):
                 continue
             if _stamp_at_rest(self._path) == stamp:
                 return answer
-        raise Busy(f"the storage {self._path} changes all the time: try again in a few seconds.")
+        raise StorageBusy(f"the storage {self._path} changes all the time: try again in a few seconds.")
 
     def _engine(self, parameters: str) -> sqlalchemy.Engine:
         if parameters not in self._engines:
@@ -112,7 +112,7 @@ def _stamp_at_rest(path: Path) -> Stamp | None:
             time.sleep(CLOCK_TICK)
             about = path.stat()
     except FileNotFoundError:
-        raise absent(path) from None
+        raise storage_missing(path) from None
     if path.with_name(f"{path.name}-wal").exists():
         return None
     return about.st_ino, about.st_mtime_ns, about.st_size

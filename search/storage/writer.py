@@ -1,4 +1,4 @@
-"""The way into a study storage for a writer: made where it is not there, by one driver at a time."""
+"""Opening a study storage to write to it: created where it is missing, by one driver at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,6 @@ from typing import Any
 
 import sqlalchemy
 from filelock import FileLock
-from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 
 from fitnets.errors import InputError
@@ -16,27 +15,6 @@ from search.storage.faults import reason_of
 
 PATIENCE = 60.0  # seconds that a writer waits for a storage that another program has locked
 MAKING = 0x6669746E6574  # the advisory lock of PostgreSQL under which tables are made: "fitnet"
-
-
-class Storage(RDBStorage):
-    """Optuna's, less one query for each parameter of a new trial: whether an earlier trial drew it from elsewhere.
-
-    A study's space never changes (the driver refuses that), and its driver is the one writer. The method is
-    private to Optuna: a test holds that what is stored is the same.
-    """
-
-    def _set_trial_param_without_commit(
-        self,
-        session: Any,
-        trial_id: int,
-        param_name: str,
-        param_value_internal: float,
-        distribution: BaseDistribution,
-        previous_distribution: BaseDistribution | None = None,
-    ) -> None:
-        super()._set_trial_param_without_commit(
-            session, trial_id, param_name, param_value_internal, distribution, previous_distribution or distribution
-        )
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -58,7 +36,7 @@ def open_storage(url: str) -> RDBStorage:
         options = {"connect_args": connection_args(address, settings), "pool_size": 1, "max_overflow": 1}
     try:
         with _alone(address, path, options["connect_args"]):
-            storage = Storage(address.render_as_string(hide_password=False), engine_kwargs=options)
+            storage = RDBStorage(address.render_as_string(hide_password=False), engine_kwargs=options)
             if path is not None:
                 sqlalchemy.event.listen(storage.engine, "connect", _write_ahead)
                 storage.engine.dispose()
@@ -90,7 +68,7 @@ def _write_ahead(connection: Any, record: Any) -> None:
 
 
 def _check_write_ahead(engine: sqlalchemy.Engine, path: Path) -> None:
-    """SQLite answers a mode that it cannot have with the one that it keeps."""
+    """SQLite answers a request for a mode that it cannot have with the mode that it has."""
     with engine.connect() as connection:
         mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
     if mode != "wal":

@@ -14,6 +14,7 @@ from app import source
 from fitnets.errors import InputError
 from search.read.reader import Reader
 from search.storage import readonly
+from search.storage.faults import StorageBusy, StorageEmpty, StorageMissing, StorageUnreadable, StudyMissing
 from tests.app import synthetic
 from tests.app.pages import MAIN, PAGES, RNG, Opened, awkward, charts, traces, words
 
@@ -90,6 +91,28 @@ def test_awkward_studies_are_shown(path: Path, opened: Opened, page: str, kind: 
         assert "ValueError" in words(at) + "".join(tables)
     if kind == "odd":
         assert "another version's" in words(at)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (StorageUnreadable, "tried again every few seconds"),
+        (StorageBusy, "tried again every few seconds"),
+        (StudyMissing, "training its teacher"),
+        (StorageEmpty, "training its teacher"),
+        (StorageMissing, "starts with one command"),
+    ],
+)
+def test_what_a_page_advises_depends_on_the_kind_of_fault_not_on_its_words(
+    path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch, error: type[InputError], said: str
+) -> None:
+    def refuse() -> list[str]:
+        raise error("in these words.")
+
+    monkeypatch.setattr(source, "names", refuse)
+    shown = words(opened())
+    assert "In these words." in shown and said in shown
+    assert ("training its teacher" in shown) == (said == "training its teacher")
 
 
 @pytest.mark.parametrize("page", PAGES)

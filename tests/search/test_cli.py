@@ -22,13 +22,12 @@ from typer.testing import Result
 
 from fitnets.config import Brought, Recipe, Report
 from fitnets.errors import InputError
-from fitnets.images import sources
 from search import cli, run
-from search.driver.checks import OBTAINABLE
 from search.read.reader import read
 from search.storage.address import storage_url
 from search.storage.writer import open_storage
 from search.study import Study
+from search.units import parse_count
 from search.workers.facts import TeacherFacts
 from search.workers.protocol import Event, Failed
 from tests.commands import COMMANDS, Crew, invoke, study_file
@@ -96,11 +95,11 @@ def test_exit_codes_are_frozen() -> None:
     [("250k", 250_000), ("0.25M", 250_000), ("30M", 30_000_000), ("250000", 250_000), ("1", 1), ("1.5k", 1500)],
 )
 def test_counts(text: str, value: int) -> None:
-    assert cli.count(text, "--max-params") == value
+    assert parse_count(text, "--max-params") == value
 
 
 def test_no_count_is_no_limit() -> None:
-    assert cli.count(None, "--max-params") is None
+    assert parse_count(None, "--max-params") is None
 
 
 @pytest.mark.parametrize(
@@ -128,7 +127,7 @@ def test_no_count_is_no_limit() -> None:
 )
 def test_other_counts_are_refused_with_the_accepted_forms(text: str) -> None:
     with pytest.raises(InputError) as caught:
-        cli.count(text, "--max-macs")
+        parse_count(text, "--max-macs")
     assert str(caught.value) == f"`--max-macs` is `{text}`, but a count is written as 250k, 0.25M, 30M or 250000."
 
 
@@ -252,10 +251,6 @@ def test_a_clusters_files_are_its_workers_to_find(tmp_path: Path, crew: list[Cre
     told = invoke("run", file, "--data", tmp_path / "absent", "--runs", tmp_path / "runs", "--address", "10.0.0.1:6379")
     refused(told, "no images in")
     assert len(crew) == 1
-
-
-def test_images_that_can_be_had_are_those_that_the_workers_can_get() -> None:
-    assert sorted(OBTAINABLE) == sorted({"digits", *sources._TORCHVISION})
 
 
 def test_an_unwritable_folder_is_refused_by_a_dry_run_too(tmp_path: Path, crew: list[Crew]) -> None:

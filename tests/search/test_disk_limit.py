@@ -29,6 +29,7 @@ from search.driver.forecast import hint_work
 from search.driver.ledger import Ledger
 from search.read.reader import read
 from search.storage.address import storage_url
+from search.units import parse_bytes
 from tests.commands import Crew, invoke
 from tests.helpers import RECIPE, STUDY, TEACHER
 
@@ -168,14 +169,14 @@ def test_a_limit_below_what_must_stay_stops_with_one_line_and_a_larger_one_conti
 @pytest.mark.parametrize("text", ["", "20", "20 apples", "-1GB", "0", "GB", "nan", "1e999GB"])
 def test_other_sizes_are_refused_with_the_accepted_forms(text: str) -> None:
     if text == "20":
-        assert cli.size(text, "--max-disk") == 20
+        assert parse_bytes(text, "--max-disk") == 20
         return
     with pytest.raises(InputError, match=r"--max-disk` is .*20GB, 500MB or 1\.5GiB"):
-        cli.size(text, "--max-disk")
+        parse_bytes(text, "--max-disk")
 
 
 def test_sizes() -> None:
-    assert [cli.size(text, "-") for text in (None, "20GB", "1.5GiB", "500MB")] == [None, 2e10, 1.5 * 2**30, 5e8]
+    assert [parse_bytes(text, "-") for text in (None, "20GB", "1.5GiB", "500MB")] == [None, 2e10, 1.5 * 2**30, 5e8]
     assert STUDY.changed(max_disk="2GB").model_dump(mode="json")["max_disk"] == 2 * 10**9
     with pytest.raises(ValidationError, match="max_disk"):
         STUDY.changed(max_disk=0)

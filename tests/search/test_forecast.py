@@ -8,7 +8,7 @@ from fitnets.values import table_sizes
 from fitnets.values.net import Net
 from search.driver.forecast import Drawn, forecast, hint_work, took, typical
 from search.space import recipe_of, suggest
-from search.units import duration
+from search.units import format_duration
 from search.workers.facts import Facts, Speed
 from tests.helpers import RECIPE, SHORT, STUDY, TEACHER
 
@@ -32,7 +32,7 @@ STUDENT, TAUGHT = Speed(train_step=1e-3, forward=1e-4), Speed(train_step=4e-3, f
     ],
 )
 def test_durations(seconds: float, told: str) -> None:
-    assert duration(seconds) == told
+    assert format_duration(seconds) == told
 
 
 def test_a_teacher_that_is_trained_costs_no_training() -> None:

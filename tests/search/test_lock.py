@@ -16,7 +16,7 @@ from fitnets.errors import InputError
 from search.driver.loop import DIRECTIONS
 from search.storage import lock
 from search.storage.address import sqlite_path
-from search.storage.faults import StorageLost, working
+from search.storage.faults import StorageLost, writing
 from search.storage.lock import driving
 from tests.commands import invoke, study_file
 from tests.postgres import PASSWORD, QUOTED, Server
@@ -107,9 +107,9 @@ def test_a_driver_that_lost_its_lock_writes_nothing_any_more(url: str, request: 
         with driving(url, "digits") as second:
             optuna.load_study(study_name="digits", storage=second).set_user_attr("by", "second")
             for _ in range(3):
-                with pytest.raises(StorageLost), working(url):
+                with pytest.raises(StorageLost), writing(url):
                     study.set_user_attr("by", "first again")
-                with pytest.raises(StorageLost), working(url):
+                with pytest.raises(StorageLost), writing(url):
                     study.ask()
     with driving(url, "digits") as third:
         found = optuna.load_study(study_name="digits", storage=third)

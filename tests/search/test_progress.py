@@ -118,7 +118,7 @@ def test_news_are_the_reports_of_those_in_training(tmp_path: Path) -> None:
     found = of(tmp_path, [("COMPLETE", synthetic.trained(0, rng)), ("RUNNING", about)])
     trained = sum(report["seconds"] for report in about["reports"])
     assert progress.standing(found).news == pytest.approx(synthetic.START + 2 + trained)
-    assert progress.standing(found, heard=synthetic.START + 999).news == synthetic.START + 999
+    assert progress.standing(found, last_report=synthetic.START + 999).news == synthetic.START + 999
 
 
 def test_nothing_is_called_silent_before_it_was_watched() -> None:

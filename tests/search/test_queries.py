@@ -35,7 +35,7 @@ def written(url: str) -> None:
             kept.tell(number, state, [0.5, 3.0, 4.0] if state == TrialState.COMPLETE else None)
         add(kept, state=TrialState.PRUNED, **synthetic.running(3, rng), infeasible=True)
         add(kept, **synthetic.running(4, rng))
-        kept.study.set_user_attr("study", {"trials": 9})
+        optuna.load_study(study_name=STUDY, storage=kept.storage).set_user_attr("study", {"trials": 9})
         optuna.create_study(study_name="other", storage=kept.storage, directions=DIRECTIONS)
 
 

@@ -14,9 +14,9 @@ import pytest
 from fitnets.errors import InputError
 from search.read.candidates import Candidate, Snapshot, objectives
 from search.read.listing import counts, studies
-from search.read.reader import Gone, Reader, read
+from search.read.reader import Reader, read
 from search.storage import readonly
-from search.storage.faults import Busy
+from search.storage.faults import StorageBusy, StorageMissing
 from tests.app import synthetic
 from tests.search.test_pareto import brute
 
@@ -88,7 +88,7 @@ def test_nothing_new_is_the_same_object_and_version(path: Path) -> None:
         synthetic.fill(path, [("COMPLETE", synthetic.trained(21, RNG))])
         new = reader.look()
         assert len(new.snapshot.candidates) == 22
-        assert (new.version, new.pulse) == (first.version + 1, first.pulse)
+        assert (new.version, new.reports_version) == (first.version + 1, first.reports_version)
 
 
 def test_a_running_students_reports_grow(path: Path) -> None:
@@ -98,15 +98,15 @@ def test_a_running_students_reports_grow(path: Path) -> None:
     with Reader(url, "digits") as reader:
         first = reader.look()
         assert len(first.snapshot.candidates[0].reports) == 2
-        assert first.heard is None
+        assert first.last_report is None
         with sqlite3.connect(path) as db:
             grown = json.dumps([*attrs["reports"], attrs["reports"][-1]])
             db.execute("UPDATE trial_user_attributes SET value_json = ? WHERE key = 'reports'", (grown,))
         db.close()
         second = reader.look()
         assert len(second.snapshot.candidates[0].reports) == 3
-        assert (second.version, second.pulse) == (first.version, first.pulse + 1)
-        assert second.heard is not None and time.time() - second.heard < 60
+        assert (second.version, second.reports_version) == (first.version, first.reports_version + 1)
+        assert second.last_report is not None and time.time() - second.last_report < 60
         assert second.snapshot == without_reports(url)
         synthetic.fill(path, [("RUNNING", synthetic.running(1, RNG))])
         assert reader.look().version == second.version + 1
@@ -128,7 +128,7 @@ def test_a_deleted_file_says_so_and_may_come_back(path: Path, tmp_path: Path) ->
         reader.refresh()
         kept = tmp_path / "kept.db"
         path.rename(kept)
-        with pytest.raises(Gone, match="there is no study storage"):
+        with pytest.raises(StorageMissing, match="there is no study storage"):
             reader.refresh()
         shutil.copy(kept, path)
         assert len(reader.refresh().candidates) == 3
@@ -176,7 +176,7 @@ def test_a_locked_storage_is_busy_not_broken(path: Path, monkeypatch: pytest.Mon
         writer.execute("PRAGMA locking_mode = EXCLUSIVE")
         writer.execute("BEGIN EXCLUSIVE")
         writer.execute("DELETE FROM trial_heartbeats")
-        with pytest.raises(Busy, match="locked by another program"):
+        with pytest.raises(StorageBusy, match="locked by another program"):
             reader.refresh()
         writer.execute("ROLLBACK")
         writer.close()

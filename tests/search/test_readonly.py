@@ -15,7 +15,7 @@ import sqlalchemy
 
 from fitnets.errors import InputError
 from search.read.reader import Reader
-from search.storage.faults import Busy
+from search.storage.faults import StorageBusy
 from search.storage.readonly import ReadOnlyStorage
 from tests.app import synthetic
 
@@ -188,7 +188,7 @@ def test_a_file_that_never_rests_is_busy(path: Path) -> None:
     def query(engine: sqlalchemy.Engine) -> None:
         synthetic.fill(path, [("COMPLETE", {})])
 
-    with ReadOnlyStorage(f"sqlite:///{path}") as storage, pytest.raises(Busy, match="try again"):
+    with ReadOnlyStorage(f"sqlite:///{path}") as storage, pytest.raises(StorageBusy, match="try again"):
         storage.read(query)
 
 
@@ -215,7 +215,7 @@ def test_a_file_in_rollback_mode_is_read_under_sqlites_locks(path: Path, monkeyp
     rollback_journal(path)
     with Reader(url, "digits") as reader, sqlite3.connect(path, isolation_level=None) as writer:
         writer.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(Busy, match="locked by another program"):
+        with pytest.raises(StorageBusy, match="locked by another program"):
             reader.look()
         writer.execute("ROLLBACK")
         assert len(numbers(reader)) == 3

@@ -14,7 +14,6 @@ from typing import Any
 import optuna
 import pytest
 import sqlalchemy
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from fitnets.disk.store import Store
@@ -27,7 +26,15 @@ from search.read.reader import Reader, read
 from search.space import suggest
 from search.storage import readonly, writer
 from search.storage.address import shown, storage_url
-from search.storage.faults import Busy, StorageLost, working
+from search.storage.faults import (
+    StorageBusy,
+    StorageEmpty,
+    StorageLost,
+    StorageMissing,
+    StorageUnreadable,
+    StudyMissing,
+    writing,
+)
 from search.storage.lock import driving
 from search.storage.readonly import ReadOnlyStorage
 from search.storage.writer import open_storage
@@ -215,27 +222,6 @@ def test_a_trial_is_written_whole_or_not_at_all(url: str) -> None:
         assert trial.constraints == {"max_params": -0.5}
 
 
-def test_a_trial_is_stored_as_optunas_own_storage_stores_it(url: str) -> None:
-    ours = open_storage(url)
-    study = optuna.create_study(study_name="tiny", storage=ours, directions=DIRECTIONS)
-    ledger, study_id = Ledger(study, ours, 0), ours.get_study_id_from_name("tiny")
-    for _ in range(2):
-        draw = ledger.draw()
-        suggest(draw, STUDY.space)
-        ledger.add(draw, TrialState.RUNNING, {"max_params": -1.0}, {"recipe": {"seed": 1}})
-    by_ours, drawn = ours.get_all_trials(study_id), ledger.trials[0]
-    theirs = RDBStorage(ours.engine.url.render_as_string(hide_password=False))
-    assert type(ours) is not RDBStorage
-    theirs.create_new_trial(study_id, drawn)
-    last = theirs.get_all_trials(study_id)[-1]
-    for name in ("params", "distributions", "user_attrs", "system_attrs", "constraints", "state"):
-        assert getattr(last, name) == getattr(by_ours[0], name) == getattr(drawn, name)
-    assert by_ours[1].distributions == drawn.distributions
-    for opened in (ours, theirs):
-        opened.remove_session()
-        opened.engine.dispose()
-
-
 def test_what_is_written_is_read_back_whatever_it_is(url: str) -> None:
     with ledger(url) as kept:
         number = add(kept, **CONTENT)
@@ -299,15 +285,21 @@ def test_a_reader_cannot_write(url: str) -> None:
 
 def test_a_storage_without_studies_says_so(url: str) -> None:
     if url.startswith("sqlite"):
-        with pytest.raises(InputError, match="there is no study storage at"):
+        with pytest.raises(StorageMissing, match="there is no study storage at"):
             studies(url)
     else:
-        with pytest.raises(InputError, match="has no studies: run one first"):
+        with pytest.raises(StorageEmpty, match="has no studies: run one first"):
             studies(url)
     open_storage(url).engine.dispose()
     assert studies(url) == []
-    with pytest.raises(InputError, match="has no study `digits`: it has none"):
+    with pytest.raises(StudyMissing, match="has no study `digits`: it has none") as caught:
         read(url, "digits")
+    assert type(caught.value) is StudyMissing
+
+
+def test_a_server_that_does_not_answer_may_come_back() -> None:
+    with pytest.raises(StorageUnreadable, match=r"localhost:1/db cannot be read .*see that the server runs"):
+        studies("postgresql://localhost:1/db")
 
 
 def test_a_locked_storage_is_busy_for_readers_and_ends_a_search_in_one_line(
@@ -323,9 +315,9 @@ def test_a_locked_storage_is_busy_for_readers_and_ends_a_search_in_one_line(
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 connection.exec_driver_sql("LOCK TABLE studies, trials, trial_user_attributes")
-                with pytest.raises(Busy, match="locked by another program"):
+                with pytest.raises(StorageBusy, match="locked by another program"):
                     read(url, STUDY.name)
-            with pytest.raises(StorageLost) as caught, working(url):
+            with pytest.raises(StorageLost) as caught, writing(url):
                 kept.note(number, a=1)
             assert re.search("lock", str(caught.value)) and "\n" not in str(caught.value)
             connection.rollback()
