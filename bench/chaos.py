@@ -107,7 +107,7 @@ def disturbed(command: Command, witness: Witness, kills: int, seed: int) -> Coun
         struck[kind] += 1
         witness.look()
         excused = kind != "worker"
-        print(f"kill {number + 1}, {kind}: {told(command.candidates())}", flush=True)
+        print(f"kill {number + 1}, {kind}: {outcomes(command.candidates())}", flush=True)
     while goes_on(command, excused):
         progress(command)
     return struck
@@ -146,7 +146,7 @@ def progress(command: Command) -> None:
         time.sleep(0.05)
 
 
-def told(candidates: list[Candidate]) -> str:
+def outcomes(candidates: list[Candidate]) -> str:
     """Trials by state."""
     states = Counter(candidate.state for candidate in candidates)
     return ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "no trial yet"

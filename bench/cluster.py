@@ -33,7 +33,7 @@ from search.driver.loop import DIRECTIONS, Search
 from search.storage.address import storage_url
 from search.storage.writer import open_storage
 from search.study import Study, find_study
-from search.workers.protocol import Done, Event, Lost
+from search.workers.protocol import Event, Finished, WorkerLost
 
 NODES, SLOTS = 3, 2
 EPOCH_SECONDS = 1.0
@@ -84,8 +84,8 @@ def searched(folder: Path, address: str, trials: int, told: Callable[[int, int],
 
     def hear(search: Search, event: Event | None) -> None:
         nonlocal lost
-        lost += isinstance(event, Lost)
-        if isinstance(event, Done):
+        lost += isinstance(event, WorkerLost)
+        if isinstance(event, Finished):
             done[event.number] += 1
             if done.total() % STEP == 0:
                 told(done.total(), resident())

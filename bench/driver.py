@@ -25,7 +25,7 @@ from fitnets.nets.cost import cost
 from search.driver.loop import DIRECTIONS, Search
 from search.space import recipe_of, suggest
 from search.storage.writer import open_storage
-from search.workers.protocol import Done
+from search.workers.protocol import Finished
 
 SLOTS = 8
 
@@ -48,7 +48,7 @@ def ours(folder: Path, trials: int) -> list[float]:
     ends: list[float] = []
     search.run(
         search.trained() + trials + 2 * SLOTS,
-        lambda _, event: ends.append(time.perf_counter()) if isinstance(event, Done) else None,
+        lambda _, event: ends.append(time.perf_counter()) if isinstance(event, Finished) else None,
     )
     return [1e3 * (after - before) for before, after in pairwise(ends)][SLOTS // 2 :][:trials]
 

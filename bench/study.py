@@ -75,7 +75,7 @@ def searched(study: Study, data_dir: Path, runs: Path) -> tuple[float, list[tupl
     from search.driver.loop import DIRECTIONS, Search
     from search.storage.writer import open_storage
     from search.workers.crew import RayWorkers
-    from search.workers.protocol import News
+    from search.workers.protocol import EpochDone
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     began = time.perf_counter()
@@ -88,7 +88,7 @@ def searched(study: Study, data_dir: Path, runs: Path) -> tuple[float, list[tupl
     frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), facts.native)
     search = Search(study, frame, storage, crew, Store(runs / "store"))
     reports: list[Report] = []
-    search.run(study.trials, lambda _, event: reports.append(event.report) if isinstance(event, News) else None)
+    search.run(study.trials, lambda _, event: reports.append(event.report) if isinstance(event, EpochDone) else None)
     seconds = time.perf_counter() - began
     crew.close()
     lasted = [report.seconds for report in reports]

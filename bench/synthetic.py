@@ -23,7 +23,7 @@ from search.driver.forecast import Drawn
 from search.driver.sampling import History
 from search.space import Frame, recipe_of, suggest
 from search.study import Study, find_study
-from search.workers.protocol import Done, Event, News
+from search.workers.protocol import EpochDone, Event, Finished
 
 STUDY: Study = find_study("cifar10").changed(name="synthetic", first=(), max_params=None, max_macs=None)
 FRAME: Frame = STUDY.frame((3, 32, 32), 10, 3)
@@ -93,7 +93,7 @@ class Instant:
     def wait(self, seconds: float) -> list[Event]:
         """The oldest trial, from its first epoch to its end."""
         number, recipe = self._running.popleft()
-        return [*(News(number, report) for report in REPORTS), Done(number, result_of(recipe))]
+        return [*(EpochDone(number, report) for report in REPORTS), Finished(number, result_of(recipe))]
 
     def forget(self, number: int, recipe: Recipe) -> None:
         """There are no checkpoints."""

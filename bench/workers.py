@@ -19,7 +19,7 @@ from fitnets.config import Recipe
 from search.space import extreme
 from search.study import Study, find_study
 from search.workers.crew import RayWorkers
-from search.workers.protocol import Done, Failed, Lost
+from search.workers.protocol import Failed, Finished, WorkerLost
 
 
 def opened(study: Study, runs: Path) -> tuple[RayWorkers, Recipe, list[str], int]:
@@ -46,11 +46,11 @@ def trial(crew: RayWorkers, number: int, recipe: Recipe) -> tuple[float, float]:
     crew.submit(number, recipe)
     while True:
         for event in crew.wait(1.0):
-            if isinstance(event, Done):
+            if isinstance(event, Finished):
                 training, lasted = event.result.outcome.seconds, time.perf_counter() - began
                 crew.forget(number, recipe)  # as the driver does; else the second study has nothing to train
                 return lasted - training, training
-            assert not isinstance(event, Failed | Lost), event
+            assert not isinstance(event, Failed | WorkerLost), event
 
 
 def tables_in(runs: Path) -> int:

@@ -28,9 +28,9 @@ from search.driver.registration import (
     known_study,
     note_on_precision,
     precision_of,
+    recording_the_end,
     register,
     running,
-    telling_of_the_end,
     trained,
     writable,
 )
@@ -185,7 +185,7 @@ def _search(
             console.print(slower, markup=False)
         register(study, storing, about | {PRECISION: frame.precision})
         search = Search(study, frame, storing, crew, Store(runs / "store"))
-        with telling_of_the_end(study.name, storing):
+        with recording_the_end(study.name, storing):
             search.run(study.trials, display.event)
 
 

@@ -40,9 +40,7 @@ def entries(store: Store) -> list[Entry]:
     return found
 
 
-def make_room(
-    store: Store, limit: int, last: Callable[[], Sequence[str]] = lambda: (), down_to: int | None = None
-) -> int:
+def evict(store: Store, limit: int, last: Callable[[], Sequence[str]] = lambda: (), down_to: int | None = None) -> int:
     """Where the store takes more than `limit` bytes, remove what can be made again; returns what it takes then.
 
     It is brought to `down_to` bytes (default: `limit`), as far as that goes.

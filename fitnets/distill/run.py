@@ -8,7 +8,7 @@ from safetensors.torch import save as save_tensors
 
 from fitnets.config import Outcome, Recipe, Report, Result
 from fitnets.disk.store import Store, key
-from fitnets.distill.stages import Trial, label_stage1, stage1, stage2
+from fitnets.distill.stages import StageInputs, label_stage1, stage1, stage2
 from fitnets.errors import InputError
 from fitnets.images.images import Images, per_class
 from fitnets.nets.network import Network, initialise
@@ -16,7 +16,7 @@ from fitnets.nets.precision import use_ieee_float32
 from fitnets.teacher.teacher import Teacher
 from fitnets.training.checkpoints import Checkpoints
 from fitnets.training.run import state
-from fitnets.training.stopping import kept
+from fitnets.training.stopping import chosen_epoch
 from fitnets.values.base import seed_of, sha256
 
 
@@ -55,7 +55,7 @@ def _once(
     student.to(images.device).to(memory_format=torch.channels_last)
     checkpoints = Checkpoints(store, run)
     yield from checkpoints.replayed()
-    trial = Trial(recipe, images, teacher, store, checkpoints, student)
+    trial = StageInputs(recipe, images, teacher, store, checkpoints, student)
     if recipe.stage1 is not None and checkpoints.stage != "stage 2":
         if recipe.hint is not None:
             yield from stage1(trial, recipe.hint, recipe.stage1)
@@ -95,13 +95,13 @@ def _second(run: str) -> str:
     return f"second-{run}"
 
 
-def _result(trial: Trial) -> Result:
+def _result(trial: StageInputs) -> Result:
     recipe, reports = trial.recipe, trial.checkpoints.reports
     weights = save_tensors(state(trial.student))
     first = [report for report in reports if report.stage == "stage 1"]
     second = [report for report in reports if report.stage == "stage 2"]
-    stage1_epoch = None if recipe.stage1 is None else kept(recipe.stage1, [report.measure for report in first])
-    stage2_epoch = kept(recipe.stage2, [report.measure for report in second])
+    stage1_epoch = None if recipe.stage1 is None else chosen_epoch(recipe.stage1, [report.measure for report in first])
+    stage2_epoch = chosen_epoch(recipe.stage2, [report.measure for report in second])
     accuracies = [report.measure for report in second]
     outcome = Outcome(
         val_accuracy=accuracies[stage2_epoch - 1],

@@ -31,7 +31,7 @@ REGRESSOR_RANGE = 0.05  # the paper's initial range for the regressor
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class StageInputs:
     """A recipe and all that its stages work on; `student` is what they train."""
 
     recipe: Recipe
@@ -55,7 +55,7 @@ class Trial:
         return reported(stage, run, epoch_loss, score, self.checkpoints, **settings)
 
 
-def stage1(trial: Trial, hint: Hint, training: Training) -> Generator[Report]:
+def stage1(trial: StageInputs, hint: Hint, training: Training) -> Generator[Report]:
     """Eq. 3: the student's layers 1..guided and the regressor learn to predict the teacher's hint layer."""
     recipe, images, teacher = trial.recipe, trial.images, trial.teacher
     shape, pieces = teacher.hint_shapes[hint.hint - 1], teacher.hint_pieces[hint.hint - 1]
@@ -88,7 +88,7 @@ def stage1(trial: Trial, hint: Hint, training: Training) -> Generator[Report]:
     return trial.trained("stage 1", Run(learner, training), epoch_loss, score)
 
 
-def label_stage1(trial: Trial, label_hint: LabelHint, training: Training) -> Generator[Report]:
+def label_stage1(trial: StageInputs, label_hint: LabelHint, training: Training) -> Generator[Report]:
     """Section 3.1's alternative: the student's layers 1..guided and a softmax on them learn the labels."""
     images, label_N = trial.images, trial.images.train.label_N
     learner = nn.Sequential(trial.student.prefix(label_hint.guided), label_head(trial.recipe, label_hint))
@@ -110,7 +110,7 @@ def label_stage1(trial: Trial, label_hint: LabelHint, training: Training) -> Gen
     return trial.trained("stage 1", Run(learner, training), epoch_loss, score)
 
 
-def stage2(trial: Trial) -> Generator[Report]:
+def stage2(trial: StageInputs) -> Generator[Report]:
     """Eq. 2: the whole student on the labels and the teacher's softened logits, lambda decaying.
 
     A joint label hint adds the cross-entropy of its own softmax.

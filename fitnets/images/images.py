@@ -205,7 +205,7 @@ def _normalised(split: Split, preprocess: Preprocess) -> Split:
 def accuracy(module: nn.Module, images: Images, split: Split) -> float:
     """The share of a split's images that `module` classifies correctly; in eval mode, one device read in all."""
     right = torch.zeros((), dtype=torch.long, device=images.device)
-    for told_B, label_B in _told(module, images, split):
+    for told_B, label_B in _predictions(module, images, split):
         right += (told_B == label_B).sum()
     return int(right) / len(split)
 
@@ -214,12 +214,12 @@ def per_class(module: nn.Module, images: Images, split: Split) -> PerClass:
     """What `module` tells a split's images of each class to be; in eval mode, one device read in all."""
     classes = len(images.classes)
     counts = torch.zeros(classes * classes, dtype=torch.long, device=images.device)
-    for told_B, label_B in _told(module, images, split):
+    for told_B, label_B in _predictions(module, images, split):
         counts.scatter_add_(0, label_B * classes + told_B, torch.ones_like(label_B))
     return PerClass.counted(counts.view(classes, classes).tolist())
 
 
-def _told(module: nn.Module, images: Images, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+def _predictions(module: nn.Module, images: Images, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
     """Batch by batch: the classes that `module` tells in eval mode, and the true ones."""
     was_training = module.training
     module.eval()

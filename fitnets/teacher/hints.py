@@ -61,7 +61,7 @@ class Hints:
     def epoch(self, number: int) -> Callable[[Tensor, Tensor], Tensor]:
         """For the plan of epoch `number`: the hint of (index_B, the views of these images as BCHW)."""
         number = self.images.data.alike(number)
-        kept = self._kept(len(self.images.train), number)
+        kept = self._tables_of(len(self.images.train), number)
         if self.store is None or not kept:
             return lambda index_B, x_BCHW: self.of(x_BCHW)
         plan = Plan.draw(len(self.images.train), number, self.images.data, self.images.device)
@@ -74,10 +74,10 @@ class Hints:
         """The hints of `some` of a split's images, as they are."""
         few = some(split)
         run = self.teacher.table_key(self.images, split=name, precision=self.precision)
-        kept = self._kept(len(few), 1) or [(self.layer, self.out)]
+        kept = self._tables_of(len(few), 1) or [(self.layer, self.out)]
         return self._tabled(few, name, Plan.still(len(few), self.images.device), run, kept, [])
 
-    def _kept(self, num_images: int, epoch: int) -> list[HintTable]:
+    def _tables_of(self, num_images: int, epoch: int) -> list[HintTable]:
         return hint_tables(self.layer, self.out, num_images, self.teacher.hint_shapes, epoch)
 
     def _tabled(

@@ -29,7 +29,7 @@ from fitnets.teacher.tables import Table, as_float16, tabled
 from fitnets.training.checkpoints import Checkpoints
 from fitnets.training.loop import reported
 from fitnets.training.run import Run, state
-from fitnets.training.stopping import kept
+from fitnets.training.stopping import chosen_epoch
 from fitnets.values.base import sha256
 from fitnets.values.net import Shape
 from fitnets.values.per_class import PerClass
@@ -160,7 +160,7 @@ def _once(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
     settings: Any = {"num_images": len(images.train), "seed": teacher.seed, "device": images.device}
     yield from reported("teacher", run, epoch_loss, score, checkpoints, **settings)
     measures = [report.measure for report in checkpoints.reports]
-    epoch = kept(teacher.training, measures)
+    epoch = chosen_epoch(teacher.training, measures)
     seconds = sum(report.seconds for report in checkpoints.reports)
     classes = per_class(network, images, images.val).model_dump()
     about = {"val_accuracy": measures[epoch - 1], "epoch": epoch, "seconds": seconds, "classes": classes}

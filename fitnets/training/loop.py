@@ -15,7 +15,7 @@ from fitnets.images.views import shuffled
 from fitnets.training.checkpoints import Checkpoints
 from fitnets.training.optim import steer
 from fitnets.training.run import Run
-from fitnets.training.stopping import is_over, kept
+from fitnets.training.stopping import chosen_epoch, is_over
 from fitnets.values.base import seed_of
 
 EpochLoss = Callable[[int], Callable[[Tensor], Tensor]]
@@ -101,8 +101,8 @@ def reported(
                 | {"seconds": epoch.seconds + time.perf_counter() - began}
             )
             measures.append(report.measure)
-            if training.keep == "best" and kept(training, measures) == epoch.number:
-                run.keep_these()
+            if training.keep == "best" and chosen_epoch(training, measures) == epoch.number:
+                run.save_best()
             checkpoints.add(run, report)
             yield report
     except Diverged:
@@ -110,7 +110,7 @@ def reported(
         raise
     checkpoints.write(run)  # the end of a stage, whenever the last one was
     if training.keep == "best":
-        run.take_kept()
+        run.restore_best()
 
 
 @contextmanager

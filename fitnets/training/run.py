@@ -21,13 +21,13 @@ class Run:
         self.epoch = 0
         """How many epochs are done."""
         self.best: dict[str, Tensor] = {}
-        """The weights that `keep_these` kept; empty before."""
+        """The weights that `save_best` saved; empty before."""
 
-    def keep_these(self) -> None:
+    def save_best(self) -> None:
         """Keep the weights as they are now, in the place of those kept before."""
         self.best = {name: tensor.clone() for name, tensor in state(self.module).items()}
 
-    def take_kept(self) -> None:
+    def restore_best(self) -> None:
         """Give the module the weights that were kept."""
         self.module.load_state_dict(self.best)
 

@@ -13,7 +13,7 @@ def best(measures: Sequence[float]) -> int:
     return list(measures).index(max(measures)) + 1
 
 
-def kept(training: Training, measures: Sequence[float]) -> int:
+def chosen_epoch(training: Training, measures: Sequence[float]) -> int:
     """The epoch whose weights go on."""
     return best(measures) if training.keep == "best" else len(measures)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from optuna.trial import TrialState
 
-from fitnets.disk.eviction import PASSING, entries, make_room
+from fitnets.disk.eviction import PASSING, entries, evict
 from fitnets.disk.store import Store
 from fitnets.errors import DiskError
 from search.driver.ledger import Ledger
@@ -17,7 +17,7 @@ SLACK = 0.9  # a store over its limit is brought this far below it, so that not 
 LOOK_SECONDS = 5.0  # between two looks; a look at 20,000 entries takes half a second
 
 
-class Room:
+class DiskLimit:
     """Keeps a store within `limit` bytes; None is no limit. The folder that the driver sees is what is counted.
 
     Checkpoints of running trials may stand above the limit for as long as these run.
@@ -27,11 +27,11 @@ class Room:
         self.store, self.limit, self.ledger = store, limit, ledger
         self._looked = float("-inf")
 
-    def keep(self, *, now: bool = False) -> None:
+    def enforce(self, *, now: bool = False) -> None:
         """Make room where it is time to look, or `now`. Raises DiskError when what must stay exceeds the limit."""
         if self.limit is None or (not now and time.monotonic() - self._looked < LOOK_SECONDS):
             return
-        taken = make_room(self.store, self.limit, self.beaten, down_to=int(SLACK * self.limit))
+        taken = evict(self.store, self.limit, self.beaten, down_to=int(SLACK * self.limit))
         self._looked = time.monotonic()
         if taken > self.limit:
             stays = sum(entry.size for entry in entries(self.store) if entry.kind not in PASSING)

@@ -14,7 +14,7 @@ from rich.table import Table
 from fitnets.config import Report
 from search.driver.loop import Search
 from search.units import format_count, format_duration
-from search.workers.protocol import Done, Event, Failed, Lost, Note
+from search.workers.protocol import Event, Failed, Finished, Notice, WorkerLost
 
 LINE_SECONDS = 5.0  # plain lines: the teacher's epochs are told at most so often
 
@@ -54,24 +54,24 @@ class Display:
 
     def event(self, search: Search, event: Event | None) -> None:
         """Something happened in the search (or nothing did, for a second)."""
-        if isinstance(event, Done):
+        if isinstance(event, Finished):
             self._finished(search, event)
         elif isinstance(event, Failed):
             self.console.print(
                 f"trial {event.number} failed: {event.kind}: {event.message}", markup=False, soft_wrap=True
             )
-        elif isinstance(event, Lost):
+        elif isinstance(event, WorkerLost):
             self.console.print(
                 f"trial {event.number} lost its worker and goes on elsewhere: {event.reason}",
                 markup=False,
                 soft_wrap=True,
             )
-        elif isinstance(event, Note):
+        elif isinstance(event, Notice):
             self.console.print(event.text, markup=False, soft_wrap=True)
         if self.live is not None:
             self.live.update(self._panel(search))
 
-    def _finished(self, search: Search, event: Done) -> None:
+    def _finished(self, search: Search, event: Finished) -> None:
         outcome = event.result.outcome
         attributes = search.attributes(event.number)
         params, macs = attributes["cost"]["params"], attributes["cost"]["macs"]

@@ -11,7 +11,7 @@ SAVE_SECONDS = 2.0  # a running trial's reports are written at most so often
 
 
 @dataclass
-class Trial:
+class RunningTrial:
     """A trial that is running, or waits for a slot."""
 
     number: int

@@ -17,14 +17,14 @@ from fitnets.config import Outcome, Recipe, Report, Result
 from fitnets.disk.store import Store
 from fitnets.errors import DiskError, InputError
 from fitnets.nets.cost import cost
-from search.driver.disk_limit import Room
-from search.driver.flight import ATTEMPTS, Trial, compact
+from search.driver.disk_limit import DiskLimit
+from search.driver.flight import ATTEMPTS, RunningTrial, compact
 from search.driver.ledger import Ledger
 from search.read.candidates import ENDED
 from search.space import Frame, extreme, params_of, recipe_of, suggest
 from search.study import Study
 from search.workers.faults import DETERMINISTIC, DRIVER_DIED, NODE_DIED, alike, worker_died
-from search.workers.protocol import Done, Event, Failed, Lost, News, Note, Stopped, Workers
+from search.workers.protocol import EpochDone, Event, Failed, Finished, Notice, Stopped, WorkerLost, Workers
 
 DIRECTIONS: list[Literal["minimize", "maximize"]] = ["maximize", "minimize", "minimize"]
 METRICS = ["val_accuracy", "log10_params", "log10_macs"]
@@ -43,13 +43,13 @@ class Search:
         known = optuna.load_study(study_name=study.name, storage=storage)
         self._driver_died = known.user_attrs.get(ENDED) is None  # of what is RUNNING; nothing is where none ran before
         self.ledger = Ledger(known, storage, study.seed)
-        self.room = Room(store, study.max_disk, self.ledger)
-        self.live: dict[int, Trial] = {}
+        self.disk_limit = DiskLimit(store, study.max_disk, self.ledger)
+        self.live: dict[int, RunningTrial] = {}
         self.failures: deque[str] = deque(maxlen=SAME_FAILURES)
         self._digests: dict[str, int] = {}  # the trial that was trained, or is, with the recipe of this digest
         self._named: list[tuple[str, Recipe]] = []
-        self._left: list[Trial] = []  # waiting for a slot: what lost its worker, or the last driver left running
-        self._held: dict[int, list[Trial]] = {}  # waiting for the trial of this number, whose recipe is theirs
+        self._left: list[RunningTrial] = []  # waiting for a slot: what lost its worker, or the last driver left running
+        self._held: dict[int, list[RunningTrial]] = {}  # waiting for the trial of this number, whose recipe is theirs
 
     def run(self, trials: int, on_event: Callable[["Search", Event | None], None]) -> None:
         """Train students until `trials` of the study have been; `on_event` is called with every event.
@@ -58,7 +58,7 @@ class Search:
         """
         self._check_limits()
         self._recover()
-        self.room.tidy()
+        self.disk_limit.tidy()
         while True:
             while self.workers.free() and (self._left or self.trained() + self._unfinished() < trials):
                 if self._left:
@@ -66,8 +66,8 @@ class Search:
                 else:
                     self._next_trial()
             if not self.live and not self._left:
-                self.room.tidy()
-                self.room.keep(now=True)
+                self.disk_limit.tidy()
+                self.disk_limit.enforce(now=True)
                 return
             events = self.workers.wait(1.0)
             for event in events:
@@ -75,7 +75,7 @@ class Search:
                 on_event(self, event)
             if not events:
                 on_event(self, None)
-            self.room.keep()
+            self.disk_limit.enforce()
 
     def trained(self) -> int:
         """How many students were trained, to the end or until they failed."""
@@ -103,23 +103,23 @@ class Search:
         trials = self.ledger.trials
         for frozen in trials:
             attributes, digest = frozen.user_attrs, frozen.user_attrs.get("digest", "")
-            running = frozen.state == TrialState.RUNNING and not self._told(frozen.number, attributes)
+            running = frozen.state == TrialState.RUNNING and not self._record_stored_end(frozen.number, attributes)
             twin = self._digests.get(digest)
             started = "fruitless" in attributes or twin is None
             failed = twin is not None and trials[twin].state == TrialState.FAIL != frozen.state
             if digest and started and (twin is None or failed):
                 self._digests[digest] = frozen.number
             if running and started:
-                self._continue(Trial.left_behind(frozen.number, attributes, driver_died=self._driver_died))
+                self._continue(RunningTrial.left_behind(frozen.number, attributes, driver_died=self._driver_died))
             elif running:
-                self._reuse(Trial(frozen.number, Recipe.model_validate(attributes["recipe"])))
+                self._reuse(RunningTrial(frozen.number, Recipe.model_validate(attributes["recipe"])))
         known = {frozen.user_attrs.get("name") for frozen in self.ledger.trials}
         for named in self.study.first:
             recipe = self.study.named_recipe(named, self.frame)
             if named.name not in known and not self._over(recipe):
                 self._named.append((named.name, recipe))
 
-    def _continue(self, trial: Trial) -> None:
+    def _continue(self, trial: RunningTrial) -> None:
         """Have a trial of an earlier driver go on, unless it was started in vain too often."""
         if trial.fruitless < ATTEMPTS:
             self._left.append(trial)
@@ -128,7 +128,7 @@ class Search:
         self.ledger.note(trial.number, reason=f"{kind}: {message}"[:REASON_CHARACTERS])
         self.ledger.tell(trial.number, TrialState.FAIL)
 
-    def _told(self, number: int, attributes: dict[str, Any]) -> bool:
+    def _record_stored_end(self, number: int, attributes: dict[str, Any]) -> bool:
         """Finish a RUNNING trial whose outcome or failure an earlier driver wrote; False where neither is there."""
         if "outcome" in attributes:
             outcome = Outcome.model_validate(attributes["outcome"])
@@ -171,15 +171,15 @@ class Search:
         digest = recipe.digest()
         about |= {"recipe": recipe.model_dump(mode="json"), "digest": digest, "started": time.time()}
         if digest not in self._digests:
-            about |= Trial(-1, recipe).starts()
+            about |= RunningTrial(-1, recipe).starts()
         number = self.ledger.add(drawn, TrialState.RUNNING, excess, about)
-        trial = Trial(number, recipe)
+        trial = RunningTrial(number, recipe)
         if self._digests.setdefault(digest, number) == number:
             self._submit(trial)
         else:
             self._reuse(trial)
 
-    def _reuse(self, trial: Trial) -> None:
+    def _reuse(self, trial: RunningTrial) -> None:
         """Take over what became of the trial with the same recipe, or wait for it while it runs.
 
         Where it failed by chance (its workers died, its memory did not suffice), this one is trained in its place.
@@ -206,31 +206,31 @@ class Search:
         for trial in self._held.pop(number, []):
             self._reuse(trial)
 
-    def _submit(self, trial: Trial) -> None:
+    def _submit(self, trial: RunningTrial) -> None:
         self.live[trial.number] = trial
         known = self.attributes(trial.number)
         self.ledger.note(trial.number, **{name: v for name, v in trial.starts().items() if known.get(name) != v})
         self.workers.submit(trial.number, trial.recipe)
 
     def _handle(self, event: Event) -> None:
-        if isinstance(event, Note):
+        if isinstance(event, Notice):
             return
-        if isinstance(event, News):
+        if isinstance(event, EpochDone):
             self._report(self.live[event.number], event.report)
             return
         trial = self.live.pop(event.number)
-        if isinstance(event, Lost):
+        if isinstance(event, WorkerLost):
             self._lost(trial, event)
-        elif isinstance(event, Done):
+        elif isinstance(event, Finished):
             self._finish(trial, event.result)
         else:
             self._fail(trial, event)
 
-    def _report(self, trial: Trial, report: Report) -> None:
+    def _report(self, trial: RunningTrial, report: Report) -> None:
         if trial.report(report):
             self.ledger.note(trial.number, reports=compact(trial.reports))
 
-    def _lost(self, trial: Trial, event: Lost) -> None:
+    def _lost(self, trial: RunningTrial, event: WorkerLost) -> None:
         """Resubmit a trial whose worker died, unless ATTEMPTS starts in a row got no epoch further.
 
         A node that died does not count, however often.
@@ -247,7 +247,7 @@ class Search:
         trial.reports = []
         self._left.insert(0, trial)
 
-    def _finish(self, trial: Trial, result: Result) -> None:
+    def _finish(self, trial: RunningTrial, result: Result) -> None:
         outcome = result.outcome
         refused: DiskError | None = None
         try:
@@ -272,7 +272,7 @@ class Search:
         )
         self._release(number)
 
-    def _fail(self, trial: Trial, event: Failed) -> None:
+    def _fail(self, trial: RunningTrial, event: Failed) -> None:
         reason = f"{event.kind}: {event.message}"[:REASON_CHARACTERS]
         self.ledger.note(trial.number, reports=compact(trial.reports), log=event.log, reason=reason)
         self.ledger.tell(trial.number, TrialState.FAIL)

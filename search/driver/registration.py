@@ -122,7 +122,7 @@ def register(study: Study, storage: optuna.storages.BaseStorage, about: dict[str
 
 
 @contextmanager
-def telling_of_the_end(name: str, storage: optuna.storages.BaseStorage) -> Iterator[None]:
+def recording_the_end(name: str, storage: optuna.storages.BaseStorage) -> Iterator[None]:
     """Write into the study when its driver ended, so that those who look on need not wait for news to learn it.
 
     Not where an exception that nobody foresaw ended it: for the next driver, this one has died over its trials.

@@ -20,7 +20,7 @@ from search.paper.experiments import Experiment, Scale, System, data_of, experim
 from search.paper.forecast import forecast
 from search.paper.outputs import written
 from search.paper.picture import draw
-from search.paper.runner import Kept, key_of, train
+from search.paper.runner import FinishedRuns, key_of, train
 from search.paper.table import show
 from search.paper.watch import Watch
 from search.study import Study
@@ -99,7 +99,7 @@ def _trained(
     _check_images(planned, facts, data)
     told = f"{system}, {scale}: {facts.train:,} training and {facts.val:,} validation images of {facts.shape}"
     console.print(f"{told}; {crew.slots} slot(s) on {facts.device}", soft_wrap=True)
-    kept = Kept(_folder(runs, out) / "done", Store(runs / "store"))
+    kept = FinishedRuns(_folder(runs, out) / "done", Store(runs / "store"))
 
     def taught(on_report: Callable[[Report], None]) -> list[str]:
         teacher = crew.teach(planned.teacher, on_report)
@@ -119,7 +119,7 @@ def _trained(
     with Watch(console, planned, expected, left, crew.slots) as watch:
         keys = keys or taught(watch.teacher)
         watch.missing = set(missing(keys))  # a teacher that was trained again may be the one of before
-        train(planned, keys, kept, crew, watch.hear)
+        train(planned, keys, kept, crew, watch.on_event)
     return planned, keys, facts.device
 
 
@@ -146,7 +146,7 @@ def _compared(
 
     store, folder = Store(runs / "store"), _folder(runs, out)
     with console.status("reading the test images ..."):
-        comparison = compare(planned, keys, Kept(folder / "done", store), data, runs, store, device)
+        comparison = compare(planned, keys, FinishedRuns(folder / "done", store), data, runs, store, device)
     show(comparison, console)
     families = "-".join(dict.fromkeys(arm.family for arm in planned.arms))
     path = folder / f"{planned.system}-{planned.scale}-{families}.json"

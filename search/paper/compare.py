@@ -10,7 +10,7 @@ from pathlib import Path
 from fitnets.config import Data
 from fitnets.disk.store import Store
 from search.paper.experiments import Experiment
-from search.paper.runner import Finished, Kept
+from search.paper.runner import FinishedRun, FinishedRuns
 from search.paper.table import Comparison, Seed, arms_of, row
 from search.paper.tested import TestImages
 from search.workers.machine import processor
@@ -19,7 +19,7 @@ SVHN_TRAIN = 598_388  # pylearn2's split
 
 
 def compare(
-    experiment: Experiment, keys: list[str], kept: Kept, data_dir: Path, runs: Path, store: Store, device: str
+    experiment: Experiment, keys: list[str], kept: FinishedRuns, data_dir: Path, runs: Path, store: Store, device: str
 ) -> Comparison:
     """Read the test images for every run; `keys` are the runs', in their order."""
     test = TestImages(experiment, data_dir, runs, store, device)
@@ -56,12 +56,12 @@ def _images(data: Data, root: Path, train: int) -> list[str]:
     return told
 
 
-def _seed(finished: Finished | None, kept: Kept, test: TestImages, name: str) -> Seed:
+def _seed(finished: FinishedRun | None, kept: FinishedRuns, test: TestImages, name: str) -> Seed:
     assert finished is not None, "train() has kept every run, or said why not"
     outcome = finished.outcome
     if outcome is None:
         return Seed(test=None, val_accuracy=None, train_seconds=0.0)
     weights = kept.weights(outcome)
-    assert weights is not None, "Kept.get looked for them"
+    assert weights is not None, "FinishedRuns.get looked for them"
     measured = test.student(finished.recipe.student, weights, name)
     return Seed(test=measured, val_accuracy=outcome.val_accuracy, train_seconds=outcome.seconds)

@@ -87,7 +87,7 @@ def _rows(net: Net, layer: int) -> int:
 
 
 def show(console: Console) -> None:
-    """Print every net, then the readings that the counts speak against."""
+    """Print every net, then the interpretations that the counts rule out."""
     notes: list[str] = []
     console.print(_table("The paper's nets: parameters (weights) and multiply-adds", counts(), notes))
     for number, note in enumerate(notes, start=1):
@@ -100,7 +100,7 @@ def show(console: Console) -> None:
             if row not in seen and not count.name.startswith("figure2"):
                 seen.add(row)
                 others.append(count.changed(name=f"{count.name}, {short}", note=""))
-    console.print(_table("\nOther readings, which the printed counts speak against", others, []))
+    console.print(_table("\nOther interpretations, which the printed counts rule out", others, []))
     for short, (what, _) in ALTERNATIVES.items():
         console.print(f"  {short}: {what}", markup=False)
 

@@ -13,7 +13,7 @@ from fitnets.paper.nets import Pair, nets
 from fitnets.paper.recipes import ALTERNATIVES, METHODS, PAPER_EPOCHS, Family, Lengths, Method
 from fitnets.values.base import Value
 from fitnets.values.net import Dense, Net
-from search.paper.readings import IMAGES, TAKEN, seen
+from search.paper.interpretations import IMAGES, TAKEN, seen
 
 Scale = Literal["quick", "full"]
 System = Literal["mnist", "cifar10", "cifar100", "svhn", "aflw", "figure2"]

@@ -16,12 +16,12 @@ from search.driver.flight import ATTEMPTS
 from search.paper.experiments import Experiment
 from search.paper.outputs import written
 from search.workers.facts import Facts, TeacherFacts
-from search.workers.protocol import Done, Event, Lost, News, Note, Stopped, Workers
+from search.workers.protocol import EpochDone, Event, Finished, Notice, Stopped, WorkerLost, Workers
 
 DIVERGED = "Diverged"  # a loss that is no number: a result of the recipe, not a fault of the machine
 
 
-class Finished(Value):
+class FinishedRun(Value):
     """A run that is done."""
 
     recipe: Recipe
@@ -29,16 +29,16 @@ class Finished(Value):
     """None when the training diverged."""
 
 
-class Kept:
+class FinishedRuns:
     """The finished runs: one JSON for each in a folder, their weights in the store."""
 
     def __init__(self, folder: Path, store: Store):
         self.folder, self.store = folder, store
 
-    def get(self, key: str) -> Finished | None:
+    def get(self, key: str) -> FinishedRun | None:
         """A finished run whose weights are still there; None for one that must be trained."""
         try:
-            found = Finished.model_validate_json((self.folder / f"{key}.json").read_bytes())
+            found = FinishedRun.model_validate_json((self.folder / f"{key}.json").read_bytes())
         except (OSError, ValidationError):
             return None
         return found if found.outcome is None or self.weights(found.outcome) is not None else None
@@ -47,7 +47,7 @@ class Kept:
         """A run's safetensors file."""
         return (self.store.get("student", outcome.weights_sha256) or {}).get("student.safetensors")
 
-    def put(self, key: str, finished: Finished, weights: bytes | None) -> None:
+    def put(self, key: str, finished: FinishedRun, weights: bytes | None) -> None:
         """Keep a run: weights first, so that what is listed can be tested.
 
         Raises InputError when the folder cannot be written.
@@ -69,7 +69,7 @@ def key_of(recipe: Recipe, data: Data, facts: Facts, teacher: TeacherFacts) -> s
 def train(
     experiment: Experiment,
     keys: list[str],
-    kept: Kept,
+    kept: FinishedRuns,
     crew: Workers,
     tell: Callable[[Event | None], None],
 ) -> None:
@@ -89,25 +89,25 @@ def train(
             running.add(number)
         events = crew.wait(1.0)
         for event in events:
-            if isinstance(event, News | Note):
+            if isinstance(event, EpochDone | Notice):
                 tell(event)
                 continue
             number = event.number
             running.discard(number)
-            if isinstance(event, Lost):
+            if isinstance(event, WorkerLost):
                 lost[number] += event.began
                 if lost[number] < ATTEMPTS:
                     waiting.append(number)
                 else:
                     failures[number] = event.reason
-            elif isinstance(event, Done):
-                finished = Finished(recipe=runs[number][2], outcome=event.result.outcome)
+            elif isinstance(event, Finished):
+                finished = FinishedRun(recipe=runs[number][2], outcome=event.result.outcome)
                 kept.put(keys[number], finished, event.result.weights)
             elif event.kind == DIVERGED:
-                kept.put(keys[number], Finished(recipe=runs[number][2], outcome=None), None)
+                kept.put(keys[number], FinishedRun(recipe=runs[number][2], outcome=None), None)
             else:
                 failures[number] = f"{event.kind}: {event.message}"
-            if not isinstance(event, Lost):
+            if not isinstance(event, WorkerLost):
                 crew.forget(number, runs[number][2])
             tell(event)
         if not events:

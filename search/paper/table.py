@@ -130,12 +130,12 @@ def show(comparison: Comparison, console: Console) -> None:
         "params": [format_count(one.weights) for one in comparison.rows],
         "mult-adds": [format_count(one.macs) for one in comparison.rows],
         "error %": [spread(one.test_errors) for one in comparison.rows],
-        "paper": [_told(one.paper_error) for one in comparison.rows],
+        "paper": [_cell(one.paper_error) for one in comparison.rows],
         "diverged": [str(one.diverged or "") for one in comparison.rows],
-        "speed-up": [_told(one.speedup) for one in comparison.rows],
-        "paper's": [_told(one.paper_speedup) for one in comparison.rows],
-        "smaller": [_told(one.compression) for one in comparison.rows],
-        "paper's ": [_told(one.paper_compression) for one in comparison.rows],
+        "speed-up": [_cell(one.speedup) for one in comparison.rows],
+        "paper's": [_cell(one.paper_speedup) for one in comparison.rows],
+        "smaller": [_cell(one.compression) for one in comparison.rows],
+        "paper's ": [_cell(one.paper_compression) for one in comparison.rows],
     }
     table = Table(
         title=f"{experiment.system}, {experiment.scale}: test error over {experiment.seeds} seed(s), mean ± deviation",
@@ -159,5 +159,5 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print(f"  - {difference}", markup=False, soft_wrap=True)
 
 
-def _told(value: float | None) -> str:
+def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"

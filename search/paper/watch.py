@@ -9,7 +9,7 @@ from search.driver.display import Display
 from search.paper.experiments import Experiment
 from search.paper.forecast import Forecast
 from search.units import format_duration
-from search.workers.protocol import Done, Event, Failed, Lost, News, Note
+from search.workers.protocol import EpochDone, Event, Failed, Finished, Notice, WorkerLost
 
 
 class Watch(Display):
@@ -23,11 +23,11 @@ class Watch(Display):
         self._trained = 0.0
         self._forecast = 0.0
 
-    def hear(self, event: Event | None) -> None:
+    def on_event(self, event: Event | None) -> None:
         """Something happened in a run (or nothing did, for a second)."""
-        if isinstance(event, News):
+        if isinstance(event, EpochDone):
             self.reports[event.number] = event.report
-        elif isinstance(event, Note):
+        elif isinstance(event, Notice):
             self.console.print(event.text, markup=False, soft_wrap=True)
         elif event is not None:
             self.reports.pop(event.number, None)
@@ -35,9 +35,9 @@ class Watch(Display):
         if self.live is not None:
             self.live.update("\n".join([self._summary(), *map(self._running, sorted(self.reports))]))
 
-    def _ended(self, event: Done | Failed | Lost) -> str:
+    def _ended(self, event: Finished | Failed | WorkerLost) -> str:
         name = self._name(event.number)
-        if isinstance(event, Lost):
+        if isinstance(event, WorkerLost):
             return f"{name} lost its worker: {event.reason}"
         self.missing.discard(event.number)
         if isinstance(event, Failed):

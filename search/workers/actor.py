@@ -15,7 +15,7 @@ from typing import Any
 
 from fitnets.config import Data, Recipe, Report, Result
 from search.workers.facts import Facts
-from search.workers.faults import over_time, spoils, told
+from search.workers.faults import describe, over_time, spoils
 from search.workers.logs import Log
 
 Maker = Callable[[Data, str, str, bool], Any]
@@ -88,7 +88,7 @@ class Actor:
             return
         except (Exception, SystemExit) as error:  # a brought teacher's code may raise anything
             log.failed(error)
-            kind, message = (error.kind, error.message) if isinstance(error, OverTime) else told(error)
+            kind, message = (error.kind, error.message) if isinstance(error, OverTime) else describe(error)
             fault = Fault(kind, message, log.last(), spoils(error))
         if not fault.spoiled:  # its process ends anyway, and a lost GPU would only raise again
             self._tidy()

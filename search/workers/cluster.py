@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from fitnets.errors import InputError
 from search.storage.address import shown
-from search.workers.faults import in_words, known
+from search.workers.faults import foreseen, in_words
 from search.workers.machine import cores
 from search.workers.protocol import Stopped
 
@@ -123,10 +123,10 @@ def has(resource: str) -> bool:
 def nodes(gpu: float) -> dict[str, Node]:
     """The live nodes by Ray's id, each with its number of slots; a slot takes a core and the share `gpu` of one GPU."""
     alive = (node for node in ray().nodes() if node["Alive"])
-    return {node["NodeID"]: Node(node["NodeManagerHostname"], room(node["Resources"], gpu)) for node in alive}
+    return {node["NodeID"]: Node(node["NodeManagerHostname"], slot_count(node["Resources"], gpu)) for node in alive}
 
 
-def room(resources: Mapping[str, float], gpu: float) -> int:
+def slot_count(resources: Mapping[str, float], gpu: float) -> int:
     """How many slots a node with these resources holds. A slot's share of a GPU (0 to 1) lies on one GPU."""
     cpus, gpus = int(resources.get("CPU", 0)), resources.get("GPU", 0)
     if not gpu:
@@ -156,6 +156,6 @@ def answer(reference: Any) -> Any:
     except ray().exceptions.RayTaskError as error:
         if isinstance(error.cause, InputError):
             raise type(error.cause)(str(error.cause)) from error
-        if known(error.cause):
+        if foreseen(error.cause):
             raise Stopped(in_words(error.cause)) from error
         raise

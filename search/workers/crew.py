@@ -21,8 +21,8 @@ from search.workers.cluster import ray
 from search.workers.facts import Facts, Speed, TeacherFacts
 from search.workers.faults import over_time, why_gone
 from search.workers.logs import Log
-from search.workers.protocol import Done, Event, Failed, Lost, News, Note, Stopped
-from search.workers.slots import Gone, Slot, Slots
+from search.workers.protocol import EpochDone, Event, Failed, Finished, Notice, Stopped, WorkerLost
+from search.workers.slots import Slot, Slots, WorkerGone
 
 T = TypeVar("T")
 ATTEMPTS = 3  # so many workers in a row that die over the teacher, no epoch further, stop the search
@@ -57,7 +57,7 @@ class RayWorkers:
     @property
     def slots(self) -> int:
         """How many slots there are, or will be when all have started."""
-        return self._slots.room()
+        return self._slots.capacity()
 
     def teach(self, teacher: Trained | Brought | Ensemble, on_report: Callable[[Report], None]) -> TeacherFacts:
         """Train the teacher (an ensemble member by member) or find it trained, and have every slot load it."""
@@ -134,7 +134,7 @@ class RayWorkers:
             self._slots.drop(slot)  # its machine is cut off, or its process stopped: it does not even end itself
             events.append(self._gone(slot, "it does not answer"))
         notes, self._slots.notes = self._slots.notes, []
-        return [*events, *(Note(text) for text in notes)]
+        return [*events, *(Notice(text) for text in notes)]
 
     def close(self) -> None:
         """Stop the actors, and Ray with them where we started it; a cluster need not grow for us any more."""
@@ -144,27 +144,27 @@ class RayWorkers:
             ray().kill(slot.actor)
         ray().shutdown()
 
-    def _event(self, slot: Slot, item: Report | Result | Fault | Gone | None) -> Event | None:
-        slot.began = slot.began or not isinstance(item, Gone)
+    def _event(self, slot: Slot, item: Report | Result | Fault | WorkerGone | None) -> Event | None:
+        slot.began = slot.began or not isinstance(item, WorkerGone)
         if isinstance(item, Report):
             slot.before += item.seconds if item.replayed else 0.0
-            return News(slot.number, item)
+            return EpochDone(slot.number, item)
         if isinstance(item, Result):
             slot.rest()
-            return Done(slot.number, item)
+            return Finished(slot.number, item)
         if isinstance(item, Fault):
             slot.rest()
             if item.spoiled:
                 self._slots.drop(slot)
             return Failed(slot.number, item.kind, item.message, item.log)
-        return self._gone(slot, item.why) if isinstance(item, Gone) else None
+        return self._gone(slot, item.why) if isinstance(item, WorkerGone) else None
 
     def _gone(self, slot: Slot, why: str) -> Event:
         """A trial's worker is gone: it was ended for its time, or the trial is to go on elsewhere."""
         if self._limits.seconds is not None and self._over(slot) >= 0:
             log = Log(Path(self._limits.logs) if self._limits.logs else None, slot.number)  # where we share its folder
             return Failed(slot.number, *over_time(self._limits.seconds), log.last())
-        return Lost(slot.number, why, slot.began)
+        return WorkerLost(slot.number, why, slot.began)
 
     def _over(self, slot: Slot) -> float:
         """By how many seconds a slot's trial is over its time; minus infinity without a limit."""

@@ -22,7 +22,7 @@ DETERMINISTIC = ("Diverged", "InputError")  # the same recipe fails in the same 
 GPU_REMEDY = "raise `gpu_fraction`, so that fewer trials share a GPU, or lower `batch`, `base_width` or `multiplier`."
 
 
-def known(error: BaseException) -> tuple[str, str] | None:
+def foreseen(error: BaseException) -> tuple[str, str] | None:
     """The kind and message of an exception that is foreseen. By name, so that torch need not be imported."""
     names = {cls.__name__ for cls in type(error).__mro__}
     text = text_of(error)
@@ -34,15 +34,15 @@ def known(error: BaseException) -> tuple[str, str] | None:
     return (type(error).__name__, text) if {"InputError", "Diverged"} & names else None
 
 
-def told(error: BaseException) -> tuple[str, str]:
+def describe(error: BaseException) -> tuple[str, str]:
     """The kind and message of whatever ended a trial."""
     own = f"{text_of(error)} (the trial's log has the traceback: correct what it names)"
-    return known(error) or (type(error).__name__, own)
+    return foreseen(error) or (type(error).__name__, own)
 
 
 def in_words(error: BaseException) -> str:
     """One line for an exception that ended no trial."""
-    kind, message = known(error) or (type(error).__name__, text_of(error))
+    kind, message = foreseen(error) or (type(error).__name__, text_of(error))
     return f"{kind}: {message.splitlines()[0]}"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from fitnets.config import Brought, Data, Ensemble, Recipe, Report, Result, Trained
 from search.workers.actor import Actor, Fault, Limits
 from search.workers.facts import Facts, TeacherFacts
-from search.workers.protocol import Done, Event, Failed, News
+from search.workers.protocol import EpochDone, Event, Failed, Finished
 from search.workers.trainer import Trainer
 
 
@@ -59,12 +59,12 @@ class InlineWorkers:
         number, stream = self._running
         item = next(stream)
         if isinstance(item, Report):
-            return [News(number, item)]
+            return [EpochDone(number, item)]
         self._running = None
         if isinstance(item, Fault):
             return [Failed(number, item.kind, item.message, item.log)]
         assert isinstance(item, Result)
-        return [Done(number, item)]
+        return [Finished(number, item)]
 
     def forget(self, number: int, recipe: Recipe) -> None:
         """Trial `number` is over and stored: its checkpoint may go."""

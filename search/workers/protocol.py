@@ -7,7 +7,7 @@ from fitnets.config import Recipe, Report, Result
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class EpochDone:
     """A running trial finished an epoch."""
 
     number: int
@@ -15,7 +15,7 @@ class News:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Finished:
     """A trial finished."""
 
     number: int
@@ -34,7 +34,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class WorkerLost:
     """A trial's worker died: it goes on elsewhere, from its checkpoint where that can be read there."""
 
     number: int
@@ -44,13 +44,13 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class Notice:
     """A worker or a node came or went."""
 
     text: str
 
 
-Event = News | Done | Failed | Lost | Note
+Event = EpochDone | Finished | Failed | WorkerLost | Notice
 
 
 class Workers(Protocol):

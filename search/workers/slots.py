@@ -50,7 +50,7 @@ class Slot:
         self.step, self.awaited, self.stream = "idle", None, None
 
 
-class Gone(NamedTuple):
+class WorkerGone(NamedTuple):
     """A slot whose process or node died."""
 
     why: str
@@ -75,7 +75,7 @@ class Slots:
         self._not_before: dict[str, float] = {}
         self._slow: set[str] = set()  # nodes that lack the study's precision in hardware, noted already
 
-    def room(self) -> int:
+    def capacity(self) -> int:
         """How many slots there are, or will be when all have started."""
         there = sum(node.slots for node in self._nodes.values())
         return there if self.most is None else min(self.most, there)
@@ -120,7 +120,7 @@ class Slots:
             return gone
         first, _ = ray().wait(list(awaited), num_returns=1, timeout=min(seconds, LOOK_SECONDS))
         more, _ = ray().wait(list(awaited), num_returns=len(awaited), timeout=0)
-        return [heard for reference in {*first, *more} if (heard := self._hear(awaited[reference])) is not None]
+        return [heard for reference in {*first, *more} if (heard := self._receive(awaited[reference])) is not None]
 
     def drop(self, slot: Slot) -> None:
         """Give a slot up; another takes its place."""
@@ -134,15 +134,15 @@ class Slots:
         self._look_at = now + LOOK_SECONDS
         before, self._nodes = self._nodes, cluster.nodes(self.gpu)
         for name in before.keys() - self._nodes.keys():
-            self.notes.append(f"node {before[name].host} left: {self.room()} slot(s)")
+            self.notes.append(f"node {before[name].host} left: {self.capacity()} slot(s)")
         for name in self._nodes.keys() - before.keys():
-            self.notes.append(f"node {self._nodes[name].host} joined: {self.room()} slot(s)")
+            self.notes.append(f"node {self._nodes[name].host} joined: {self.capacity()} slot(s)")
         gone: list[tuple[Slot, Any]] = []
         for slot in list(self.all):
             if slot.node not in self._nodes:
                 self.drop(slot)
                 if slot.step == "trial":
-                    gone.append((slot, Gone(NODE_DIED)))
+                    gone.append((slot, WorkerGone(NODE_DIED)))
             elif slot.step == "process" and now - slot.since > START_SECONDS:
                 self._not_started(slot, f"no process came up in {START_SECONDS:.0f} s: somebody else may have the slot")
         self._nobody(now)
@@ -151,7 +151,7 @@ class Slots:
 
     def _nobody(self, now: float) -> None:
         """Wait NOBODY_SECONDS for a node with a slot; raise Stopped then, or at once where no node can join."""
-        if self.room():
+        if self.capacity():
             self._nobody_since = None
         elif not self.joins:
             raise Stopped("Ray's process on this machine has died: run the same command again, and it goes on.")
@@ -170,7 +170,7 @@ class Slots:
         The first one alone: it decodes the images into the store for all.
         """
         used = Counter(slot.node for slot in self.all)
-        while len(self.all) < (self.room() if self.facts is not None else 1):
+        while len(self.all) < (self.capacity() if self.facts is not None else 1):
             free = [name for name, node in self._nodes.items() if used[name] < node.slots]
             names = [name for name in free if now >= self._not_before.get(name, 0.0)]
             if not names:
@@ -180,7 +180,7 @@ class Slots:
             actor = cluster.started(Actor, name, self.gpu)
             self.all.append(Slot(actor, name, actor.hello.remote(), now))
 
-    def _hear(self, slot: Slot) -> tuple[Slot, Any] | None:
+    def _receive(self, slot: Slot) -> tuple[Slot, Any] | None:
         """Process what a slot yielded: a step of its start (returns None), or an item of its trial (returned)."""
         errors = ray().exceptions
         try:
@@ -191,7 +191,7 @@ class Slots:
             return None  # it is on its way from another machine: waited for with the others
         except StopIteration:
             self.drop(slot)
-            return slot, Gone("its stream ended without a result")
+            return slot, WorkerGone("its stream ended without a result")
         except errors.RayTaskError as error:
             return self._ended(slot, in_words(error.cause), error.cause)
         except errors.RayError as error:
@@ -221,13 +221,13 @@ class Slots:
             else:
                 self._ready(slot)
 
-    def _ended(self, slot: Slot, why: str, error: BaseException | None = None) -> tuple[Slot, Gone] | None:
+    def _ended(self, slot: Slot, why: str, error: BaseException | None = None) -> tuple[Slot, WorkerGone] | None:
         """A slot's process died or raised, during a trial or while it started."""
         if slot.step != "trial" and why != NODE_DIED:
             self._not_started(slot, why, error)
             return None
         self.drop(slot)
-        return (slot, Gone(why)) if slot.step == "trial" else None
+        return (slot, WorkerGone(why)) if slot.step == "trial" else None
 
     def _load_teacher(self, slot: Slot) -> None:
         slot.step, slot.awaited = "teacher", slot.actor.call.remote("open_teacher", *self._teacher)

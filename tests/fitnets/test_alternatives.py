@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from fitnets.config import Hint, LabelHint, Recipe
 from fitnets.distill import stages
 from fitnets.distill.run import distill, result_of
-from fitnets.distill.stages import Joint, Trial, label_head
+from fitnets.distill.stages import Joint, StageInputs, label_head
 from fitnets.export import restored
 from fitnets.images.images import Images
 from fitnets.images.views import Plan
@@ -54,7 +54,7 @@ def test_the_first_half_learns_labels_and_nothing_above_it_moves(digits: Images,
     recipe = ALTERNATIVES["labels, KD"]
     student = Network(STUDENT)
     initialise(student, "scaled", 0.0, 0)
-    trial = Trial(recipe, digits, teacher, None, Checkpoints(None, "x"), student)
+    trial = StageInputs(recipe, digits, teacher, None, Checkpoints(None, "x"), student)
     before = [state_hash(layer) for layer in student.layers]
     assert recipe.label_hint is not None and recipe.stage1 is not None
     for _ in stages.label_stage1(trial, recipe.label_hint, recipe.stage1):

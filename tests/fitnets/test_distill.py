@@ -17,7 +17,7 @@ from fitnets.distill import stages
 from fitnets.distill.losses import lambda_at
 from fitnets.distill.regressor import Target
 from fitnets.distill.run import distill
-from fitnets.distill.stages import Trial
+from fitnets.distill.stages import StageInputs
 from fitnets.errors import Diverged, InputError
 from fitnets.export import restored
 from fitnets.images import views
@@ -266,7 +266,7 @@ def test_guided_layers_learn_at_their_further_factor_in_stage_2_after_a_hint(
     recipe = recipe if method == "hints" else recipe.without_hints()
     student = Network(STUDENT)
     initialise(student, "scaled", 0.0, seed_of("student", 0))
-    trial = Trial(recipe, digits, teacher, None, Checkpoints(None, "x"), student)
+    trial = StageInputs(recipe, digits, teacher, None, Checkpoints(None, "x"), student)
     if recipe.hint is not None and recipe.stage1 is not None:
         for _ in stages.stage1(trial, recipe.hint, recipe.stage1):
             pass

@@ -12,7 +12,7 @@ from fitnets.config import Report, Training
 from fitnets.training.checkpoints import Checkpoints
 from fitnets.training.loop import reported
 from fitnets.training.run import Run
-from fitnets.training.stopping import best, is_over, kept
+from fitnets.training.stopping import best, chosen_epoch, is_over
 
 CPU = torch.device("cpu")
 TRAINING = Training(epochs=8, lr=0.1, batch=4, optimizer="sgd", momentum=0.0, schedule="constant")
@@ -53,7 +53,7 @@ def test_a_training_stops_and_keeps_as_its_rule_says(rule: dict[str, object], tr
     assert len(set(seen)) == trained, "every epoch moved the weight"
     assert float(module.weight.detach()) == seen[taken - 1]
     assert {report.epochs for report in reports} == {training.last}
-    assert kept(training, MEASURES[:trained]) == taken
+    assert chosen_epoch(training, MEASURES[:trained]) == taken
 
 
 def by_counting_down(measures: list[float], patience: int) -> int:

@@ -10,7 +10,7 @@ import torch
 from fitnets.config import Outcome, Recipe, Report, Result
 from fitnets.errors import Diverged, InputError
 from search.workers.actor import Actor, Fault, Limits
-from search.workers.faults import alike, known, over_time, spoils, told, why_gone
+from search.workers.faults import alike, describe, foreseen, over_time, spoils, why_gone
 from search.workers.logs import trained_epochs
 from tests.helpers import RECIPE
 
@@ -174,7 +174,7 @@ def test_failures_are_alike_when_only_their_numbers_differ(one: str, other: str,
 def test_a_process_that_lost_its_gpu_is_known() -> None:
     assert spoils(RuntimeError("CUDA error: an illegal memory access was encountered"))
     assert not spoils(torch.OutOfMemoryError("CUDA out of memory"))
-    assert known(RuntimeError("CUDA error: device-side assert triggered")) is None
+    assert foreseen(RuntimeError("CUDA error: device-side assert triggered")) is None
 
 
 def test_why_a_worker_is_gone_is_one_line() -> None:
@@ -182,7 +182,7 @@ def test_why_a_worker_is_gone_is_one_line() -> None:
     assert why_gone(f"{ours}died because its node has died. Node Id: e46c") == "its node died"
     assert why_gone(f"{ours}is dead because its worker process has died. Worker exit type: X") == "its process died"
     assert why_gone("something else\nand more") == "something else"
-    assert told(ValueError("")) == (
+    assert describe(ValueError("")) == (
         "ValueError",
         "no message (the trial's log has the traceback: correct what it names)",
     )

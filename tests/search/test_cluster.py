@@ -26,7 +26,7 @@ from search.workers import cluster, slots
 from search.workers.actor import Maker
 from search.workers.crew import RayWorkers
 from search.workers.logs import Log, trained_epochs
-from search.workers.protocol import Done, Event, Failed, Lost, News, Note, Stopped
+from search.workers.protocol import EpochDone, Event, Failed, Finished, Notice, Stopped, WorkerLost
 from tests.helpers import DIGITS, RECIPE, STUDY, TEACHER
 
 pytestmark = [
@@ -91,7 +91,7 @@ def until(crew: RayWorkers, wanted: Callable[[list[Event]], bool], seconds: floa
 
 
 def ended(events: list[Event]) -> bool:
-    return any(isinstance(event, Done | Failed | Lost) for event in events)
+    return any(isinstance(event, Finished | Failed | WorkerLost) for event in events)
 
 
 def process(log: Path) -> int:
@@ -131,19 +131,19 @@ def test_a_node_dies_and_another_joins_and_every_trial_is_finished_once(
         if any(slot.node in joined and slot.number >= 0 for slot in crew._slots.all):
             gate.unlink(missing_ok=True)
         assert time.monotonic() < ends, f"the new node trains too: {joined}"
-        if isinstance(event, Note):
+        if isinstance(event, Notice):
             notes.append(event.text)
             return
         if event is None and gate.exists() and not joined:
             busy = {slot.node for slot in crew._slots.all if slot.step == "trial"}
             nodes.remove_node(next(node for node in nodes.worker_nodes if node.node_id in busy), allow_graceful=False)
             joined.append(added(nodes, NODE))
-        if event is None or isinstance(event, News):
+        if event is None or isinstance(event, EpochDone):
             return
         heard[type(event).__name__, event.number] += 1
-        if isinstance(event, Lost) and event.began:  # else its worker was dead before: no attempt
+        if isinstance(event, WorkerLost) and event.began:  # else its worker was dead before: no attempt
             begun.add(event.number)
-        if isinstance(event, Done) and search.trained() == 4:
+        if isinstance(event, Finished) and search.trained() == 4:
             gate.touch()
 
     storage = open_storage(storage_url(tmp_path, None))
@@ -184,12 +184,12 @@ def test_a_trial_goes_on_from_its_checkpoint_where_the_folder_is_shared_and_begi
     os.kill(process(tmp_path / "logs" / "0.log"), signal.SIGKILL)
     first += until(crew, ended)
     lost = first[-1]
-    assert isinstance(lost, Lost) and lost.began and lost.reason == "its process died"
+    assert isinstance(lost, WorkerLost) and lost.began and lost.reason == "its process died"
     assert crew.free() == 1, "the other node's"
     crew.submit(0, recipe)
-    *told, done = [event for event in until(crew, ended) if not isinstance(event, Note)]
-    assert isinstance(done, Done)
-    reports = [event.report for event in told if isinstance(event, News)]
+    *told, done = [event for event in until(crew, ended) if not isinstance(event, Notice)]
+    assert isinstance(done, Finished)
+    reports = [event.report for event in told if isinstance(event, EpochDone)]
     assert [(report.stage, report.epoch) for report in reports] == [
         *(("stage 1", epoch) for epoch in (1, 2)),
         *(("stage 2", epoch) for epoch in range(1, 61)),
@@ -250,15 +250,15 @@ def test_a_worker_that_died_idle_costs_its_next_trial_no_attempt(
     crew.open(STUDY.data, tmp_path, tmp_path, tmp_path / "logs")
     crew.teach(TEACHER, lambda report: None)
     crew.submit(0, RECIPE)
-    assert isinstance(until(crew, ended)[-1], Done)
+    assert isinstance(until(crew, ended)[-1], Finished)
     os.kill(process(tmp_path / "logs" / "0.log"), signal.SIGKILL)
     time.sleep(0.5)
     crew.submit(1, RECIPE)
     lost = until(crew, ended)[-1]
-    assert isinstance(lost, Lost) and not lost.began
+    assert isinstance(lost, WorkerLost) and not lost.began
     until(crew, lambda events: crew.free() == 1)
     crew.submit(1, RECIPE)
-    assert isinstance(until(crew, ended)[-1], Done)
+    assert isinstance(until(crew, ended)[-1], Finished)
     assert Log(tmp_path / "logs", 1).last().count("began on") == 1
 
 
@@ -302,8 +302,8 @@ def test_what_escapes_a_worker_is_a_lost_trial_and_not_one_that_runs_for_ever(
     crew.open(STUDY.data, tmp_path, tmp_path)
     crew.teach(TEACHER, lambda report: None)
     crew.submit(3, RECIPE)
-    lost = until(crew, lambda events: any(isinstance(event, Lost) for event in events))[-1]
-    assert isinstance(lost, Lost)
+    lost = until(crew, lambda events: any(isinstance(event, WorkerLost) for event in events))[-1]
+    assert isinstance(lost, WorkerLost)
     assert (lost.number, lost.began) == (3, True)
 
 
@@ -327,14 +327,14 @@ def test_a_node_with_other_images_is_left_out_while_others_work(
 
     def told(events: list[Event]) -> bool:
         return any(
-            isinstance(event, Note) and "its images are not those of the other workers" in event.text
+            isinstance(event, Notice) and "its images are not those of the other workers" in event.text
             for event in events
         )
 
     until(crew, told)
     assert crew.free() >= 1
     crew.submit(0, recipe_of_one_epoch())
-    assert isinstance(until(crew, ended)[-1], Done)
+    assert isinstance(until(crew, ended)[-1], Finished)
     assert facts.images in ("0" * 64, "1" * 64)
 
 

@@ -15,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import Result
 
-from fitnets.disk.eviction import PASSING, STALE_SECONDS, entries, make_room
+from fitnets.disk.eviction import PASSING, STALE_SECONDS, entries, evict
 from fitnets.disk.store import MANIFEST, Store
 from fitnets.distill.run import distill
 from fitnets.errors import InputError
@@ -55,7 +55,7 @@ def test_caches_go_in_order_the_least_recently_used_first(tmp_path: Path) -> Non
     store = filled(tmp_path)
     gone: list[str] = []
     before = left(store)
-    while (taken := sum(entry.size for entry in entries(store))) > make_room(store, taken - 1):
+    while (taken := sum(entry.size for entry in entries(store))) > evict(store, taken - 1):
         gone += sorted(set(before) - set(left(store)))
         before = left(store)
     assert gone == [
@@ -73,10 +73,10 @@ def test_students_go_last_and_only_those_that_are_named(tmp_path: Path) -> None:
         return ["unknown", "new"]
 
     whole = sum(entry.size for entry in entries(store))
-    assert make_room(store, whole, last) == whole
-    assert make_room(store, whole // 2 + 2000, last) <= whole // 2 + 2000
+    assert evict(store, whole, last) == whole
+    assert evict(store, whole // 2 + 2000, last) <= whole // 2 + 2000
     assert asked == [], "nobody works out the front while caches are enough"
-    taken = make_room(store, 0, last)
+    taken = evict(store, 0, last)
     assert left(store) == ["checkpoint/new", "checkpoint/old", "student/old", "teacher/new", "teacher/old"]
     assert taken == sum(entry.size for entry in entries(store))
 
@@ -102,13 +102,13 @@ def test_what_a_dead_writer_left_goes_first_and_what_is_being_written_stays(tmp_
         os.utime(folder, (time.time() - age,) * 2)
     whole = sum(entry.size for entry in entries(store))
     before = left(store)
-    assert make_room(store, whole - 5000) == whole - 5000
+    assert evict(store, whole - 5000) == whole - 5000
     assert left(store) == before
     assert [path.name for path in (tmp_path / "hints").glob(".making*")] == [".making-live"]
 
 
 def test_an_absent_store_takes_nothing(tmp_path: Path) -> None:
-    assert make_room(Store(tmp_path / "absent"), 0) == 0
+    assert evict(Store(tmp_path / "absent"), 0) == 0
 
 
 # in a search
@@ -150,7 +150,7 @@ def test_a_store_within_its_limit_loses_nothing(tmp_path: Path, finished: tuple[
     store = Store(runs / "store")
     before, taken = left(store), sum(entry.size for entry in entries(store))
     study = optuna.load_study(study_name="tiny", storage=storage_url(runs, None))
-    disk_limit.Room(store, int(taken / 0.95), Ledger(study, study._storage, 0)).keep(now=True)
+    disk_limit.DiskLimit(store, int(taken / 0.95), Ledger(study, study._storage, 0)).enforce(now=True)
     assert left(store) == before
 
 

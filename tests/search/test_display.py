@@ -12,7 +12,7 @@ from search.driver.display import Display
 from search.driver.loop import DIRECTIONS, Search
 from search.storage.address import storage_url
 from search.storage.writer import open_storage
-from search.workers.protocol import Event, Failed, Lost
+from search.workers.protocol import Event, Failed, WorkerLost
 from tests.helpers import STUDY
 from tests.search.test_loop import FRAME, Scripted, well
 
@@ -47,7 +47,7 @@ def test_failures_and_lost_workers_are_told_as_they_are(tmp_path: Path) -> None:
         if number == 0:
             return [Failed(0, "Diverged", "the loss [became] nan")]
         if number == 1 and attempt == 1:
-            return [Lost(1, "the node died")]
+            return [WorkerLost(1, "the node died")]
         return well(number, recipe, attempt)  # type: ignore[arg-type]
 
     text = shown(tmp_path, terminal=False, behave=behave)

@@ -16,14 +16,14 @@ from fitnets.values.base import sha256
 from search.driver.flight import ATTEMPTS
 from search.driver.ledger import Ledger
 from search.driver.loop import DIRECTIONS, SAME_FAILURES, Search
-from search.driver.registration import telling_of_the_end
+from search.driver.registration import recording_the_end
 from search.space import Frame, Space, recipe_of
 from search.storage.address import storage_url
 from search.storage.writer import open_storage
 from search.study import Named, Study
 from search.workers.faults import NODE_DIED
 from search.workers.inline import InlineWorkers
-from search.workers.protocol import Done, Event, Failed, Lost, News, Stopped, Workers
+from search.workers.protocol import EpochDone, Event, Failed, Finished, Stopped, WorkerLost, Workers
 from tests.helpers import STUDY
 
 FRAME = STUDY.frame((1, 8, 8), 10, 2)
@@ -66,7 +66,7 @@ def report(epoch: int) -> Report:
 
 def well(number: int, recipe: Recipe, attempt: int) -> list[Event]:
     """A trial that goes well."""
-    return [News(number, report(1)), News(number, report(2)), Done(number, result(recipe))]
+    return [EpochDone(number, report(1)), EpochDone(number, report(2)), Finished(number, result(recipe))]
 
 
 class Crash(Exception):
@@ -97,7 +97,7 @@ class Scripted:
         number = next(iter(self._queues))
         event = self._queues[number].pop(0)
         self._queues = dict([*list(self._queues.items())[1:], (number, self._queues[number])])
-        if not isinstance(event, News):
+        if not isinstance(event, EpochDone):
             del self._queues[number]
         return [event]
 
@@ -309,7 +309,7 @@ def test_a_trial_that_waits_for_its_twin_survives_the_driver(tmp_path: Path) -> 
 def test_a_failed_trial_is_told_with_its_reason_and_the_search_goes_on(tmp_path: Path) -> None:
     def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
         if number == 1:
-            return [News(number, report(1)), Failed(number, "Diverged", "the loss became nan")]
+            return [EpochDone(number, report(1)), Failed(number, "Diverged", "the loss became nan")]
         return well(number, recipe, attempt)
 
     workers = Scripted(behave)
@@ -342,7 +342,7 @@ def test_failures_that_differ_or_are_interrupted_do_not(tmp_path: Path, kind: st
 def test_a_trial_whose_worker_died_is_tried_again_under_its_number(tmp_path: Path) -> None:
     def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
         if number == 1 and attempt < ATTEMPTS:
-            return [News(number, report(1)), Lost(number, "its process died")]
+            return [EpochDone(number, report(1)), WorkerLost(number, "its process died")]
         return well(number, recipe, attempt)
 
     workers = Scripted(behave)
@@ -357,7 +357,7 @@ def test_a_trial_whose_worker_died_is_tried_again_under_its_number(tmp_path: Pat
 
 def test_a_trial_that_kills_its_workers_is_given_up(tmp_path: Path) -> None:
     def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
-        return [Lost(number, "its process died")] if number == 0 else well(number, recipe, attempt)
+        return [WorkerLost(number, "its process died")] if number == 0 else well(number, recipe, attempt)
 
     workers = Scripted(behave)
     search(tmp_path, workers)
@@ -373,7 +373,7 @@ def test_a_trial_that_gets_further_with_each_worker_is_not_given_up(tmp_path: Pa
 
     def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
         if number == 0 and attempt <= 2 * ATTEMPTS:
-            return [*[News(number, report(1))] * attempt, Lost(number, "its process died")]
+            return [*[EpochDone(number, report(1))] * attempt, WorkerLost(number, "its process died")]
         return well(number, recipe, attempt)
 
     search(tmp_path, Scripted(behave), trials=1)
@@ -386,7 +386,7 @@ def test_nodes_that_die_are_no_fault_of_a_trial_that_begins_again_on_each(tmp_pa
 
     def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
         if number == 0 and attempt <= 2 * ATTEMPTS:
-            return [News(number, report(1)), Lost(number, NODE_DIED)]
+            return [EpochDone(number, report(1)), WorkerLost(number, NODE_DIED)]
         return well(number, recipe, attempt)
 
     search(tmp_path, Scripted(behave), trials=1)
@@ -400,7 +400,7 @@ def test_a_worker_is_held_against_the_one_before_it_and_not_against_the_best(tmp
     def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
         epochs = [5, 1, 2, 3, 4]
         if number == 0 and attempt <= len(epochs):
-            return [*[News(number, report(1))] * epochs[attempt - 1], Lost(number, "its process died")]
+            return [*[EpochDone(number, report(1))] * epochs[attempt - 1], WorkerLost(number, "its process died")]
         return well(number, recipe, attempt)
 
     search(tmp_path, Scripted(behave), trials=1)
@@ -411,7 +411,7 @@ def test_a_worker_is_held_against_the_one_before_it_and_not_against_the_best(tmp
 def test_a_worker_that_was_dead_before_the_trial_came_costs_no_attempt(tmp_path: Path) -> None:
     def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
         if number == 0 and attempt <= 2 * ATTEMPTS:
-            return [Lost(number, "its process died", began=False)]
+            return [WorkerLost(number, "its process died", began=False)]
         return well(number, recipe, attempt)
 
     search(tmp_path, Scripted(behave), trials=1)
@@ -429,11 +429,11 @@ def test_a_lost_trial_waits_for_a_slot_and_comes_before_new_ones(tmp_path: Path)
                 self.slots = 1  # another node joins
                 return []
             events = super().wait(seconds)
-            self.slots = 0 if isinstance(events[0], Lost) else self.slots
+            self.slots = 0 if isinstance(events[0], WorkerLost) else self.slots
             return events
 
     def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
-        return [Lost(number, "its node died")] if (number, attempt) == (1, 1) else well(number, recipe, attempt)
+        return [WorkerLost(number, "its node died")] if (number, attempt) == (1, 1) else well(number, recipe, attempt)
 
     workers = Shrinking(behave)
     search(tmp_path, workers)
@@ -448,7 +448,7 @@ def test_a_trials_end_is_forgotten_once_it_is_stored(tmp_path: Path) -> None:
         if number == 1:
             return [Failed(number, "KeyError", "theirs", "Traceback ...")]
         if (number, attempt) == (2, 1):
-            return [Lost(number, "its process died")]
+            return [WorkerLost(number, "its process died")]
         return well(number, recipe, attempt)
 
     workers = Scripted(behave)
@@ -498,7 +498,7 @@ def test_starts_that_die_count_whoever_died_of_them(tmp_path: Path) -> None:
     """A driver, then two workers of the next one: three in a row."""
     with pytest.raises(Crash):
         search(tmp_path, Scripted(crashing), trials=1)
-    lost = Scripted(lambda number, recipe, attempt: [Lost(number, "its process died")])
+    lost = Scripted(lambda number, recipe, attempt: [WorkerLost(number, "its process died")])
     search(tmp_path, lost, trials=1)
     (trial,) = stored(tmp_path)
     assert (trial.state.name, len(lost.submitted)) == ("FAIL", ATTEMPTS - 1)
@@ -514,7 +514,7 @@ def test_a_search_that_is_stopped_ten_times_before_its_first_epoch_goes_on(tmp_p
     storage = open_storage(storage_url(tmp_path, None))
     for _ in range(10):
         running = Search(STUDY, FRAME, storage, Stopping(), Store(tmp_path / "store"))
-        with pytest.raises(type(stop) if isinstance(stop, Stopped) else stop), telling_of_the_end("tiny", storage):
+        with pytest.raises(type(stop) if isinstance(stop, Stopped) else stop), recording_the_end("tiny", storage):
             running.run(2, lambda search, event: None)
     Search(STUDY, FRAME, storage, Scripted(), Store(tmp_path / "store")).run(2, lambda search, event: None)
     assert states(stored(tmp_path)) == ["COMPLETE"] * 2
@@ -525,7 +525,7 @@ def test_a_driver_that_an_unforeseen_exception_ends_has_died(tmp_path: Path) -> 
     storage = open_storage(storage_url(tmp_path, None))
     for _ in range(ATTEMPTS):
         running = Search(STUDY, FRAME, storage, Scripted(crashing), Store(tmp_path / "store"))
-        with pytest.raises(Crash), telling_of_the_end("tiny", storage):
+        with pytest.raises(Crash), recording_the_end("tiny", storage):
             running.run(2, lambda search, event: None)
     Search(STUDY, FRAME, storage, Scripted(), Store(tmp_path / "store")).run(2, lambda search, event: None)
     assert states(stored(tmp_path)) == ["COMPLETE", "FAIL"]
@@ -536,7 +536,7 @@ def test_a_trial_that_gets_further_with_each_driver_is_not_given_up(tmp_path: Pa
 
     class Dying(Scripted):
         def __init__(self, epochs: int):
-            super().__init__(lambda number, recipe, attempt: [News(number, report(1))] * (epochs + 1))
+            super().__init__(lambda number, recipe, attempt: [EpochDone(number, report(1))] * (epochs + 1))
             self.left = epochs
 
         def wait(self, seconds: float) -> list[Event]:
@@ -564,7 +564,11 @@ def test_what_a_dead_driver_left_running_is_taken_up_under_its_number(tmp_path: 
     def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
         if number == 3:
             raise Crash
-        return [*[News(number, report(1))] * 50, Done(number, result(recipe))] if number else well(number, recipe, 1)
+        return (
+            [*[EpochDone(number, report(1))] * 50, Finished(number, result(recipe))]
+            if number
+            else well(number, recipe, 1)
+        )
 
     before = Scripted(behave, slots=3)
     with pytest.raises(Crash):
@@ -659,7 +663,7 @@ def test_reports_are_stored_while_a_trial_runs(tmp_path: Path) -> None:
     optuna.create_study(study_name="tiny", storage=storage, directions=DIRECTIONS)
 
     def look(search: Search, event: Event | None) -> None:
-        if isinstance(event, News):
+        if isinstance(event, EpochDone):
             seen.append(len(stored(tmp_path)[event.number].user_attrs.get("reports", [])))
 
     Search(STUDY, FRAME, storage, Scripted(), Store(tmp_path / "store")).run(1, look)

@@ -19,9 +19,9 @@ from fitnets.paper.recipes import ALTERNATIVES, METHODS, Family, Method, ensembl
 from search.paper import experiments
 from search.paper.experiments import SIZES, SMALL_BUDGET, Arm, Experiment, Scale, System, data_of, experiment
 from search.paper.forecast import Forecast, forecast
+from search.paper.interpretations import TAKEN, seen
 from search.paper.picture import draw
-from search.paper.readings import TAKEN, seen
-from search.paper.runner import Finished, Kept
+from search.paper.runner import FinishedRun, FinishedRuns
 from search.paper.table import Comparison, Measured, Seed, row
 from search.read.published import published
 from search.ship.test_reads import READINGS
@@ -116,7 +116,7 @@ def test_the_same_command_trains_only_what_is_missing(tmp_path: Path, counting: 
     assert invoke(*words).exit_code == 0
     assert counting.submitted == [0, 1, 2]
     done = sorted((tmp_path / "runs/paper/done").iterdir())
-    lost = Finished.model_validate_json(done[0].read_text())
+    lost = FinishedRun.model_validate_json(done[0].read_text())
     done[0].unlink()
     assert lost.outcome is not None
     assert invoke(*words).exit_code == 0
@@ -131,7 +131,7 @@ def test_the_same_command_trains_only_what_is_missing(tmp_path: Path, counting: 
 
 
 def test_a_run_without_its_weights_counts_as_missing(tmp_path: Path) -> None:
-    kept = Kept(tmp_path, Store(tmp_path / "store"))
+    kept = FinishedRuns(tmp_path, Store(tmp_path / "store"))
     recipe = experiment("mnist", "quick", ("modern",), 1, "float32").arms[0].recipe
     sha = "0" * 64
     outcome = Outcome(
@@ -144,11 +144,11 @@ def test_a_run_without_its_weights_counts_as_missing(tmp_path: Path) -> None:
         data="d",
         versions={},
     )
-    kept.put("a", Finished(recipe=recipe, outcome=outcome), b"weights")
-    assert kept.get("a") == Finished(recipe=recipe, outcome=outcome)
+    kept.put("a", FinishedRun(recipe=recipe, outcome=outcome), b"weights")
+    assert kept.get("a") == FinishedRun(recipe=recipe, outcome=outcome)
     kept.store.remove("student", sha)
     assert kept.get("a") is None
-    kept.put("b", Finished(recipe=recipe, outcome=None), None)
+    kept.put("b", FinishedRun(recipe=recipe, outcome=None), None)
     assert kept.get("b") is not None, "a training that diverged has no weights to lose"
 
 

@@ -15,7 +15,7 @@ from fitnets.config import Cost, Outcome
 from fitnets.errors import InputError
 from fitnets.nets.cost import cost
 from search.driver.loop import DIRECTIONS
-from search.driver.registration import telling_of_the_end
+from search.driver.registration import recording_the_end
 from search.read.candidates import Candidate, State, as_csv, marked
 from search.read.reader import read
 from search.storage.address import storage_url
@@ -103,7 +103,7 @@ def test_a_driver_tells_of_its_end_however_it_ends(tmp_path: Path) -> None:
     storage = open_storage(url)
     assert read(url, "tiny").stopped is None
     for ends in (KeyboardInterrupt, InputError, None):
-        with nullcontext() if ends is None else pytest.raises(ends), telling_of_the_end("tiny", storage):
+        with nullcontext() if ends is None else pytest.raises(ends), recording_the_end("tiny", storage):
             assert read(url, "tiny").stopped is None, "it runs again"
             if ends is not None:
                 raise ends
@@ -112,7 +112,7 @@ def test_a_driver_tells_of_its_end_however_it_ends(tmp_path: Path) -> None:
 
 def test_a_study_deleted_while_its_driver_ran_hides_no_reason(tmp_path: Path) -> None:
     storage = open_storage(stored(tmp_path))
-    with pytest.raises(Stopped, match="was deleted"), telling_of_the_end("tiny", storage):
+    with pytest.raises(Stopped, match="was deleted"), recording_the_end("tiny", storage):
         optuna.delete_study(study_name="tiny", storage=storage)
         raise Stopped("the study was deleted")
 

@@ -13,7 +13,7 @@ from fitnets.disk.store import Store
 from fitnets.values.net import Net
 from search.workers.crew import RayWorkers
 from search.workers.facts import TeacherFacts
-from search.workers.protocol import Done, Event, Failed, Lost, News, Note
+from search.workers.protocol import EpochDone, Event, Failed, Finished, Notice, WorkerLost
 from search.workers.trainer import Trainer
 from tests.helpers import RECIPE, STUDY
 from tests.test_end_to_end import descendants
@@ -77,8 +77,8 @@ def drain(crew: RayWorkers, number: int) -> list[Event]:
     """A trial's events, to its end."""
     events: list[Event] = []
     for _ in range(200):
-        events += [event for event in crew.wait(1.0) if not isinstance(event, Note) and event.number == number]
-        if events and not isinstance(events[-1], News):
+        events += [event for event in crew.wait(1.0) if not isinstance(event, Notice) and event.number == number]
+        if events and not isinstance(events[-1], EpochDone):
             return events
     raise AssertionError(f"trial {number} did not end: {events}")
 
@@ -115,7 +115,7 @@ def test_workers_train_report_fail_and_survive_their_own_death(crew: RayWorkers,
     assert [type(event).__name__ for event in events] == ["News"] * 4 + ["Done"]
     assert crew.free() == 2
     done = events[-1]
-    assert isinstance(done, Done)
+    assert isinstance(done, Finished)
 
     assert RECIPE.hint is not None
     crew.submit(1, RECIPE.changed(hint=RECIPE.hint.changed(hint=9)))
@@ -130,13 +130,13 @@ def test_workers_train_report_fail_and_survive_their_own_death(crew: RayWorkers,
         pass
     os.kill(_working("train"), signal.SIGKILL)
     lost = drain(crew, 2)[-1]
-    assert isinstance(lost, Lost)
+    assert isinstance(lost, WorkerLost)
     both(crew)  # another actor takes the dead one's place
 
     crew.submit(3, RECIPE)
     crew.submit(4, RECIPE.changed(seed=1))
     again = drain(crew, 3)[-1]
-    assert isinstance(again, Done)
+    assert isinstance(again, Finished)
     assert again.result.weights == done.result.weights, "the same recipe gives the same weights in any process"
 
 
