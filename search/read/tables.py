@@ -74,7 +74,9 @@ def study_rows(connection: sqlalchemy.Connection, name: str, position: Position,
     attributes: dict[int, dict[str, str]] = defaultdict(dict)
     for number, key, text in connection.execute(_ALL_ATTRS if all_reports else _ATTRS, wanted) if trials else ():
         attributes[number][key] = text
-    rows = [TrialRow(*trial, attributes.get(trial[0], {})) for trial in trials]
+    rows = [
+        TrialRow(number, state, started, ended, attributes.get(number, {})) for number, state, started, ended in trials
+    ]
     return StudyRows(int(study_id), about, rows)
 
 
