@@ -227,10 +227,10 @@ BROUGHT = STUDY.changed(teacher=Brought(build="theirs:net", weights="absent.safe
 @pytest.mark.parametrize(
     ("study", "data", "message"),
     [
-        (FOLDER, "absent", "there is no such folder. Name the folder with --data"),
+        (FOLDER, "absent", "there is no such folder. It must hold one folder for each class"),
         (FOLDER, "empty", "it must hold one folder for each class"),
-        (FOLDER, "file", "which is a file: name the folder"),
-        (STUDY.changed(data=STUDY.data.changed(name="mnist")), "file", "which is a file: name the folder"),
+        (FOLDER, "file", "it is a file. It must hold one folder for each class"),
+        (STUDY.changed(data=STUDY.data.changed(name="mnist")), "file", "it is a file. It must hold one folder for each class"),
         (BROUGHT, "empty", "the teacher's `weights` are `absent.safetensors`, but there is no such file: give the"),
     ],
 )
