@@ -26,8 +26,9 @@ def compare(
     teacher, own = experiment.teacher, test.teacher(experiment.teacher)
     assert own.test is not None, "it is measured at once"
     seconds = own.test.seconds
-    family = "modern" if teacher.training.optimizer == "adamw" else "paper"
-    rows = [row(experiment.teacher_name, "teacher", family, teacher.net, [own], teacher.net, seconds)]
+    rows = [
+        row(experiment.teacher_name, "teacher", experiment.teacher_family, teacher.net, [own], teacher.net, seconds)
+    ]
     for arm, numbers in arms_of(experiment):
         finished = [kept.get(keys[number]) for number in numbers]
         seeds = [_seed(one, kept, test, f"{arm.name} by {arm.method}, {arm.family} recipe") for one in finished]
