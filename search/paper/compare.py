@@ -26,9 +26,8 @@ def compare(
     teacher, own = experiment.teacher, test.teacher(experiment.teacher)
     assert own.test is not None, "it is measured at once"
     seconds = own.test.seconds
-    rows = [
-        row(experiment.teacher_name, "teacher", experiment.teacher_family, teacher.net, [own], teacher.net, seconds)
-    ]
+    family = experiment.teacher_family
+    rows = [row(experiment.teacher_name, "teacher", family, teacher.net, [own], teacher.net, seconds)]
     for arm, numbers in arms_of(experiment):
         finished = [kept.get(keys[number]) for number in numbers]
         seeds = [_seed(one, kept, test, f"{arm.name} by {arm.method}, {arm.family} recipe") for one in finished]
