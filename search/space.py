@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from fitnets.config import Distill, Hint, Precision, Recipe, Training
-from fitnets.values.base import Value
+from fitnets.values.base import Value, later
 from fitnets.values.net import Dense, Net, Shape
 
 Regressor = Literal["paper", "linear", "normalised"]
@@ -33,6 +33,8 @@ class Space(Value):
     pieces: PositiveInt = 2
     norm: Literal["none", "batch"] = "none"
     dense: tuple[Dense, ...] = ()
+    shortcuts: bool = later(False)
+    """Every convolution after the first of its stage adds its input to its output."""
     tau: tuple[float, float] = (1.0, 10.0)
     lambda_start: tuple[float, float] = (0.5, 8.0)
     lambda_ratio: tuple[float, float] = (0.0, 1.0)
@@ -71,6 +73,18 @@ class Space(Value):
                 "at least 1: raise the low end."
             )
         return self
+
+    def student(self, frame: "Frame", widths: Sequence[Sequence[int]], dense: Sequence[Dense]) -> Net:
+        """The net with these widths of convolutions, a sequence for each stage, and these dense layers."""
+        return Net.staged(
+            frame.input,
+            frame.classes,
+            widths,
+            pieces=self.pieces,
+            norm=self.norm,
+            dense=dense,
+            shortcuts=self.shortcuts,
+        )
 
 
 class Frame(Value):
@@ -120,7 +134,7 @@ def recipe_of(params: Mapping[str, Any], space: Space, frame: Frame) -> Recipe:
     base = params["base_width"]
     widths = [base] + [_width(base * params[f"multiplier{stage}"], space) for stage in range(2, space.stages + 1)]
     stages = [[width] * params[f"depth{stage}"] for stage, width in enumerate(widths, start=1)]
-    student = Net.staged(frame.input, frame.classes, stages, pieces=space.pieces, norm=space.norm, dense=space.dense)
+    student = space.student(frame, stages, space.dense)
     tau, lambda_start = params["tau"], params["lambda_start"]
     return Recipe(
         student=student,

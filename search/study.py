@@ -183,10 +183,8 @@ class Study(Value):
 
     def named_recipe(self, named: Named, frame: Frame) -> Recipe:
         """The recipe of a student that somebody else designed."""
-        pieces, norm = self.space.pieces, self.space.norm
-        student = Net.staged(frame.input, frame.classes, named.stages, pieces=pieces, norm=norm, dense=named.dense)
         return Recipe(
-            student=student,
+            student=self.space.student(frame, named.stages, named.dense),
             hint=named.hint,
             stage1=self.stage1,
             distill=named.distill,

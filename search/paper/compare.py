@@ -26,7 +26,7 @@ def compare(
     teacher, own = experiment.teacher, test.teacher(experiment.teacher)
     assert own.test is not None, "it is measured at once"
     seconds = own.test.seconds
-    family = "modern" if teacher.training.optimizer == "adamw" else "paper"
+    family = experiment.teacher_family
     rows = [row(experiment.teacher_name, "teacher", family, teacher.net, [own], teacher.net, seconds)]
     for arm, numbers in arms_of(experiment):
         finished = [kept.get(keys[number]) for number in numbers]

@@ -54,6 +54,11 @@ class Experiment(Value):
     differs: tuple[str, ...]
     """What differs from the paper, and what is taken where it contradicts itself."""
 
+    @property
+    def teacher_family(self) -> Family:
+        """The family of recipes that the teacher is trained by."""
+        return _lead([arm.family for arm in self.arms])
+
     def runs(self) -> list[tuple[Arm, int, Recipe]]:
         """Every arm with every seed: all arms of a seed before the next seed."""
         return [(arm, seed, arm.recipe.changed(seed=seed)) for seed in range(self.seeds) for arm in self.arms]

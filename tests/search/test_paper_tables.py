@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fitnets.config import Outcome
+from fitnets.config import Outcome, Trained
 from fitnets.disk.store import Store
 from fitnets.nets.cost import cost
 from fitnets.paper.nets import nets
@@ -106,6 +106,25 @@ def test_a_system_end_to_end(tmp_path: Path, counting: type[Counting], system: S
         [row["weights_sha256"] for row in readings if ("accuracy" in row) == over] for over in (False, True)
     )
     assert len(set(begun)) == len(begun) == len(table.rows) and ended == begun
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "muon"])
+def test_the_teachers_row_names_its_recipe_whatever_its_optimiser(
+    tmp_path: Path, counting: type[Counting], monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    def other(*arguments: Any) -> Trained:
+        made = teacher(*arguments)
+        relu = tuple(conv.changed(pieces=1) for conv in made.net.convs)  # what Muon needs: ReLU and normalisation
+        training = made.training.changed(optimizer=optimizer, weight_decay=0.0)
+        return made.changed(net=made.net.changed(convs=relu, norm="batch"), training=training)
+
+    monkeypatch.setattr(experiments.recipes, "teacher", other)
+    data = folder(tmp_path / "data", "aflw")
+    result = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs", "--recipe", "modern")
+    assert result.exit_code == 0, result.output
+    (table,) = tables(tmp_path / "runs")
+    assert table.experiment.teacher.training.optimizer == optimizer
+    assert {one.family for one in table.rows} == {"modern"}
 
 
 def test_the_same_command_trains_only_what_is_missing(tmp_path: Path, counting: type[Counting]) -> None:

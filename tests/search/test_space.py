@@ -49,6 +49,7 @@ def spaces(draw: st.DrawFn) -> Space:
         pieces=draw(st.integers(1, 3)),
         norm=draw(st.sampled_from(["none", "batch"])),
         dense=draw(st.sampled_from([(), (Dense(width=7),)])),
+        shortcuts=draw(st.booleans()),
         tau=pair(1.0, 20.0),
         lambda_start=pair(0.1, 10.0),
         lambda_ratio=pair(0.0, 1.0),
@@ -95,6 +96,8 @@ def test_every_draw_is_a_valid_student(space: Space, data: st.DataObject, hints:
     assert space.base_width[0] <= student.stages[0][0] <= space.base_width[1]
     assert {conv.pieces for conv in student.convs} == {space.pieces}
     assert (student.norm, student.dense) == (space.norm, space.dense)
+    after_the_first = [place > 0 for widths in student.stages for place in range(len(widths))]
+    assert [conv.shortcut for conv in student.convs] == [space.shortcuts and later for later in after_the_first]
     distill = recipe.distill
     assert space.tau[0] <= distill.tau <= space.tau[1]
     assert space.lambda_start[0] <= distill.lambda_start <= space.lambda_start[1]
@@ -102,6 +105,14 @@ def test_every_draw_is_a_valid_student(space: Space, data: st.DataObject, hints:
     assert space.lr1[0] <= recipe.stage1.lr <= space.lr1[1]
     assert space.lr2[0] <= recipe.stage2.lr <= space.lr2[1]
     assert recipe.stage1.epochs == FRAME.stage1.epochs and recipe.seed == FRAME.seed
+
+
+def test_a_space_without_shortcuts_is_stored_as_before_there_were_any() -> None:
+    """The digest that the version without this field gave."""
+    assert Space().digest() == "b4e62ba0a47d0f5676c225333b7db25f47229495118099d6a91178a0062f3f92"
+    assert "shortcuts" not in Space().model_dump(mode="json")
+    stored = Space(shortcuts=True).model_dump(mode="json")
+    assert stored["shortcuts"] is True and Space.model_validate(stored).shortcuts
 
 
 @settings(max_examples=100)

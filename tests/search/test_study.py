@@ -116,6 +116,22 @@ def test_a_named_student_is_trained_as_designed() -> None:
     assert (recipe.hint, recipe.stage1, recipe.stage2) == (named.hint, STUDY.stage1, STUDY.stage2)
 
 
+@pytest.mark.parametrize("shortcuts", [False, True])
+def test_a_named_student_has_shortcuts_where_the_space_has(shortcuts: bool) -> None:
+    study = STUDY.changed(space=STUDY.space.changed(shortcuts=shortcuts))
+    named = Named(name="theirs", stages=((6, 6), (7, 8)), hint=Hint(hint=1, guided=1))
+    student = study.named_recipe(named, study.frame((1, 8, 8), 10, 2)).student
+    assert [conv.shortcut for conv in student.convs] == [False, shortcuts, False, False]
+
+
+def test_a_stored_study_without_shortcuts_is_another_one_than_with_them() -> None:
+    """A study that was stored before spaces had shortcuts goes on; one with shortcuts is not that study."""
+    stored = STUDY.model_dump(mode="json")
+    assert "shortcuts" not in stored["space"]
+    now = STUDY.changed(space=STUDY.space.changed(shortcuts=True)).model_dump(mode="json")
+    assert differences(stored, now) == ["space.shortcuts: was None, is now True"]
+
+
 @pytest.mark.parametrize("share", [1.5, 0.0, -0.25])
 def test_a_share_that_lies_on_no_gpu_is_refused(share: float) -> None:
     with pytest.raises(ValidationError, match=r"a trial runs on one GPU .* choose a number above 0, at most 1"):
