@@ -33,7 +33,7 @@ def main(
     from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused before
 
     shipper = Shipper(snapshot, runs)
-    shipper.ready(out)
+    shipper.check_writable(out)
     shipper.write(shipper.exported(found), out, {"by": "a person, by its trial number"})
     sys.stdout.write(f"written to {out}/: {', '.join(sorted(p.name for p in out.iterdir()))}\n")
 

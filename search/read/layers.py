@@ -19,7 +19,7 @@ class LayerRow(Value):
     number: int
     kind: Literal["conv", "dense", "output", "unknown"]
     text: str
-    """Its kernel, pieces and pooling."""
+    """Its operations in their order: kernel, shortcut, activation, pooling."""
     shape: Shape
     """Channels, rows, columns after pooling."""
     params: int
@@ -75,7 +75,7 @@ def described(net: Net, marked: int | None, role: Literal["guided layer", "hint 
     rows = layers(net)
     params, macs = sum(row.params for row in rows), sum(row.macs for row in rows)
     texts = [_conv(net, i) for i in range(len(net.convs))]
-    texts += [f"{_act(dense.pieces)}" for dense in net.dense] + ["linear"]
+    texts += [_activation(dense.pieces) for dense in net.dense] + ["linear"]
     return [
         LayerRow(
             number=row.number,
@@ -94,11 +94,12 @@ def described(net: Net, marked: int | None, role: Literal["guided layer", "hint 
 
 def _conv(net: Net, index: int) -> str:
     conv = net.convs[index]
+    shortcut = " + input" if conv.shortcut else ""  # added before the activation
     pooled = f", pool {conv.pool}x{conv.pool}" if conv.pool > 1 else ""
-    return f"{conv.kernel}x{conv.kernel}, {_act(conv.pieces)}{pooled}"
+    return f"{conv.kernel}x{conv.kernel}{shortcut}, {_activation(conv.pieces)}{pooled}"
 
 
-def _act(pieces: int) -> str:
+def _activation(pieces: int) -> str:
     return f"maxout of {pieces}" if pieces > 1 else "ReLU"
 
 

@@ -1,5 +1,6 @@
 """Trade-offs between numbers: non-dominated points, the knee, hypervolume. Every objective is to be minimised. Pure."""
 
+import bisect
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -11,9 +12,9 @@ Point = Sequence[float]
 
 
 def front(points: Sequence[Point]) -> list[int]:
-    """The indices of the points that no other one dominates, in order; equal points stand or fall together.
+    """The indices of the points that no other point dominates, in order; of equal points all or none are among them.
 
-    A point with a NaN is never on the front, and dominates none.
+    A point with a NaN is never on the front and dominates no other.
     """
     known = [i for i, point in enumerate(points) if not any(map(math.isnan, point))]
     if not known:
@@ -42,22 +43,22 @@ class FrontChange(NamedTuple):
     """A front after one more point."""
 
     joined: bool
-    """Whether the point is on it: no earlier one is as good in both."""
+    """Whether the point is on it: no earlier one is at least as good in both objectives."""
     hypervolume: float
-    """The area that the points so far dominate within the reference."""
+    """The area between the points so far and the reference point."""
 
 
 def hypervolumes(points: Sequence[tuple[float, float]], reference: tuple[float, float]) -> Iterator[FrontChange]:
-    """The front after each point; one with a NaN never joins."""
-    front_points = np.empty((0, 2))
+    """The front after each point; one with a NaN never joins.
+
+    Few points join, and only those are handed to the library: the others lie behind the front's next point to the left.
+    """
+    front_points: list[tuple[float, float]] = []  # from left to right, so from the highest to the lowest
     value = 0.0
-    for point in points:
-        joined = False
-        if not any(map(math.isnan, point)):
-            after = np.vstack([front_points, point])
-            on_front = moocore.is_nondominated(after)  # of equal points the first
-            joined = bool(on_front[-1])
+    for x, y in points:
+        left = bisect.bisect_right(front_points, (x, math.inf)) - 1
+        joined = not (math.isnan(x) or math.isnan(y)) and (left < 0 or y < front_points[left][1])
         if joined:
-            front_points = after[on_front]
-            value = float(moocore.hypervolume(front_points, ref=np.array(reference)))
+            front_points = sorted([(x, y), *(p for p in front_points if p[0] < x or p[1] < y)])
+            value = float(moocore.hypervolume(np.array(front_points), ref=np.array(reference)))
         yield FrontChange(joined, value)

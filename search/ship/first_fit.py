@@ -17,7 +17,7 @@ PROBES = 3
 limits are taken to be out of reach, and the others are not exported."""
 
 
-class File(Value):
+class FileCost(Value):
     """What a student's ONNX file costs on this machine."""
 
     latency_ms: float
@@ -26,11 +26,11 @@ class File(Value):
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class FirstFit:
     """The limits, what is known of the students' files (by trial), and how to export one."""
 
     budget: Budget
-    known: Mapping[int, File]
+    known: Mapping[int, FileCost]
     export: Callable[[Candidate], None]
     """Exports a student and adds its file to `known`."""
 

@@ -48,7 +48,7 @@ class Shipper:
         plain = data.changed(whiten=False, local_contrast=False)
         self.pixels: Images = self.images if data.standardised else load(plain, self.data_dir, self.store)
 
-    def ready(self, out: Path) -> None:
+    def check_writable(self, out: Path) -> None:
         """Raises InputError, before the work, when the folder or the record of the reading could not be written."""
         test_reads.check(self.runs)
         there = next(place for place in (out, *out.resolve().parents) if place.exists())
@@ -84,7 +84,7 @@ class Shipper:
         weights, retrained = self.weights(candidate)
         return self._exported(candidate, restored(candidate.recipe.student, weights), weights, retrained)
 
-    def sketched(self, candidate: Candidate) -> "Exported":
+    def exported_for_timing(self, candidate: Candidate) -> "Exported":
         """The same without training: where weights are lost, size and latency are those of any weights."""
         assert candidate.outcome is not None
         if candidate.outcome.weights_sha256 in self.store.names("student"):

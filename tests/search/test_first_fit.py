@@ -12,7 +12,7 @@ from search.read.budget import Budget
 from search.read.candidates import Candidate
 from search.read.reader import read
 from search.ship import latencies
-from search.ship.first_fit import PROBES, File, Search
+from search.ship.first_fit import PROBES, FileCost, FirstFit
 from search.ship.latencies import Measured
 from search.ship.shipper import Exported, Shipper
 from search.storage.address import storage_url
@@ -20,7 +20,7 @@ from tests.app import synthetic
 from tests.commands import invoke
 from tests.helpers import STUDY
 
-Export = Callable[[Candidate], File]
+Export = Callable[[Candidate], FileCost]
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def students(tmp_path: Path) -> list[Candidate]:
     ]
 
 
-def search(budget: Budget, measure: Export, known: dict[int, File] | None = None) -> tuple[Search, list[int]]:
+def search(budget: Budget, measure: Export, known: dict[int, FileCost] | None = None) -> tuple[FirstFit, list[int]]:
     """A search whose exports are counted."""
     files = {} if known is None else known
     exported: list[int] = []
@@ -46,12 +46,12 @@ def search(budget: Budget, measure: Export, known: dict[int, File] | None = None
         exported.append(c.trial)
         files[c.trial] = measure(c)
 
-    return Search(budget, files, export), exported
+    return FirstFit(budget, files, export), exported
 
 
-def by_cost(c: Candidate) -> File:
+def by_cost(c: Candidate) -> FileCost:
     """A millisecond for a thousand multiply-adds; a graph of 5 kB around the weights."""
-    return File(latency_ms=c.cost.macs / 1000, size_kb=5 + 4 * c.cost.weights / 1000)
+    return FileCost(latency_ms=c.cost.macs / 1000, size_kb=5 + 4 * c.cost.weights / 1000)
 
 
 def test_without_limits_on_the_file_nothing_is_exported_to_choose(students: list[Candidate]) -> None:

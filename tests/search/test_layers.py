@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fitnets.config import Hint
+from fitnets.values.net import Net
 from search.read import layers
 from search.read.reader import read
 from tests.app import synthetic
@@ -18,6 +19,13 @@ def test_shares_sum_to_one_and_the_guided_layer_is_marked() -> None:
     assert [row.number for row in rows if row.role == "guided layer"] == [2]
     assert [row.kind for row in rows] == ["conv"] * 3 + ["output"]
     assert rows[1].text == "3x3, maxout of 2, pool 2x2"
+
+
+def test_a_shortcut_stands_where_it_is_added() -> None:
+    """Before activation and pooling, and only in the layers that have one."""
+    net = Net.staged((1, 8, 8), 10, ((4, 4), (6, 6)), pieces=1, shortcuts=True)
+    texts = [row.text for row in layers.described(net, None, "guided layer")]
+    assert texts == ["3x3, ReLU", "3x3 + input, ReLU, pool 2x2", "3x3, ReLU", "3x3 + input, ReLU, pool 4x4", "linear"]
 
 
 def test_without_hints_nothing_is_marked() -> None:

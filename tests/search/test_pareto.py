@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import moocore
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,6 +59,23 @@ def test_hypervolume_is_the_covered_grid(points: list[tuple[float, float]]) -> N
 def test_hypervolume_ignores_a_nan() -> None:
     found = pareto.hypervolumes([(1.0, 1.0), (math.nan, 0.0)], (2.0, 2.0))
     assert list(found) == [(True, 1.0), (False, 1.0)]
+
+
+def test_points_behind_the_front_cost_no_library_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search of thousands of students draws its history anew at every refresh; few of them join the front."""
+    calls: list[str] = []
+    for name in ("hypervolume", "is_nondominated"):
+        plain = getattr(moocore, name)
+
+        def counted(*args: Any, plain: Any = plain, name: str = name, **options: Any) -> Any:
+            calls.append(name)
+            return plain(*args, **options)
+
+        monkeypatch.setattr(moocore, name, counted)
+    behind = [(0.5 + i / 1000, 1.5 - i / 1000) for i in range(500)]
+    found = list(pareto.hypervolumes([(0.0, 1.0), (0.5, 0.5), *behind, (1.0, 0.0)], (2.0, 2.0)))
+    assert [n for n, step in enumerate(found) if step.joined] == [0, 1, len(found) - 1]
+    assert len(calls) <= 3 * 2, "the three points that joined"
 
 
 def test_knee_is_the_bend() -> None:
