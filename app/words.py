@@ -1,6 +1,5 @@
 """Numbers and sentences as people read them: the same in charts, tables and cards."""
 
-import math
 import re
 import time
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from collections.abc import Sequence
 from search.read.budget import Broken
 from search.read.candidates import Candidate
 from search.read.tradeoffs import Axis
+from search.units import format_bytes, format_count, format_duration
 
 LIMITS = {
     "max_params": "parameters",
@@ -25,30 +25,16 @@ TITLES: dict[Axis, str] = {
 }
 
 
-def count(value: float) -> str:
-    """Three digits and a unit: 762, 7.39 k, 862 k, 30.1 M."""
-    for unit, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(value) >= unit * 0.9995:
-            return f"{value / unit:.3g}{name}" if abs(value) < unit * 999.5 else f"{value / unit:.0f}{name}"
-    return f"{value:.0f}"
-
-
 def plain(value: float) -> str:
-    """A number of any size in three digits: 0.002, 1.5, 30 k."""
-    return count(value) if value >= 1000 else f"{value:.3g}"
-
-
-def size(value: float) -> str:
-    """Bytes: 34.1 kB, 3.1 MB (of 1,000)."""
-    text = count(value)
-    return f"{text}B" if text[-1].isalpha() else f"{text} B"
+    """A number of any size in three digits: 0.002, 1.5, 30k."""
+    return format_count(value) if value >= 1000 else f"{value:.3g}"
 
 
 def cost(value: float, axis: Axis) -> str:
     """A cost in its own unit."""
     if axis == "latency":
         return milliseconds(value)
-    return size(value) if axis in ("size", "memory") else count(value)
+    return format_bytes(value) if axis in ("size", "memory") else format_count(value)
 
 
 def milliseconds(value: float) -> str:
@@ -57,8 +43,8 @@ def milliseconds(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """An accuracy: 92.61 %."""
-    return f"{100 * share:.2f} %"
+    """An accuracy: 92.61%."""
+    return f"{share:.2%}"
 
 
 def points(difference: float) -> str:
@@ -75,20 +61,7 @@ def ago(moment: float | None, now: float | None = None) -> str:
     """How long since a moment."""
     if moment is None:
         return "at an unknown time"
-    return f"{span(max(0.0, (now or time.time()) - moment))} ago"
-
-
-def span(seconds: float) -> str:
-    """A duration: 12 s, 3 min, 5.1 h, 4 days."""
-    if not math.isfinite(seconds):
-        return "?"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (129600, 3600, "h")):
-        if seconds < limit:
-            value = seconds / unit
-            return f"{value:.1f} {name}" if name == "h" and value < 10 else f"{value:.0f} {name}"
-    return f"{seconds / 86400:.0f} days"
+    return f"{format_duration(max(0.0, (now or time.time()) - moment))} ago"
 
 
 def plural(number: int, noun: str) -> str:
@@ -97,7 +70,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def limit(broken: Broken) -> str:
-    """A broken limit: 277 M multiply-adds, over the limit of 250 M."""
+    """A broken limit: 277M multiply-adds, over the limit of 250M."""
     if broken.value is None:
         return f"{LIMITS[broken.limit]} not measured, the limit is {allowed(broken.limit, broken.allowed)}"
     value, limit = allowed(broken.limit, broken.value), allowed(broken.limit, broken.allowed)
@@ -113,13 +86,13 @@ def allowed(limit: str, value: float) -> str:
         return percent(value)
     if limit == "max_latency_ms":
         return milliseconds(value)
-    return size(1000 * value) if limit == "max_size_kb" else count(value)
+    return format_bytes(1000 * value) if limit == "max_size_kb" else format_count(value)
 
 
 def exactly(limit: str, value: float) -> str:
     """The same with every digit."""
     if limit == "min_accuracy":
-        return f"{100 * value:.9g} %"
+        return f"{100 * value:.9g}%"
     return f"{value:,.9g}" + {"max_latency_ms": " ms", "max_size_kb": " kB"}.get(limit, "")
 
 
@@ -144,11 +117,6 @@ def epoch(c: Candidate) -> str:
         return "no epoch finished yet"
     last = c.reports[-1]
     return f"{last.stage}, epoch {last.epoch} of {last.epochs}"
-
-
-def stages(widths: Sequence[Sequence[int]]) -> str:
-    """Widths stage by stage: 16 16 16 | 32 32."""
-    return " | ".join(" ".join(map(str, stage)) for stage in widths)
 
 
 def listed(names: Sequence[str]) -> str:

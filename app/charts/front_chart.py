@@ -13,6 +13,7 @@ from search.read.budget import Broken
 from search.read.candidates import Candidate
 from search.read.published import Published
 from search.read.tradeoffs import Axis, accuracy, measured, on_axis
+from search.units import format_count
 
 HEIGHT = 520
 ALWAYS_SVG = 5000  # above so many points the cloud is drawn by WebGL
@@ -146,7 +147,7 @@ def _hover(c: Candidate, broken: Sequence[Broken]) -> str:
 
 
 def _costs(c: Candidate) -> str:
-    counted = f"{words.count(c.cost.params)} parameters, {words.count(c.cost.macs)} multiply-adds"
+    counted = f"{format_count(c.cost.params)} parameters, {format_count(c.cost.macs)} multiply-adds"
     return counted if c.timing is None else f"{counted}, {words.milliseconds(c.timing.p50_ms)}"
 
 
@@ -201,12 +202,12 @@ def reported(p: Published, axis: Axis) -> int | None:
 
 
 def _paper_hover(p: Published) -> str:
-    macs = f"{words.count(p.macs)} multiply-adds" if p.macs else "multiply-adds not stated"
-    counted = f"{words.count(p.counted.weights)} weights, {words.count(p.counted.macs)} multiply-adds"
+    macs = f"{format_count(p.macs)} multiply-adds" if p.macs else "multiply-adds not stated"
+    counted = f"{format_count(p.counted.weights)} weights, {format_count(p.counted.macs)} multiply-adds"
     return "<br>".join(
         [
             f"<b>The paper's {p.name}</b>  {words.percent(p.test_accuracy)} on test images",
-            f"as reported: {words.count(p.params)} parameters, {macs}",
+            f"as reported: {format_count(p.params)} parameters, {macs}",
             f"as our counter counts it: {counted}",
             p.note,
         ]

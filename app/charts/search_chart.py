@@ -13,6 +13,7 @@ from search.read.candidates import Candidate
 from search.read.influence import Importances, Setting
 from search.read.progress import Growth, Shift
 from search.read.tradeoffs import Axis, accuracy, on_axis
+from search.units import format_duration
 
 SYMBOLS = ("circle", "diamond", "square", "cross")
 DRAWN = 1500  # students in a scatter or behind the sliders, before the rest are sampled
@@ -39,7 +40,7 @@ def growth(history: Sequence[Growth], by_time: bool, palette: Palette) -> go.Fig
         mode="markers",
         marker={"symbol": "triangle-up", "size": 9, "color": palette.knee},
         name="the front grew",
-        text=[f"student {row.trial}: {100 * row.hypervolume:.2f} %" for _, row in marks],
+        text=[f"student {row.trial}: {row.hypervolume:.2%}" for _, row in marks],
         hovertemplate="%{text}<extra></extra>",
     )
     if any(row.best is not None for row in history):
@@ -115,7 +116,7 @@ def timeline(rows: Sequence[Shift], palette: Palette) -> go.Figure:
             y=[str(row.slot) for row in mine],
             orientation="h",
             marker={"color": colour, "pattern": {"shape": pattern}, "line": {"color": palette.ink, "width": 0.6}},
-            text=[f"trial {row.trial}, {name}, {words.span(row.end - row.start)}" for row in mine],
+            text=[f"trial {row.trial}, {name}, {format_duration(row.end - row.start)}" for row in mine],
             textposition="none",
             hovertemplate="%{text}<extra></extra>",
             name=name,
@@ -138,7 +139,7 @@ def importances(found: Importances, palette: Palette) -> go.Figure:
         y=names,
         orientation="h",
         marker={"color": palette.ours},
-        text=[f"{share:.0f} %" for share in shares],
+        text=[f"{share:.0f}%" for share in shares],
         textposition="outside",
         hoverinfo="skip",
         cliponaxis=False,
@@ -223,7 +224,7 @@ def compared(curves: Sequence[tuple[str, Sequence[Report]]], palette: Palette) -
             name=name,
             line={"color": palette.series[i % 4], "width": 2},
             marker={"symbol": SYMBOLS[i % 4], "size": 7},
-            hovertemplate="%{y:.2f} %",
+            hovertemplate="%{y:.2f}%",
         )
     figures.framed(drawing, palette, 360)
     drawing.update_layout(hovermode="x unified", dragmode=False)

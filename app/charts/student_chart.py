@@ -11,6 +11,7 @@ from app.charts import figures
 from app.charts.palette import Palette
 from fitnets.config import Report
 from search.read.layers import LayerRow, counted
+from search.units import format_count
 
 BLOCK = 0.72  # width of a layer's block; layers are one unit apart
 TEACHER, STUDENT = 1.0, 0.0
@@ -113,7 +114,7 @@ def _hover(layer: LayerRow, whose: str) -> str:
     text = layer.text.replace("<", "&lt;")
     lines = [f"<b>{whose}, layer {layer.number}</b>: {layer.kind} {text}", f"output {shape}"]
     if layer.params:
-        lines.append(f"{words.count(layer.params)} parameters, {words.count(layer.macs)} multiply-adds")
+        lines.append(f"{format_count(layer.params)} parameters, {format_count(layer.macs)} multiply-adds")
     return "<br>".join(lines + ([layer.role] if layer.role else []))
 
 

@@ -14,6 +14,7 @@ from search.read.candidates import Candidate, Snapshot
 from search.read.published import Published, published
 from search.read.tradeoffs import accuracy
 from search.ship import test_reads
+from search.units import format_bytes, format_count, format_duration, format_stages
 
 COSTS = {
     "parameters": "params",
@@ -115,13 +116,13 @@ def _facts(c: Candidate, tested: dict[str, dict[str, Any]]) -> dict[str, str]:
         "state": c.state,
         "validation accuracy": words.percent(accuracy(c)) if outcome else "none",
         "test accuracy": words.percent(reading) if isinstance(reading, float) else "not read",
-        "parameters": words.count(c.cost.params),
-        "multiply-adds": words.count(c.cost.macs),
-        "weights, float32": words.size(c.cost.weight_bytes),
-        "activations, peak": words.size(c.cost.peak_activation_bytes),
+        "parameters": format_count(c.cost.params),
+        "multiply-adds": format_count(c.cost.macs),
+        "weights, float32": format_bytes(c.cost.weight_bytes),
+        "activations, peak": format_bytes(c.cost.peak_activation_bytes),
         "latency": words.milliseconds(c.timing.p50_ms) if c.timing else "not timed",
         "on the front": "yes" if c.on_front else "no",
-        "widths": words.stages(recipe.student.stages),
+        "widths": format_stages(recipe.student.stages),
         "layers": str(recipe.student.depth),
         "trained by": words.how(c),
         "regressor": recipe.hint.regressor if recipe.hint else "none",
@@ -132,7 +133,7 @@ def _facts(c: Candidate, tested: dict[str, dict[str, Any]]) -> dict[str, str]:
         "rate, stage 2": f"{recipe.stage2.lr:.2g}",
         "epochs": f"{recipe.stage1.epochs if recipe.stage1 else 0} + {recipe.stage2.epochs}",
         "seed": str(recipe.seed),
-        "training time": words.span(outcome.seconds) if outcome else "none",
+        "training time": format_duration(outcome.seconds) if outcome else "none",
     }
 
 
@@ -143,11 +144,11 @@ def _published(p: Published) -> dict[str, str]:
         "state": "published",
         "validation accuracy": "not stated",
         "test accuracy": words.percent(p.test_accuracy),
-        "parameters": words.count(p.params),
-        "multiply-adds": words.count(p.macs) if p.macs else "not stated",
-        "weights, float32": words.size(p.counted.weight_bytes),
-        "activations, peak": words.size(p.counted.peak_activation_bytes),
-        "widths": words.stages(p.net.stages),
+        "parameters": format_count(p.params),
+        "multiply-adds": format_count(p.macs) if p.macs else "not stated",
+        "weights, float32": format_bytes(p.counted.weight_bytes),
+        "activations, peak": format_bytes(p.counted.peak_activation_bytes),
+        "widths": format_stages(p.net.stages),
         "layers": str(p.net.depth),
         "trained by": how,
     }

@@ -16,7 +16,7 @@ from search.read.candidates import Candidate, Snapshot
 from search.read.influence import Setting
 from search.read.tradeoffs import accuracy
 
-GROUPS = ("all", "top 10 %", "near the front")
+GROUPS = ("all", "top 10%", "near the front")
 MOST_AXES = 9
 
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 def _group(rows: list[Candidate], group: str) -> list[Candidate]:
     rows = tradeoffs.measured(rows, state.axis())
-    if group == "top 10 %":
+    if group == "top 10%":
         return rows[: max(2, math.ceil(len(rows) / 10))]
     return tradeoffs.near_front(rows, state.axis()) if group == "near the front" else rows
 
@@ -177,7 +177,7 @@ def _importance(found: influence.Importances | None, count: int) -> None:
         f"What sets the best tenth apart from the rest (PED-ANOVA), from {words.plural(found.count, 'student')}."
         + ("" if found.count >= influence.ENOUGH else f" **Unreliable: fewer than {influence.ENOUGH}.**")
     )
-    text = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.shares.items())
+    text = ", ".join(f"{name} {share:.0%}" for name, share in found.shares.items())
     st.plotly_chart(
         search_chart.importances(found, palette.current()),
         key="importances_chart",

@@ -13,6 +13,7 @@ from search.read.candidates import Snapshot
 from search.read.progress import Growth, Stall
 from search.read.tradeoffs import accuracy, on_axis
 from search.storage.address import address_of
+from search.units import format_duration
 
 NEIGHBOURS = (("optuna-dashboard", 8080), ("Ray's dashboard", 8265))
 TIMELINE = 400  # the newest trials that the timeline shows
@@ -39,14 +40,14 @@ def verdict(snapshot: Snapshot, stall: Stall | None) -> str:
     text = (
         "The last student made the front grow."
         if stall.students == 0
-        else f"No gain for {words.plural(stall.students, 'student')} ({words.span(stall.seconds)})."
+        else f"No gain for {words.plural(stall.students, 'student')} ({format_duration(stall.seconds)})."
     )
     pace = progress.pace(snapshot)
     if pace is not None:
         text += f" {pace.per_hour:,.0f} students an hour"
         running = any(c.state == "running" for c in snapshot.candidates)
         if pace.left and pace.seconds_left is not None and running:
-            text += f"; {words.plural(pace.left, 'student')} to go, about {words.span(pace.seconds_left)}"
+            text += f"; {words.plural(pace.left, 'student')} to go, about {format_duration(pace.seconds_left)}"
         text += "."
     return text
 
@@ -66,7 +67,7 @@ def _growth(history: list[Growth], limited: bool) -> None:
     grew = (
         f"it grew {words.plural(len(gains), 'time')}, last with student {gains[-1].trial}" if gains else "it is empty"
     )
-    share = f"{100 * history[-1].hypervolume:.1f} %"
+    share = f"{history[-1].hypervolume:.1%}"
     st.plotly_chart(
         search_chart.growth(history, by == "training time", palette.current()),
         key="growth",
@@ -144,7 +145,7 @@ def _timeline(snapshot: Snapshot) -> None:
     busy = sum(row.end - row.start for row in shown)
     whole = (max(row.end for row in shown) - min(row.start for row in shown)) * slots
     part = f"the newest {len(shown)} of {len(shifts):,} trials" if len(shown) < len(shifts) else "every trial"
-    used = f"{100 * min(1.0, busy / whole):.0f} % of the time" if whole > 0 else "all of the time"
+    used = f"{min(1.0, busy / whole):.0%} of the time" if whole > 0 else "all of the time"
     text = f"A bar for {part}, on the first slot that was free; {words.plural(slots, 'slot')}, busy {used}."
     st.markdown(text)
     st.plotly_chart(

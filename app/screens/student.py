@@ -14,6 +14,7 @@ from search.read import layers, tradeoffs
 from search.read.candidates import Candidate, Snapshot
 from search.read.tradeoffs import accuracy
 from search.ship import test_reads
+from search.units import format_bytes, format_count, format_duration
 
 
 def main() -> None:
@@ -119,15 +120,15 @@ def _numbers(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]
     elif c.state == "running":
         cells.append(("In training", words.epoch(c), ""))
     for label, value, name in (
-        ("Parameters", words.count(c.cost.params), "params"),
-        ("Multiply-adds", words.count(c.cost.macs), "macs"),
-        ("Weights, float32", words.size(c.cost.weight_bytes), "weight_bytes"),
-        ("Activations, peak", words.size(c.cost.peak_activation_bytes), "peak_activation_bytes"),
+        ("Parameters", format_count(c.cost.params), "params"),
+        ("Multiply-adds", format_count(c.cost.macs), "macs"),
+        ("Weights, float32", format_bytes(c.cost.weight_bytes), "weight_bytes"),
+        ("Activations, peak", format_bytes(c.cost.peak_activation_bytes), "peak_activation_bytes"),
     ):
         theirs = teacher.get(name)
         mine = getattr(c.cost, name)
         cells.append((label, value, cards.beside(theirs, mine)))
-    cells.append(("Weights, if int8", words.size(c.cost.params), "an estimate: one byte each"))
+    cells.append(("Weights, if int8", format_bytes(c.cost.params), "an estimate: one byte each"))
     made = downloads.card(snapshot.study, c)
     timed = made["latency"] if made else c.timing.model_dump() if c.timing else None
     if timed:
@@ -186,7 +187,7 @@ def _architecture(snapshot: Snapshot, c: Candidate) -> None:
 
 
 def _share() -> Any:
-    return st.column_config.ProgressColumn(min_value=0.0, max_value=100.0, format="%.1f %%")
+    return st.column_config.ProgressColumn(min_value=0.0, max_value=100.0, format="%.1f%%")
 
 
 def _training(snapshot: Snapshot, c: Candidate) -> None:
@@ -253,7 +254,7 @@ def _recipe(c: Candidate) -> str:
         f"{_schedule(recipe.stage2)}."
     )
     if c.outcome is not None:
-        took = f"**Time**: {words.span(c.outcome.seconds)} of training"
+        took = f"**Time**: {format_duration(c.outcome.seconds)} of training"
         versions = ", ".join(f"{name} {number}" for name, number in c.outcome.versions.items())
         lines.append(f"{took}; {words.escaped(versions)}." if versions else f"{took}.")
     return "  \n".join(lines)

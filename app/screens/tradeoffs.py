@@ -15,6 +15,7 @@ from search.read import tradeoffs
 from search.read.budget import Broken
 from search.read.candidates import Candidate, as_csv
 from search.read.tradeoffs import Axis
+from search.units import format_stages
 
 BESIDE = 340  # pixels for the table and the card beside the chart
 FEW = 5  # with fewer students there is no front line and no knee
@@ -201,7 +202,7 @@ def _table(rows: Sequence[Candidate], scene: Scene) -> None:
             "memory kB": round(c.cost.peak_activation_bytes / 1000, 1),
             **({"latency ms": round(c.timing.p50_ms, 4)} if c.timing else {}),
             "layers": c.recipe.student.depth,
-            "widths": words.stages(c.recipe.student.stages),
+            "widths": format_stages(c.recipe.student.stages),
             "on the front": c.trial in front,
             "limits broken": "; ".join(words.limit(b) for b in tradeoffs.verdict(c, state.budget())),
         }

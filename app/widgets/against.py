@@ -10,6 +10,7 @@ from search.read import layers
 from search.read import published as paper
 from search.read.candidates import Candidate, Snapshot
 from search.read.tradeoffs import accuracy
+from search.units import format_count
 
 
 def section(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]) -> None:
@@ -37,8 +38,8 @@ def _rivals(
             "net": words.title(c),
             "validation": words.percent(accuracy(c)) if c.outcome else "",
             "test": words.percent(reading["accuracy"]) if isinstance(reading.get("accuracy"), float) else "not read",
-            "weights": words.count(c.cost.weights),
-            "multiply-adds": words.count(c.cost.macs),
+            "weights": format_count(c.cost.weights),
+            "multiply-adds": format_count(c.cost.macs),
             "layers": str(c.recipe.student.depth),
         }
     ]
@@ -50,20 +51,20 @@ def _rivals(
                 "net": "this study's teacher",
                 "validation": words.percent(teacher["val_accuracy"]),
                 "test": "",
-                "weights": words.count(teacher["weights"]) if "weights" in teacher else "",
-                "multiply-adds": words.count(teacher["macs"]) if "macs" in teacher else "",
+                "weights": format_count(teacher["weights"]) if "weights" in teacher else "",
+                "multiply-adds": format_count(teacher["macs"]) if "macs" in teacher else "",
                 "layers": layers.counted(known),
             }
         )
     for p in published:
-        macs = words.count(p.macs) if p.macs else "not stated"
+        macs = format_count(p.macs) if p.macs else "not stated"
         rows.append(
             {
                 "net": f"the paper's {p.name}",
                 "validation": "",
                 "test": words.percent(p.test_accuracy),
-                "weights": f"{words.count(p.params)} ({words.count(p.counted.weights)})",
-                "multiply-adds": f"{macs} ({words.count(p.counted.macs)})",
+                "weights": f"{format_count(p.params)} ({format_count(p.counted.weights)})",
+                "multiply-adds": f"{macs} ({format_count(p.counted.macs)})",
                 "layers": str(p.net.depth),
             }
         )

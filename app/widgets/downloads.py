@@ -8,13 +8,14 @@ from typing import Any
 
 import streamlit as st
 
-from app import source, words
+from app import source
 from app.widgets import exports
 from app.widgets.exports import Hashed, hashed
 from fitnets.errors import InputError
 from search.read.candidates import Candidate, Snapshot
 from search.ship import student_files
 from search.ship.student_files import File
+from search.units import format_bytes, format_duration
 
 WHAT = {
     "student.onnx": "ONNX: takes pixels in [0, 1], holds its own preprocessing",
@@ -85,7 +86,7 @@ def _offer(snapshot: Snapshot, c: Candidate) -> None:
         "test images, which is counted in the model card."
     )
     lost = f"The weights of this student are no longer in `{source.runs() / 'store'}`: "
-    took = words.span(c.outcome.seconds)
+    took = format_duration(c.outcome.seconds)
     if stored is None and student_files.takes_too_long(c):
         st.warning(f"{lost}it must be trained again, which took {took}. This page does not wait so long: run")
         st.code(_command(snapshot, c), language="bash", wrap_lines=True)
@@ -118,7 +119,7 @@ def _rows(files: Sequence[Hashed], c: Candidate) -> None:
     for file, digest in files:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.download_button(
-                f"{file.name} ({words.size(len(file.content))})",
+                f"{file.name} ({format_bytes(len(file.content))})",
                 data=file.content,
                 file_name=file.name,
                 mime="application/octet-stream",

@@ -76,7 +76,7 @@ def presets(snapshot: Snapshot, paper: Sequence[Published]) -> dict[str, Preset]
     """Budgets by name."""
     offers: dict[str, Preset] = {
         "microcontroller: 256 kB": {"max_size_kb": 256.0},
-        "phone: 5 M parameters, 300 M multiply-adds": {"max_params": 5_000_000, "max_macs": 300_000_000},
+        "phone: 5M parameters, 300M multiply-adds": {"max_params": 5_000_000, "max_macs": 300_000_000},
     }
     teacher = snapshot.teacher
     if isinstance(teacher.get("params"), int) and isinstance(teacher.get("macs"), int):

@@ -10,6 +10,7 @@ from app.widgets.exports import Exports, hashed
 from search.read.reader import read
 from search.ship import student_files
 from search.ship.student_files import File
+from search.units import format_duration
 from tests.app import synthetic
 from tests.app.pages import Opened, words
 
@@ -70,7 +71,7 @@ def test_lost_weights_that_take_too_long_to_train_are_refused_at_once(
     at = opened("student", trial="0")
     offered = "Make the files" in [b.label for b in at.button]
     assert offered == (seconds <= student_files.PATIENCE)
-    assert "no longer in" in words(at) and "which took 30 min" in words(at)
+    assert "no longer in" in words(at) and f"which took {format_duration(seconds)}" in words(at)
     commands = [code.value for code in at.code if "search.export_one digits --trial 0" in code.value]
     assert len(commands) == (1 if offered else 2)
     assert ("This page does not wait so long" in words(at)) != offered

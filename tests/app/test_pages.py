@@ -218,7 +218,9 @@ def test_a_server_that_is_away_keeps_the_last_picture(
     drawn = len(charts(at))
 
     def fail(*asked: Any) -> Any:
-        raise InputError("the storage postgresql://host/x cannot be read (connection refused): see that it runs.")
+        raise StorageUnreadable(
+            "the storage postgresql://host/x cannot be read (connection refused): see that it runs."
+        )
 
     monkeypatch.setattr(Reader, "look", fail)
     monkeypatch.setattr(source, "studies", fail)

@@ -86,8 +86,8 @@ def test_a_students_classes_stand_beside_the_teachers(path: Path, opened: Opened
     at = opened("student")
     table = next(frame.value for frame in at.dataframe if "taken for" in frame.value)
     assert list(table["class"]) == names
-    assert table["accuracy"][3] == f"{100 * told.right[3] / 40:.2f} %"
-    assert table["teacher"][3] == f"{100 * taught.right[3] / 40:.2f} %"
+    assert table["accuracy"][3] == f"{100 * told.right[3] / 40:.2f}%"
+    assert table["teacher"][3] == f"{100 * taught.right[3] / 40:.2f}%"
     drawn = [chart for chart in charts(at) if "taken for" in chart.spec]
     assert len(drawn) == (2 if count == 10 else 1)  # a matrix of a hundred classes cannot be read
     gaps = sorted(range(count), key=lambda n: told.right[n] - taught.right[n])[:20]
@@ -116,7 +116,7 @@ def test_the_papers_nets_stand_beside_students(path: Path, opened: Opened) -> No
     table = at.dataframe[0].value
     assert list(table.columns)[1:] == ["Student 1", "the paper's FitNet 3", "Student 2"]
     theirs = dict(zip(table[""], table["the paper's FitNet 3"], strict=True))
-    assert (theirs["parameters"], theirs["multiply-adds"], theirs["test accuracy"]) == ("1.6 M", "392 M", "91.10 %")
+    assert (theirs["parameters"], theirs["multiply-adds"], theirs["test accuracy"]) == ("1.6M", "392M", "91.10%")
     assert "the paper's FitNet 3" in traces(at, -1)
     assert at.query_params["compare"] == "1,FitNet 3,2"
 
