@@ -21,7 +21,7 @@ from fitnets.distill.regressor import Regressor
 from fitnets.images.images import Images, Split
 from fitnets.nets.network import Layer, Network
 from fitnets.teacher.teacher import Teacher
-from fitnets.training.optim import optimiser, steer
+from fitnets.training.optim import optimiser, apply_schedules
 from fitnets.values.net import Net
 
 
@@ -110,7 +110,7 @@ def kd_epoch(
     batches = loader(images, images.train, training.batch, train=True)
     student.train()
     for step, (x_BCHW, label_B) in enumerate(batches):
-        steer(optimizer, training, epoch, step, len(batches))
+        apply_schedules(optimizer, training, epoch, step, len(batches))
         logits_BK, _ = student(x_BCHW)
         with torch.no_grad():
             taught_BK, _ = teacher(x_BCHW)
@@ -144,7 +144,7 @@ def hint_epoch(
     batches = loader(images, images.train, training.batch, train=True)
     student.train()
     for step, (x_BCHW, _) in enumerate(batches):
-        steer(optimizer, training, epoch, step, len(batches))
+        apply_schedules(optimizer, training, epoch, step, len(batches))
         _, features = student(x_BCHW)
         with torch.no_grad():
             _, taught = teacher(x_BCHW)

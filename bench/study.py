@@ -121,7 +121,7 @@ def _usual(recipe: Recipe) -> float:
     initialise(regressor, recipe.init, 0.05, seed_of("regressor", recipe.seed))
     target = Target()
     hints = Hints(teacher, hint.hint, regressor.out, images, "float32", None)
-    target.measure(hints.still(images.train, "calibration"), centre=True)
+    target.measure(hints.unaugmented(images.train, "calibration"), centre=True)
     scale = target.mean_C11, target.deviation_C11
     optimizer = reference.optimizer_of(stage1, student.layers[: hint.guided], regressor)
     for epoch in range(1, stage1.epochs + 1):

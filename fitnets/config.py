@@ -1,4 +1,4 @@
-"""The one import door for values: what a trial, a teacher and a data set are. Nothing here needs torch."""
+"""The public values in one import: what a trial, a teacher and a data set are. Nothing here needs torch."""
 
 from fitnets.values.data import Data as Data
 from fitnets.values.outcome import Cost as Cost

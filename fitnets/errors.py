@@ -1,16 +1,16 @@
-"""The ways things go wrong on purpose."""
+"""The errors that are raised deliberately."""
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used; the message names the value, the rule and the remedy. Exit code 2."""
+    """The user's input cannot be used; the message names the value, the rule and the remedy. Exit code 2."""
 
 
 class DiskError(InputError):
-    """A disk refused a file that must be kept: it is full, read-only or gone. Exit code 1: the run failed.
+    """A file that the run needs cannot be written: the disk is full, read-only or missing. Exit code 1: the run failed.
 
-    The message names the folder, the fault and the remedy; the same command continues.
+    The message names the folder, the fault and the remedy; running the same command again continues the work.
     """
 
 
 class Diverged(RuntimeError):
-    """A training's loss stopped being a finite number. The trial has failed; the search goes on."""
+    """The loss of a training run is no longer finite. The trial has failed; the search continues."""

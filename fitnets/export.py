@@ -1,7 +1,7 @@
-"""A student as files to ship: ONNX checked against torch, its latency, and its accuracy as the exported file has it.
+"""A student exported for deployment: an ONNX file, compared with torch, with its accuracy and its latency.
 
-Shape suffixes: B batch, C channels, H rows, W columns, K classes. The exported model takes pixels in [0, 1] and holds
-its own preprocessing, so nothing can be normalised wrongly.
+Shape suffixes: B batch, C channels, H rows, W columns, K classes. The exported model takes pixels in [0, 1] and
+contains its own preprocessing, so the caller cannot normalise them wrongly.
 """
 
 import logging
@@ -25,12 +25,12 @@ from fitnets.nets.network import Network
 from fitnets.values.base import Value
 from fitnets.values.net import Net, Shape
 
-TOLERANCE = 1e-4  # the most that a logit may differ from torch's, as a share of torch's largest |logit| on the images
+TOLERANCE = 1e-4  # largest allowed difference of a logit from torch's, relative to torch's largest |logit|
 INPUT, OUTPUT = "pixels", "logits"
 
 
 class Latency(Value):
-    """Milliseconds of one image through onnxruntime, batch 1."""
+    """The latency of one image (batch 1) in onnxruntime, in milliseconds."""
 
     threads: int
     runs: int
@@ -39,20 +39,20 @@ class Latency(Value):
 
 
 class Deployed(nn.Module):
-    """A network behind its preprocessing: pixels in [0, 1], BCHW, to logits BK."""
+    """A network preceded by its preprocessing: pixels in [0, 1], BCHW, to logits BK."""
 
     def __init__(self, network: nn.Module, preprocess: Preprocess):
         super().__init__()
         self.network, self.preprocess = network, preprocess
 
     def forward(self, pixels_BCHW: Tensor) -> Tensor:
-        """Pixels in [0, 1] to logits."""
+        """Pixels in [0, 1], BCHW, to logits BK."""
         logits_BK: Tensor = self.network(self.preprocess(pixels_BCHW * 255.0))
         return logits_BK
 
 
 def restored(net: Net, weights: bytes) -> Network:
-    """The network of a safetensors file's bytes, in eval mode."""
+    """The network with its weights from the bytes of a safetensors file, in eval mode."""
     network = Network(net)
     network.load_state_dict(load_tensors(weights))
     return network.eval()
@@ -68,7 +68,7 @@ def onnx_file(deployed: Deployed, shape: Shape) -> bytes:
 
 
 def _exported(deployed: Deployed, example_BCHW: Tensor) -> torch.onnx.ONNXProgram:
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it tells of every constant that it does not fold
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it reports every constant that it does not fold
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
         program = torch.onnx.export(
@@ -96,12 +96,12 @@ class OnnxModel:
         self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     def __call__(self, pixels_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Pixels in [0, 1] to logits BK."""
+        """Pixels in [0, 1], BCHW, to logits BK."""
         logits_BK: NDArray[np.float32] = self._session.run([OUTPUT], {INPUT: pixels_BCHW})[0]
         return logits_BK
 
     def latency(self, shape: Shape, runs: int = 200) -> Latency:
-        """One image at a time, after warming up."""
+        """The time of one image of `shape` (channels, rows, columns), over `runs` passes after a warm-up."""
         pixels = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
         for _ in range(max(3, runs // 10)):
             self(pixels)
@@ -159,7 +159,7 @@ def check(model: OnnxModel, deployed: Deployed, split: Split) -> Check:
 
 
 def _pixels(split: Split) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """A split as the exported model takes it: raw pixels in [0, 1], BCHW."""
+    """A split in batches of raw pixels in [0, 1], BCHW, as the exported model takes them, with their labels."""
     if split.pixels_NHWC.dtype != torch.uint8:
         raise ValueError(
             "whitened images are not pixels any more: load the data with `whiten=False` and `local_contrast=False`."

@@ -1,6 +1,6 @@
-"""Limits the size of a store: what is cheapest to recompute is removed first, and what a study depends on never is.
+"""Limits the size of a store: what is cheapest to recompute is removed first; what a study depends on is never removed.
 
-Teachers, checkpoints and the students that a caller does not name stay, whatever the limit.
+Teachers, checkpoints and the students that the caller does not name stay, whatever the limit.
 """
 
 import os
@@ -13,25 +13,25 @@ from pathlib import Path
 
 from fitnets.disk.store import CACHES, MANIFEST, Store
 
-FORMER = ("prefix",)  # kinds that earlier versions wrote, and that nothing reads any more
-PASSING = ("checkpoint",)  # kinds that go by themselves, when the trial that they belong to has ended
-STALE_SECONDS = 3600.0  # an unfinished entry of that age was left by a writer that died
+OBSOLETE = ("prefix",)  # kinds that earlier versions wrote and nothing reads any more
+TEMPORARY = ("checkpoint",)  # kinds that are deleted when the trial that they belong to ends
+STALE_SECONDS = 3600.0  # an unfinished entry of this age was left behind by a process that died
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A folder of the store: a whole entry, or what was left of one."""
+    """A folder of the store: a complete entry, or an unfinished one."""
 
     kind: str
     name: str
     size: int
-    """Of its files, in bytes."""
+    """Total size of its files, in bytes."""
     used: float
-    """When it was read or written last, in seconds since 1970."""
+    """When it was last read or written, in seconds since 1970."""
 
 
 def entries(store: Store) -> list[Entry]:
-    """Everything in the store, unfinished entries included. What vanishes meanwhile is left out."""
+    """All entries of the store, unfinished ones included. Those deleted while this runs are left out."""
     found = []
     for kind in _folders(store.root):
         for folder in _folders(kind):
@@ -41,12 +41,11 @@ def entries(store: Store) -> list[Entry]:
 
 
 def evict(store: Store, limit: int, last: Callable[[], Sequence[str]] = lambda: (), down_to: int | None = None) -> int:
-    """Where the store takes more than `limit` bytes, remove what can be made again; returns what it takes then.
+    """If the store takes more than `limit` bytes, remove entries that can be recomputed; returns its size afterwards.
 
-    It is brought to `down_to` bytes (default: `limit`), as far as that goes.
-
-    First what dead writers left unfinished and what only earlier versions read, then tables and decoded images, of each
-    the least recently used before the others, and then the students that `last` names, in its order.
+    Entries are removed until `down_to` bytes remain (default: `limit`) or nothing else may be removed, in this order:
+    stale unfinished entries, kinds that only earlier versions read, tables, decoded images (the least recently used
+    first within each), and finally the students that `last` names, in its order.
     """
     now, found = time.time(), entries(store)
     taken = sum(entry.size for entry in found)
@@ -58,15 +57,15 @@ def evict(store: Store, limit: int, last: Callable[[], Sequence[str]] = lambda: 
         if now - entry.used > STALE_SECONDS:
             shutil.rmtree(store.root / entry.kind / entry.name, ignore_errors=True)
             taken -= entry.size
-    whole = [entry for entry in found if not entry.name.startswith(".")]
-    for kinds in (FORMER, *CACHES):
-        for entry in sorted((entry for entry in whole if entry.kind in kinds), key=lambda entry: entry.used):
+    complete = [entry for entry in found if not entry.name.startswith(".")]
+    for kinds in (OBSOLETE, *CACHES):
+        for entry in sorted((entry for entry in complete if entry.kind in kinds), key=lambda entry: entry.used):
             if taken <= limit:
                 return taken
             store.remove(entry.kind, entry.name)
             taken -= entry.size
     if taken > limit:
-        students = {entry.name: entry for entry in whole if entry.kind == "student"}
+        students = {entry.name: entry for entry in complete if entry.kind == "student"}
         for name in last():
             if taken > limit and name in students:
                 store.remove("student", name)
@@ -84,7 +83,7 @@ def _used(folder: Path) -> float:
     if manifest.exists():
         stat = manifest.stat()
         return max(stat.st_atime, stat.st_mtime)
-    return folder.stat().st_mtime  # not of its last access, which this look may be
+    return folder.stat().st_mtime  # not the last access, which may be this call itself
 
 
 def _size(folder: Path) -> int:

@@ -13,7 +13,7 @@ def hint_loss(predicted_BCHW: Tensor, hint_BCHW: Tensor, *, scale: str) -> Tenso
     """L_HT of Eq. 3.
 
     `scale="paper"`: half the squared distance, summed over the map, mean over the batch.
-    `scale="released"`: the same, but the mean over channels and columns, as in the released code.
+    `scale="released"`: summed over rows only, the mean over channels and columns, as in the released code.
     `scale="r2"`: the mean squared error; 1 - R2 when the hint is standardised per channel.
     """
     error_BCHW = predicted_BCHW.float() - hint_BCHW.float()
@@ -39,9 +39,9 @@ def kd_loss(student_BK: Tensor, teacher_BK: Tensor, label_B: Tensor, lam: Tensor
 
 
 def lambda_at(epoch: int, epochs: int, distill: Distill) -> float:
-    """Lambda in `epoch` (from 1) of a stage 2 of `epochs`: start in the first epoch, end in the last.
+    """Lambda in `epoch` (from 1) of a stage 2 of `epochs`: `lambda_start` in the first epoch, `lambda_end` in the last.
 
-    It depends on the full length only, never on where a trial is stopped.
+    It depends on the planned number of epochs, never on where a trial is stopped.
     """
     if distill.schedule == "paper":
         done = (epoch - distill.hold) / (distill.saturate - distill.hold)

@@ -12,14 +12,14 @@ from fitnets.nets.network import maxout
 from fitnets.values.net import Shape
 from fitnets.values.table_sizes import meeting_map
 
-QUIET = 1e-5  # a channel whose deviation is a smaller share than this of the largest one's is silent
+MIN_RELATIVE_DEVIATION = 1e-5  # of a channel, relative to the largest deviation; below it, a channel counts as constant
 
 
 class Regressor(nn.Module):
-    """Predicts the hint layer's map from the guided layer's (r in Eq. 3). Thrown away after stage 1.
+    """Predicts the hint layer's map from the guided layer's (r in Eq. 3). Discarded after stage 1.
 
-    Where the teacher's map is the larger one, the target is pooled down to the student's (`Target` does it), so
-    `out` is the shape that both sides meet at.
+    Where the teacher's map is the larger one, the hint is pooled down to the student's (`Hints` does it); `out` is the
+    number of rows and columns at which prediction and hint are compared.
     """
 
     def __init__(self, guided: Shape, hint: Shape, kind: str, pieces: int):
@@ -34,22 +34,20 @@ class Regressor(nn.Module):
         self.norm = nn.BatchNorm2d(hint[0], affine=False) if kind == "normalised" else nn.Identity()
 
     def forward(self, guided_BCHW: Tensor) -> Tensor:
-        """The guided layer's output to the prediction of the hint."""
+        """The guided layer's output to the predicted hint, both BCHW; rows and columns become `out`."""
         if self.kind == "paper":
             return maxout(self.conv(guided_BCHW), self.pieces)
-        if (
-            guided_BCHW.shape[2:] != self.out
-        ):  # a 1x1 convolution and average pooling commute: pool first, it is cheaper
+        if guided_BCHW.shape[2:] != self.out:  # a 1x1 convolution and average pooling commute; pooling first is cheaper
             guided_BCHW = F.adaptive_avg_pool2d(guided_BCHW, self.out)
         predicted_BCHW: Tensor = self.norm(self.conv(guided_BCHW))
         return predicted_BCHW
 
 
 class Target(nn.Module):
-    """The teacher's hint, pooled to the meeting map, as what the regressor has to predict: scaled per channel.
+    """Turns the teacher's pooled hint into what the regressor has to predict: scaled per channel.
 
-    With `scale="r2"` every channel is standardised with `mean` and `deviation`, measured over training images, so
-    that the squared error is 1 - R2. A ReLU regressor cannot predict negative numbers: there only the scale changes.
+    With `scale="r2"` every channel is standardised by its mean and standard deviation over training images, so that the
+    mean squared error is 1 - R2. A ReLU regressor cannot predict negative numbers: for it, the mean is not subtracted.
     """
 
     mean_C11: Tensor
@@ -61,20 +59,20 @@ class Target(nn.Module):
         self.register_buffer("deviation_C11", torch.ones(1))
 
     def forward(self, hint_BCHW: Tensor) -> Tensor:
-        """A hint to its target, float32."""
+        """A hint to its target, both BCHW; float32."""
         return (hint_BCHW.float() - self.mean_C11) / self.deviation_C11
 
     def measure(self, hint_BCHW: Tensor, *, centre: bool) -> None:
-        """Measure the channels' mean and standard deviation.
+        """Measure the channels' means (0 unless `centre`) and standard deviations on BCHW.
 
-        One that is silent in these images may speak in others, and would drown them there: the largest deviation
-        counts as its own.
+        A channel that is constant on these images may vary on others, where dividing by its tiny deviation would let it
+        dominate the loss: it gets the largest channel's deviation instead.
         """
         hint_BCHW = hint_BCHW.float()
         self.mean_C11 = hint_BCHW.mean((0, 2, 3), keepdim=True)[0] * centre
         deviation_C11 = hint_BCHW.std((0, 2, 3), keepdim=True)[0].clamp_min(1e-6)
-        loudest = deviation_C11.max()
-        self.deviation_C11 = torch.where(deviation_C11 < QUIET * loudest, loudest, deviation_C11)
+        largest = deviation_C11.max()
+        self.deviation_C11 = torch.where(deviation_C11 < MIN_RELATIVE_DEVIATION * largest, largest, deviation_C11)
 
 
 def standardises(hint: Hint, pieces: int) -> bool:

@@ -1,4 +1,4 @@
-"""A Recipe to a generator of Reports, ending in a Result: its stages, and what is stored of them."""
+"""Runs a Recipe, as a generator of Reports that returns a Result: its stages, its checkpoints, its retraining."""
 
 import platform
 from collections.abc import Generator
@@ -25,10 +25,11 @@ def distill(
 ) -> Generator[Report, None, Result]:
     """Run a recipe: stage 1 up to the guided layer, if there is a hint, then stage 2 on the whole student.
 
-    Yields a Report after every epoch; to stop a trial is to stop asking. Returns the Result. A run that died goes on
-    from its last checkpoint in `store`, and reports the epochs before it again. The finished run's checkpoint is
-    deleted, unless the caller says `keep`: until its Result is safe, starting the run again then trains nothing.
-    Raises InputError when student, hint and teacher do not fit each other, Diverged when a loss is not finite.
+    Yields a Report after every epoch and returns the Result; a caller stops a trial by not asking for the next Report.
+    An interrupted run continues from its last checkpoint in `store` and reports the earlier epochs again. The
+    checkpoint of a finished run is deleted, unless `keep` is set: then, until `discard`, the run can be repeated
+    without training. Raises InputError when student, hint and teacher do not fit together, Diverged when a loss is not
+    finite.
     """
     use_ieee_float32()
     _check(recipe, images, teacher)
@@ -40,16 +41,16 @@ def distill(
 
 
 def discard(recipe: Recipe, images: Images, teacher: Teacher, store: Store | None) -> None:
-    """Delete the checkpoints of a run whose Result is safe."""
+    """Delete the checkpoints of a run whose Result is stored."""
     run = run_key(recipe, images, teacher)
-    for name in (run, _second(run)):
+    for name in (run, _retraining_key(run)):
         Checkpoints(store, name).remove()
 
 
 def _once(
     recipe: Recipe, images: Images, teacher: Teacher, store: Store | None, run: str
 ) -> Generator[Report, None, Result]:
-    """Both stages, from the beginning or from a checkpoint, which stays."""
+    """Both stages, from the beginning or from a checkpoint, which is not deleted."""
     student = Network(recipe.student)
     initialise(student, recipe.init, recipe.init_range, seed_of("student", recipe.seed))
     student.to(images.device).to(memory_format=torch.channels_last)
@@ -68,9 +69,9 @@ def _once(
 def _retrained(
     recipe: Recipe, images: Images, teacher: Teacher, store: Store | None, run: str
 ) -> Generator[Report, None, Result]:
-    """A run to find the epochs, then another for so many, on training and validation images together."""
+    """A run to choose the epochs, then a second run of that length on training and validation images together."""
     first = yield from _once(recipe, images, teacher, store, run)
-    second = _once(_again(recipe, first.outcome), images.whole(), teacher, store, _second(run))
+    second = _once(_retraining_recipe(recipe, first.outcome), images.whole(), teacher, store, _retraining_key(run))
     seconds = first.outcome.seconds
     while True:
         try:
@@ -83,14 +84,14 @@ def _retrained(
         yield report.changed(retraining=True, val_accuracy=None, hint_r2=None)  # measured on images it trains on
 
 
-def _again(recipe: Recipe, found: Outcome) -> Recipe:
-    """The recipe for the epochs that were found, with no more choice of them; schedules are those of before."""
-    again = {"keep": "last", "patience": None}
-    stage1 = None if recipe.stage1 is None else recipe.stage1.changed(until=found.stage1_epoch, **again)
-    return recipe.changed(stage1=stage1, stage2=recipe.stage2.changed(until=found.stage2_epoch, **again))
+def _retraining_recipe(recipe: Recipe, first: Outcome) -> Recipe:
+    """The recipe with each stage stopped at the epoch that the first run chose; schedules are unchanged."""
+    fixed = {"keep": "last", "patience": None}
+    stage1 = None if recipe.stage1 is None else recipe.stage1.changed(until=first.stage1_epoch, **fixed)
+    return recipe.changed(stage1=stage1, stage2=recipe.stage2.changed(until=first.stage2_epoch, **fixed))
 
 
-def _second(run: str) -> str:
+def _retraining_key(run: str) -> str:
     """The name of the second run's checkpoints: it depends on the same things as the first run's."""
     return f"second-{run}"
 
@@ -133,14 +134,14 @@ def result_of(stages: Generator[Report, None, Result]) -> Result:
 
 
 def run_key(recipe: Recipe, images: Images, teacher: Teacher) -> str:
-    """The name of a run's checkpoints: the recipe's digest, then that of all else that the run depends on."""
-    around = key(
+    """The name of a run's checkpoints: the recipe's digest, then a digest of everything else the run depends on."""
+    context = key(
         teacher=teacher.digest,
         images=images.digest,
         views=images.data.views,
         torch=(torch.__version__, images.device.type),
     )
-    return f"{recipe.digest()}-{around[:16]}"
+    return f"{recipe.digest()}-{context[:16]}"
 
 
 def _check(recipe: Recipe, images: Images, teacher: Teacher) -> None:

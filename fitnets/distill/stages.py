@@ -1,4 +1,4 @@
-"""Stage 1 and stage 2 as generators of Reports: what is learnt in them. Nothing here keeps a result.
+"""Stage 1 and stage 2 as generators of Reports: their losses and scores. Nothing here stores a result.
 
 Shape suffixes: B batch, N images, K classes, C channels, H rows, W columns.
 """
@@ -20,7 +20,7 @@ from fitnets.images.images import Images, Split, accuracy
 from fitnets.images.views import Plan
 from fitnets.nets.network import Network, initialise
 from fitnets.nets.precision import computing
-from fitnets.teacher.hints import Hints, some
+from fitnets.teacher.hints import Hints, sample
 from fitnets.teacher.teacher import Teacher
 from fitnets.training.checkpoints import Checkpoints
 from fitnets.training.loop import EpochLoss, reported
@@ -32,7 +32,7 @@ REGRESSOR_RANGE = 0.05  # the paper's initial range for the regressor
 
 @dataclass(frozen=True, slots=True)
 class StageInputs:
-    """A recipe and all that its stages work on; `student` is what they train."""
+    """A recipe and everything that its stages need; `student` is what they train."""
 
     recipe: Recipe
     images: Images
@@ -42,7 +42,7 @@ class StageInputs:
     student: Network
 
     def views(self, epoch: int) -> Callable[[Tensor], Tensor]:
-        """For an epoch (from 1): the network input BCHW of an index batch."""
+        """For an epoch (from 1): a function from an index batch to its network input BCHW."""
         plan = Plan.draw(len(self.images.train), epoch, self.images.data, self.images.device)
         return lambda index_B: self.images.views(plan, index_B)
 
@@ -65,11 +65,13 @@ def stage1(trial: StageInputs, hint: Hint, training: Training) -> Generator[Repo
     learner = nn.Sequential(trial.student.prefix(hint.guided), regressor)
     learner.to(images.device).to(memory_format=torch.channels_last)
     target = Target().to(images.device)
-    taught = recipe.stage2.epochs if recipe.distill.lambda_start or recipe.distill.lambda_end else 0
-    hints = Hints(teacher, hint.hint, regressor.out, images, recipe.precision, trial.store, taught=taught)
+    logit_epochs = recipe.stage2.epochs if recipe.distill.lambda_start or recipe.distill.lambda_end else 0
+    hints = Hints(
+        teacher, hint.hint, regressor.out, images, recipe.precision, trial.store, logit_epochs=logit_epochs
+    )
     if hint.scale == "r2":
-        target.measure(hints.still(images.train, "calibration"), centre=standardises(hint, pieces))
-    wanted_BCHW, watched = target(hints.still(images.val, "validation")), some(images.val)
+        target.measure(hints.unaugmented(images.train, "calibration"), centre=standardises(hint, pieces))
+    val_target_BCHW, val_sample = target(hints.unaugmented(images.val, "validation")), sample(images.val)
 
     def epoch_loss(epoch: int) -> Callable[[Tensor], Tensor]:
         views, hint_of = trial.views(epoch), hints.epoch(epoch)
@@ -83,13 +85,13 @@ def stage1(trial: StageInputs, hint: Hint, training: Training) -> Generator[Repo
         return loss
 
     def score(epoch: int) -> dict[str, float]:
-        return {"hint_r2": r2(learner, wanted_BCHW, images, watched)}
+        return {"hint_r2": r2(learner, val_target_BCHW, images, val_sample)}
 
     return trial.trained("stage 1", Run(learner, training), epoch_loss, score)
 
 
 def label_stage1(trial: StageInputs, label_hint: LabelHint, training: Training) -> Generator[Report]:
-    """Section 3.1's alternative: the student's layers 1..guided and a softmax on them learn the labels."""
+    """Section 3.1's alternative: the student's layers 1..guided and a softmax on top of them learn the labels."""
     images, label_N = trial.images, trial.images.train.label_N
     learner = nn.Sequential(trial.student.prefix(label_hint.guided), label_head(trial.recipe, label_hint))
     learner.to(images.device).to(memory_format=torch.channels_last)
@@ -111,9 +113,9 @@ def label_stage1(trial: StageInputs, label_hint: LabelHint, training: Training) 
 
 
 def stage2(trial: StageInputs) -> Generator[Report]:
-    """Eq. 2: the whole student on the labels and the teacher's softened logits, lambda decaying.
+    """Eq. 2: the whole student learns the labels and the teacher's softened logits, while lambda decays.
 
-    A joint label hint adds the cross-entropy of its own softmax.
+    A joint label hint adds the cross-entropy of its own softmax to the loss.
     """
     recipe, images, student = trial.recipe, trial.images, trial.student
     training, distill, label_N = recipe.stage2, recipe.distill, images.train.label_N
@@ -124,18 +126,18 @@ def stage2(trial: StageInputs) -> Generator[Report]:
 
     def epoch_loss(epoch: int) -> Callable[[Tensor], Tensor]:
         views, lam = trial.views(epoch), lambda_at(epoch, training.epochs, distill)
-        taught_NK = trial.teacher.logits(images, epoch, trial.store, recipe.precision) if lam else None
+        teacher_NK = trial.teacher.logits(images, epoch, trial.store, recipe.precision) if lam else None
 
         def loss(index_B: Tensor) -> Tensor:
             with computing(recipe.precision, images.device):
                 logits_BK = learner(views(index_B))
-            aside: Tensor | float = 0.0
+            joint_loss: Tensor | float = 0.0
             if joint is not None:
                 logits_BK, guided_BK = logits_BK
-                aside = F.cross_entropy(guided_BK.float(), label_N[index_B])
-            if taught_NK is None:
-                return F.cross_entropy(logits_BK.float(), label_N[index_B]) + aside
-            return kd_loss(logits_BK, taught_NK[index_B], label_N[index_B], lam, distill) + aside
+                joint_loss = F.cross_entropy(guided_BK.float(), label_N[index_B])
+            if teacher_NK is None:
+                return F.cross_entropy(logits_BK.float(), label_N[index_B]) + joint_loss
+            return kd_loss(logits_BK, teacher_NK[index_B], label_N[index_B], lam, distill) + joint_loss
 
         return loss
 
@@ -148,7 +150,7 @@ def stage2(trial: StageInputs) -> Generator[Report]:
 
 
 def label_head(recipe: Recipe, label_hint: LabelHint) -> nn.Sequential:
-    """A softmax's logits on the guided layer, freshly drawn."""
+    """The logits of a softmax on the guided layer, with newly drawn weights."""
     features = math.prod(recipe.student.maps()[label_hint.guided - 1][1])
     head = nn.Sequential(nn.Flatten(), nn.Linear(features, recipe.student.classes))
     initialise(head, recipe.init, recipe.init_range, seed_of("label hint", recipe.seed))
@@ -156,14 +158,14 @@ def label_head(recipe: Recipe, label_hint: LabelHint) -> nn.Sequential:
 
 
 class Joint(nn.Module):
-    """A student and a softmax on its guided layer, in one pass."""
+    """A student and a softmax on its guided layer, computed in one pass."""
 
     def __init__(self, student: Network, guided: int, head: nn.Module):
         super().__init__()
         self.student, self.guided, self.head = student, guided, head
 
     def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Images BCHW to the student's logits BK and the guided layer's."""
+        """Images BCHW to the student's logits BK and those of the softmax on the guided layer, BK."""
         guided_BCHW = self.student.prefix(self.guided)(x_BCHW)
         x = guided_BCHW
         for layer in self.student.layers[self.guided :]:
@@ -172,12 +174,12 @@ class Joint(nn.Module):
 
 
 @torch.no_grad()
-def r2(learner: nn.Module, wanted_BCHW: Tensor, images: Images, watched: Split) -> float:
-    """How much of these images' hints is predicted: 1 is all of it, 0 is the channels' means."""
+def r2(learner: nn.Module, target_BCHW: Tensor, images: Images, split: Split) -> float:
+    """R2 of the predicted hints of a split, whose targets are `target_BCHW`: 1 is perfect, 0 is the channels' means."""
     was_training = learner.training
     learner.eval()
-    predicted_BCHW = torch.cat([learner(x_BCHW) for x_BCHW, _ in images.batches(watched)])
+    predicted_BCHW = torch.cat([learner(x_BCHW) for x_BCHW, _ in images.batches(split)])
     learner.train(was_training)
-    error = (predicted_BCHW - wanted_BCHW).square().sum()
-    spread = (wanted_BCHW - wanted_BCHW.mean((0, 2, 3), keepdim=True)).square().sum()
-    return float(1 - error / spread.clamp_min(1e-12))
+    error = (predicted_BCHW - target_BCHW).square().sum()
+    total = (target_BCHW - target_BCHW.mean((0, 2, 3), keepdim=True)).square().sum()
+    return float(1 - error / total.clamp_min(1e-12))

@@ -128,7 +128,7 @@ class Images:
 
     def batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
         """All images of a split as they are, in order: (network input BCHW, labels B)."""
-        plan = Plan.still(len(split), self.device)
+        plan = Plan.identity(len(split), self.device)
         for index_B in in_order(len(split), EVAL_BATCH, self.device):
             yield self.input(split, plan, index_B), split.label_N[index_B]
 

@@ -68,7 +68,7 @@ def check(data: Data, root: Path, store: Store | None = None) -> tuple[str, ...]
     if reasons:
         raise InputError(str(broken(reasons)))
     if store is not None and seen:
-        store.keep("images", digest, {"notes.json": json.dumps(notes).encode()})
+        store.try_put("images", digest, {"notes.json": json.dumps(notes).encode()})
     return notes
 
 
@@ -103,5 +103,5 @@ def _part(data: Data, root: Path, part: Part, store: Store | None, shape: Shape 
             "notes": np.array(raw.notes, dtype=np.str_),
         }
         np.savez(buffer, allow_pickle=False, **fields)
-        store.keep("images", digest, {"images.npz": buffer.getvalue()})
+        store.try_put("images", digest, {"images.npz": buffer.getvalue()})
     return raw

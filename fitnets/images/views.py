@@ -35,7 +35,7 @@ class Plan:
         return cls(dy.to(device), dx.to(device), flip.to(device))
 
     @classmethod
-    def still(cls, num_images: int, device: torch.device) -> "Plan":
+    def identity(cls, num_images: int, device: torch.device) -> "Plan":
         """Every image as it is: for evaluation."""
         nothing = torch.zeros(num_images, dtype=torch.long, device=device)
         return cls(nothing, nothing, nothing.bool())

@@ -1,6 +1,6 @@
-"""What a net costs, by arithmetic on its layers: no tensor, no training, microseconds.
+"""What a net costs, by arithmetic on its layers: without tensors or training, in microseconds.
 
-The tests count the same nets on the meta device, and hold the paper's own numbers.
+The tests check it against the same nets on the meta device and against the paper's own numbers.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ FLOAT_BYTES = 4
 
 
 class LayerCost(Value):
-    """One layer's share of the cost; layers are numbered from 1, the output layer is the last."""
+    """The cost of one layer; layers are numbered from 1, the output layer is the last."""
 
     number: int
     kind: Literal["conv", "dense", "output"]
@@ -27,7 +27,7 @@ class LayerCost(Value):
     activations: int
     """Numbers held while the layer runs, for one image: its input and its output before activation and pooling.
 
-    A shortcut adds nothing: what it adds is that input, and no layer holds another's.
+    A shortcut needs no more: it adds the layer's own input, and no layer needs the input of another.
     """
 
 

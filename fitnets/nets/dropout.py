@@ -1,4 +1,4 @@
-"""Dropout in training, from outside the network: what is evaluated, frozen or exported has none by construction."""
+"""Dropout during training, applied outside the network: evaluated, frozen or exported networks have none."""
 
 import torch
 import torch.nn.functional as F
@@ -8,10 +8,10 @@ from fitnets.nets.network import Network
 from fitnets.values.updates import Dropout
 
 
-def dropped(network: Network, x_BCHW: Tensor, dropout: Dropout) -> Tensor:
-    """Images BCHW to logits BK, every layer's input masked; the masks come from torch's global generator.
+def forward_with_dropout(network: Network, x_BCHW: Tensor, dropout: Dropout) -> Tensor:
+    """Images BCHW to logits BK, with every layer's input masked; the masks come from torch's global generator.
 
-    The images are not scaled up for what they lose, as in pylearn2's files; later layers' inputs are.
+    As in pylearn2's files, the masked images are not rescaled; the inputs of later layers are.
     """
     x_BCHW = x_BCHW * torch.empty_like(x_BCHW).bernoulli_(dropout.keep_input)
     for number, layer in enumerate(network.layers):

@@ -1,4 +1,4 @@
-"""Networks from their values. Shape suffixes: B batch, C channels, H rows, W columns, K classes, P pieces."""
+"""Networks built from `Net` values. Shape suffixes: B batch, C channels, H rows, W columns, K classes, P pieces."""
 
 import math
 from collections.abc import Iterator
@@ -15,15 +15,15 @@ from fitnets.values.net import Net
 class Layer(nn.Module):
     """A convolution or a fully connected layer, its activation (ReLU, or maxout over pieces), and its pooling.
 
-    With a `shortcut` the input is added before the activation. As it spans one layer, layers stay a chain: what a layer
-    puts out depends on its input alone.
+    With a `shortcut` the input is added before the activation. A shortcut spans one layer, so the network is a chain: a
+    layer's output depends on its input alone.
 
     The pieces are stored as one weight of `pieces * width` filters, piece by piece. Two pieces without normalisation
-    run as max(a, b) = b + relu(a - b), with the difference taken on the weights. Algebraically that is the maximum, and
-    where a != b its gradient too; in floating point it rounds differently (the tests hold values and gradients to a
-    relative 1e-12 in float64 and 2e-5 in float32). It trains 1.7 to 1.9 times as fast as `torch.maximum` on CPU, whose
-    backward pass makes several masked passes over the map. ReLU is taken after the pooling: the same numbers and
-    gradients, bit for bit, and fewer positions.
+    are computed as max(a, b) = b + relu(a - b), with the difference taken on the weights. Mathematically this equals
+    the maximum and, where a != b, its gradient; in floating point it rounds differently (the tests bound the relative
+    difference of values and gradients by 1e-12 in float64 and 2e-5 in float32). It trains 1.7 to 1.9 times as fast on
+    CPU as `torch.maximum`, whose backward pass makes several masked passes over the map. ReLU is applied after the pooling: bit for bit the
+    same numbers and gradients, on fewer positions.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Layer(nn.Module):
 
 
 class UntiedConv2d(nn.Conv2d):
-    """A convolution with a bias of its own at every position of its map of `rows` x `columns`."""
+    """A convolution with a separate bias at every position of its map of `rows` x `columns`."""
 
     bias: nn.Parameter
 
@@ -108,7 +108,7 @@ def maxout(x: Tensor, pieces: int) -> Tensor:
 
 
 class GlobalMaxPool(nn.Module):
-    """The maximum over the whole map; faster than a pooling window of that size."""
+    """The maximum over the whole map; faster than max pooling with a window of that size."""
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """BCHW to BC11."""
@@ -129,7 +129,7 @@ class Network(nn.Module):
             if conv.pool >= max(height, width):
                 pool = GlobalMaxPool()
             elif conv.pool > 1:
-                window = (min(conv.pool, height), min(conv.pool, width))  # an elongated map may be narrower
+                window = (min(conv.pool, height), min(conv.pool, width))  # the map's shorter side may be smaller than the window
                 pool = nn.MaxPool2d(window, conv.pool_stride, ceil_mode=True)
             norm: nn.Module | None = nn.BatchNorm2d(filters) if net.norm == "batch" else None
             linear = (
@@ -158,7 +158,7 @@ class Network(nn.Module):
         return x_BCHW
 
     def prefix(self, layer: int) -> nn.Sequential:
-        """Layers 1..`layer`, sharing this network's weights; running it computes nothing above."""
+        """Layers 1..`layer`, sharing this network's weights; running it computes no layer above."""
         return nn.Sequential(*self.layers[:layer])
 
 
@@ -173,26 +173,26 @@ class Part(NamedTuple):
 def parts(module: nn.Module) -> Iterator[Part]:
     """The linear parts of a network, a prefix of one, or a prefix and its regressor; from the input up.
 
-    A fully connected part outside a `Layer` is an output layer; a convolution outside of one is the regressor.
+    A fully connected part outside of any `Layer` is an output layer, a convolution outside of any is the regressor.
     """
-    number, inside = 0, set[int]()
+    number, in_layers = 0, set[int]()
     for part in module.modules():
         if isinstance(part, Layer):
             number += 1
-            inside.add(id(part.linear))
+            in_layers.add(id(part.linear))
             yield Part("conv" if isinstance(part.linear, nn.Conv2d) else "dense", number, part.linear)
-        elif isinstance(part, nn.Linear) and id(part) not in inside:
+        elif isinstance(part, nn.Linear) and id(part) not in in_layers:
             number += 1
             yield Part("output", number, part)
-        elif isinstance(part, nn.Conv2d) and id(part) not in inside:
+        elif isinstance(part, nn.Conv2d) and id(part) not in in_layers:
             yield Part("regressor", 0, part)
 
 
 def initialise(module: nn.Module, init: Literal["scaled", "uniform"], init_range: float, seed: int) -> None:
     """Draw the weights of every linear part, in order, from one generator; biases become 0.
 
-    `scaled`: normal with variance `gain / fan_in`, the gain that keeps the signal's second moment through the
-    activation: 2 for ReLU (He et al. 2015), 1 for maxout of two pieces. `uniform`: U(-init_range, init_range).
+    `scaled`: normal with variance `gain / fan_in`, where the gain preserves the signal's second moment
+    through the activation: 2 for ReLU (He et al. 2015), 1 for maxout of two pieces. `uniform`: U(-init_range, init_range).
     """
     generator = torch.Generator().manual_seed(seed)
     activated = {id(part.linear): part.pieces for part in module.modules() if isinstance(part, Layer)}

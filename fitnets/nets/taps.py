@@ -1,4 +1,4 @@
-"""What a network says on its way up: the outputs of submodules in one pass, and nothing computed that nobody wants.
+"""The outputs of a network's submodules in one pass, without computing layers above the last one needed.
 
 Shape suffixes: B batch, C channels, H rows, W columns, K classes.
 """
@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 
 class _Reached(Exception):
-    """Raised by a hook to leave out everything above the highest tapped layer."""
+    """Raised by a hook to skip everything above the highest tapped layer."""
 
 
 def tapped(network: nn.Module, x_BCHW: Tensor, names: Sequence[str], *, whole: bool) -> list[Tensor]:
-    """One pass: the outputs of the submodules `names`, then, if the pass is to go to the end, the network's own (BK).
+    """One pass: the outputs of the submodules `names`, followed by the network's own (BK) if `whole` is set.
 
-    Outputs are copied, so that an in-place layer after them cannot change them; of a submodule that is called twice
-    it is the first. Raises ValueError when the network never calls one of them, TypeError when one puts out no tensor.
+    Outputs are copied, so that a later in-place layer cannot change them; for a submodule that is called twice, the
+    first output is returned. Raises ValueError when the network never calls one of the submodules, TypeError when one
+    does not return a tensor.
     """
     caught: dict[str, Tensor] = {}
 
@@ -47,12 +48,12 @@ def tapped(network: nn.Module, x_BCHW: Tensor, names: Sequence[str], *, whole: b
 
 
 class Tap(nn.Module):
-    """A network up to one of its submodules: its output there, and nothing above it computed."""
+    """A network cut off at one of its submodules: its output there, with nothing above it computed."""
 
     def __init__(self, network: nn.Module, name: str):
         super().__init__()
         self.network, self.name = network, name
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Images to the submodule's output; raises as `tapped` does."""
+        """Images BCHW to the submodule's output; raises as `tapped` does."""
         return tapped(self.network, x_BCHW, [self.name], whole=False)[0]

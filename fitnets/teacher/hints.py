@@ -21,14 +21,14 @@ from fitnets.teacher.tables import Table, as_float16, tabled
 from fitnets.teacher.teacher import Teacher
 from fitnets.values.table_sizes import HintTable, hint_tables
 
-SOME = 1024  # images over which a hint's channels are standardised, and R2 is told
+SAMPLE_SIZE = 1024  # images over which a hint's channels are standardised, and R2 is told
 
 
-def some(split: Split) -> Split:
-    """At most SOME of a split's images, evenly over all of it: the files of a folder come class by class."""
-    if len(split) <= SOME:
+def sample(split: Split) -> Split:
+    """At most SAMPLE_SIZE of a split's images, evenly over all of it: the files of a folder come class by class."""
+    if len(split) <= SAMPLE_SIZE:
         return split
-    index_N = torch.arange(SOME, device=split.label_N.device) * len(split) // SOME
+    index_N = torch.arange(SAMPLE_SIZE, device=split.label_N.device) * len(split) // SAMPLE_SIZE
     return Split(split.pixels_NHWC[index_N], split.label_N[index_N])
 
 
@@ -60,7 +60,7 @@ class Hints:
 
     def epoch(self, number: int) -> Callable[[Tensor, Tensor], Tensor]:
         """For the plan of epoch `number`: the hint of (index_B, the views of these images as BCHW)."""
-        number = self.images.data.alike(number)
+        number = self.images.data.equivalent_epoch(number)
         kept = self._tables_of(len(self.images.train), number)
         if self.store is None or not kept:
             return lambda index_B, x_BCHW: self.of(x_BCHW)
@@ -70,12 +70,12 @@ class Hints:
         hint_NCHW = self._tabled(self.images.train, "training", plan, run, kept, logits)
         return lambda index_B, x_BCHW: hint_NCHW[index_B]
 
-    def still(self, split: Split, name: str) -> Tensor:
-        """The hints of `some` of a split's images, as they are."""
-        few = some(split)
+    def unaugmented(self, split: Split, name: str) -> Tensor:
+        """The hints of `sample` of a split's images, as they are."""
+        few = sample(split)
         run = self.teacher.table_key(self.images, split=name, precision=self.precision)
         kept = self._tables_of(len(few), 1) or [(self.layer, self.out)]
-        return self._tabled(few, name, Plan.still(len(few), self.images.device), run, kept, [])
+        return self._tabled(few, name, Plan.identity(len(few), self.images.device), run, kept, [])
 
     def _tables_of(self, num_images: int, epoch: int) -> list[HintTable]:
         return hint_tables(self.layer, self.out, num_images, self.teacher.hint_shapes, epoch)

@@ -116,6 +116,6 @@ def _chunk(
                 for table, part in zip([wanted, *missing], made, strict=True):
                     buffer = io.BytesIO()
                     np.save(buffer, part.cpu().numpy(), allow_pickle=False)
-                    store.keep(table.kind, table.chunk(number), {"rows.npy": buffer.getvalue()})
+                    store.try_put(table.kind, table.chunk(number), {"rows.npy": buffer.getvalue()})
                 return made[0]
     return torch.from_numpy(np.load(io.BytesIO(found["rows.npy"]), allow_pickle=False))

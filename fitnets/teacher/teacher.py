@@ -18,7 +18,7 @@ from fitnets.disk.store import Store, key
 from fitnets.errors import InputError
 from fitnets.images.images import Images, accuracy, per_class
 from fitnets.images.views import Plan
-from fitnets.nets.dropout import dropped
+from fitnets.nets.dropout import forward_with_dropout
 from fitnets.nets.network import Network, initialise
 from fitnets.nets.precision import computing, use_ieee_float32
 from fitnets.nets.taps import Tap, tapped
@@ -85,7 +85,7 @@ class Teacher:
         Filled on first use and shared through `store` by every trial of the same teacher and images. Logits, not
         probabilities, so that tau stays free.
         """
-        epoch = images.data.alike(epoch)
+        epoch = images.data.equivalent_epoch(epoch)
         plan = Plan.draw(len(images.train), epoch, images.data, images.device)
 
         def rows(index_B: Tensor, tables: Sequence[Table]) -> list[Tensor]:
@@ -146,7 +146,7 @@ def _once(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
         def loss(index_B: Tensor) -> Tensor:
             x_BCHW = images.views(plan, index_B)
             with computing(teacher.precision, images.device):
-                logits_BK = network(x_BCHW) if dropout is None else dropped(network, x_BCHW, dropout)
+                logits_BK = network(x_BCHW) if dropout is None else forward_with_dropout(network, x_BCHW, dropout)
             return nn.functional.cross_entropy(logits_BK.float(), labels[index_B])
 
         return loss

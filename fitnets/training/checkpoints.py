@@ -1,8 +1,8 @@
-"""Checkpoints: a run that died goes on from its newest one, to the numbers of a run that did not.
+"""Checkpoints: an interrupted run continues from its newest one, to the same numbers as an uninterrupted run.
 
-After an epoch, what training changes (`training.run.Run`) and the Reports so far become one entry of the store,
-`checkpoint/<run>-<epochs>`: safetensors and JSON, whole or absent, never unpickled. An older one is deleted when the
-newer is in place, and a damaged one reads as absent, so a run goes on from the newest whole one, or from its beginning.
+After an epoch, the state of training (`training.run.Run`) and the Reports so far become one entry of the store,
+`checkpoint/<run>-<epochs>`: safetensors and JSON, complete or absent, never unpickled. An older one is deleted when the
+newer is in place, and a damaged one counts as absent, so a run continues from the newest intact one, or from its start.
 """
 
 import json
@@ -18,8 +18,8 @@ from fitnets.disk.store import Store
 from fitnets.training.run import Run
 
 KIND = "checkpoint"
-SECONDS = 1.0  # epochs of milliseconds: at most one checkpoint in so long
-SHARE = 0.02  # of the time, at most: where the disk is slow, they come less often
+SECONDS = 1.0  # the shortest time between two checkpoints, for epochs of milliseconds
+SHARE = 0.02  # the largest share of the time spent writing them: on a slow disk, they are written less often
 
 
 class Checkpoints:
@@ -30,27 +30,27 @@ class Checkpoints:
 
     def __init__(self, store: Store | None, run: str):
         self.reports: list[Report] = []
-        """Every Report of the run so far, as it was first yielded."""
+        """Every Report of the run so far, as first yielded."""
         self._store, self._run = store, run
         self._tensors: dict[str, Tensor] = {}
         self._load()
-        self._kept = len(self.reports)
+        self._written = len(self.reports)
         self._due = time.monotonic() + SECONDS
 
     @property
     def stage(self) -> Stage | None:
-        """The stage that the last Report is of; None before the first."""
+        """The stage of the last Report; None before the first."""
         return self.reports[-1].stage if self.reports else None
 
     def replayed(self) -> Generator[Report]:
-        """The Reports of the epochs that need no training any more, marked as such.
+        """The Reports of the epochs that are already trained, marked as replayed.
 
-        A generator, because Ray sends into the one that these are yielded from, and a list cannot be sent to.
+        A generator, because Ray calls `send` on the generator that delegates to this one, and a list has no `send`.
         """
         return (report.changed(replayed=True) for report in self.reports)
 
     def resume(self, run: Run, stage: Stage) -> None:
-        """Put `run` where the checkpoint stands, if it stands in this stage."""
+        """Restore `run` from the checkpoint, if the checkpoint is of this stage."""
         if self._tensors and self.stage == stage:
             run.restore(self.reports[-1].epoch, self._tensors)
         self._tensors = {}
@@ -62,17 +62,17 @@ class Checkpoints:
             self.write(run)
 
     def write(self, run: Run) -> None:
-        """Write a checkpoint now, unless the newest one stands here, and delete the older.
+        """Write a checkpoint now, unless the newest one is up to date, and delete the older ones.
 
-        Where the disk refuses it, the older one stays, and the training goes on.
+        If it cannot be written, the older one stays and training continues.
         """
-        if self._store is None or self._kept == len(self.reports):
+        if self._store is None or self._written == len(self.reports):
             return
         began = time.monotonic()
         name = f"{self._run}-{len(self.reports):06d}"
         files = {"state.safetensors": save_tensors(run.tensors()), "reports.json": to_json(self.reports)}
-        if self._store.keep(KIND, name, files):
-            self._kept = len(self.reports)
+        if self._store.try_put(KIND, name, files):
+            self._written = len(self.reports)
             for older in self._names():
                 if older < name:
                     self._store.remove(KIND, older)
@@ -99,10 +99,10 @@ class Checkpoints:
 
 
 def to_json(reports: list[Report]) -> bytes:
-    """Reports as a file."""
+    """Reports as the content of a JSON file."""
     return json.dumps([report.model_dump(mode="json") for report in reports]).encode()
 
 
-def from_json(told: bytes) -> list[Report]:
-    """Reports from such a file."""
-    return [Report.model_validate(report) for report in json.loads(told)]
+def from_json(content: bytes) -> list[Report]:
+    """Reports from the content of such a file."""
+    return [Report.model_validate(report) for report in json.loads(content)]

@@ -1,4 +1,4 @@
-"""The one training loop. Teacher, hint stage and KD stage differ only in the loss they pass."""
+"""The training loop, shared by teacher, stage 1 and stage 2, which differ only in the loss they pass."""
 
 import math
 import time
@@ -13,18 +13,18 @@ from fitnets.config import Report, Stage
 from fitnets.errors import Diverged
 from fitnets.images.views import shuffled
 from fitnets.training.checkpoints import Checkpoints
-from fitnets.training.optim import steer
+from fitnets.training.optim import apply_schedules
 from fitnets.training.run import Run
 from fitnets.training.stopping import chosen_epoch, is_over
 from fitnets.values.base import seed_of
 
 EpochLoss = Callable[[int], Callable[[Tensor], Tensor]]
-"""For an epoch (from 1): the loss of an index batch, a scalar on the device."""
+"""For an epoch (from 1): a function from an index batch to its loss, a scalar on the device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch came to: its number (from 1), mean loss, and seconds."""
+    """The result of one epoch: its number (from 1), mean loss, and seconds."""
 
     number: int
     loss: float
@@ -32,7 +32,7 @@ class Epoch:
 
 
 def fit(run: Run, epoch_loss: EpochLoss, *, num_images: int, seed: int, device: torch.device) -> Iterator[Epoch]:
-    """Train from where `run` stands, yielding after each epoch so that the caller may evaluate, keep, or stop asking.
+    """Train `run` onwards, yielding after each epoch so that the caller can evaluate, save, or stop iterating.
 
     Raises Diverged when an epoch's mean loss is not a finite number.
     """
@@ -45,16 +45,16 @@ def fit(run: Run, epoch_loss: EpochLoss, *, num_images: int, seed: int, device: 
         loss = epoch_loss(number)
         order = torch.Generator().manual_seed(seed_of("order", seed, number))
         total = torch.zeros((), device=device)
-        with _dice(seed_of("steps", seed, number), device):
+        with _seeded(seed_of("steps", seed, number), device):
             for step, index_B in enumerate(shuffled(num_images, training.batch, order, device)):
-                steer(optimizer, training, number, step, steps_per_epoch)
+                apply_schedules(optimizer, training, number, step, steps_per_epoch)
                 step_loss = loss(index_B)
                 step_loss.backward()
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
                 total += step_loss.detach()
-        del loss  # it may hold the epoch's tables: the next epoch's would come on top of them
-        mean_loss = float(total) / steps_per_epoch  # the epoch's only device read
+        del loss  # it may hold the epoch's tables: free them before the next epoch's are loaded
+        mean_loss = float(total) / steps_per_epoch  # the epoch's only read from the device
         if not math.isfinite(mean_loss):
             raise Diverged(
                 f"the loss became {mean_loss} in epoch {number}: lower the learning rate (now {training.lr:g})."
@@ -74,11 +74,11 @@ def reported(
     seed: int,
     device: torch.device,
 ) -> Generator[Report]:
-    """Train a stage from where its checkpoint stands: a Report for each epoch, recorded before it is yielded.
+    """Train a stage, from its checkpoint if there is one: a Report for each epoch, recorded before it is yielded.
 
-    `score` gives what the Report of an epoch holds beside its loss. At the end the module has the weights that the
-    training keeps. Batch orders and dropout follow from `seed` and the stage's name, so that no two
-    stages draw the same. Raises Diverged when a loss or a score is not a finite number, and then keeps nothing.
+    `score` returns the fields of an epoch's Report beside its loss. At the end the module has the weights that
+    `Training.keep` selects. Batch orders and dropout depend on `seed` and the stage's name, so that no two stages draw
+    the same. Raises Diverged when a loss or a score is not finite, after deleting the checkpoints.
     """
     checkpoints.resume(run, stage)
     training = run.training
@@ -90,7 +90,7 @@ def reported(
             began = time.perf_counter()
             scores = score(epoch.number)
             for name, value in scores.items():
-                if not math.isfinite(value):  # the last step of an epoch may explode after its loss was computed
+                if not math.isfinite(value):  # the last step of an epoch may diverge after its loss was computed
                     raise Diverged(
                         f"`{name}` became {value} in epoch {epoch.number}: lower the learning rate "
                         f"(now {training.lr:g})."
@@ -108,14 +108,14 @@ def reported(
     except Diverged:
         checkpoints.remove()
         raise
-    checkpoints.write(run)  # the end of a stage, whenever the last one was
+    checkpoints.write(run)  # always at the end of a stage
     if training.keep == "best":
         run.restore_best()
 
 
 @contextmanager
-def _dice(seed: int, device: torch.device) -> Iterator[None]:
-    """What the steps draw (dropout) follows from `seed`; the caller's own generators are left as they were."""
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Random numbers drawn inside (dropout) depend on `seed`; the caller's generators are restored afterwards."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

@@ -1,9 +1,9 @@
-"""Muon for the filters of normalised convolutions, and AdamW for the rest, as one optimiser.
+"""Muon for the filters of normalised convolutions and AdamW for the rest, as one optimiser.
 
-Muon (Jordan et al. 2024) orthogonalises the momentum of a matrix before it moves along it. `torch.optim.Muon` takes
-matrices only and computes in bfloat16, so filters (4-D) are moved here, in the weights' own precision; a test holds
-this rule against it. As in airbench94 (the same authors), a filter tensor is scaled to a fixed norm before every
-update. Batch normalisation undoes the scale of a filter, so that changes nothing but the relative size of the update.
+Muon (Jordan et al. 2024) orthogonalises the momentum of a matrix before updating along it. `torch.optim.Muon` takes
+matrices only and computes in bfloat16, so 4-D filters are updated here, in the weights' own precision; a test compares
+the update rule with torch's. As in airbench94 (the same authors), a filter tensor is scaled to a fixed norm before
+every update. Batch normalisation undoes the scale of a filter, so this changes only the relative size of the update.
 """
 
 from collections.abc import Callable
@@ -14,36 +14,36 @@ from torch import Tensor, nn
 
 from fitnets.errors import InputError
 from fitnets.nets.network import Layer
-from fitnets.training.remembering import Remembering
+from fitnets.training.state_optimizer import StateOptimizer
 
-COEFFICIENTS = (3.4445, -4.775, 2.0315)  # of the quintic Newton-Schulz iteration: steep at 0, so that few steps do
+COEFFICIENTS = (3.4445, -4.775, 2.0315)  # of the quintic Newton-Schulz iteration: steep at 0, so that few steps suffice
 STEPS = 3
-EPSILON = 1e-7  # the smallest norm that a momentum is divided by
+EPSILON = 1e-7  # the smallest norm that is divided by
 
 
-class FilterMuon(Remembering):
+class FilterMuon(StateOptimizer):
     """Muon with Nesterov momentum on weights of (filters, ...), each read as a matrix (filters, rest).
 
     `normalise`: before an update, scale the weight to the norm sqrt(filters), so that a filter's norm is about 1.
     """
 
-    remembered = "momentum"
+    state_name = "momentum"
 
     def __init__(self, params: Any, lr: float, momentum: float, *, normalise: bool = True):
         super().__init__(params, {"lr": lr, "momentum": momentum})
         self._normalise = normalise
 
-    def move(self, parameter: Tensor, gradient: Tensor, memory: Tensor, group: dict[str, Any]) -> None:
-        """Along the orthogonalised momentum, looked at one update ahead."""
-        memory.mul_(group["momentum"]).add_(gradient)
-        ahead = gradient.add(memory, alpha=group["momentum"])
+    def update(self, parameter: Tensor, gradient: Tensor, buffer: Tensor, group: dict[str, Any]) -> None:
+        """One step along the orthogonalised Nesterov momentum."""
+        buffer.mul_(group["momentum"]).add_(gradient)
+        ahead = gradient.add(buffer, alpha=group["momentum"])
         if self._normalise:
             parameter.mul_(len(parameter) ** 0.5 / parameter.norm().clamp_min(EPSILON))
         parameter.add_(orthogonalised(ahead.flatten(1)).view_as(parameter), alpha=-group["lr"])
 
 
 def orthogonalised(matrix_FR: Tensor, steps: int = STEPS) -> Tensor:
-    """The matrix (F, R) with its singular values moved towards 1, by Newton-Schulz iterations without convergence."""
+    """The matrix (F, R) with its singular values moved towards 1, by a few Newton-Schulz iterations."""
     a, b, c = COEFFICIENTS
     tall = matrix_FR.size(0) > matrix_FR.size(1)
     x = matrix_FR.T if tall else matrix_FR
@@ -54,26 +54,26 @@ def orthogonalised(matrix_FR: Tensor, steps: int = STEPS) -> Tensor:
     return x.T if tall else x
 
 
-class Together(torch.optim.Optimizer):
-    """Optimisers of different parameters as one: their groups, their state and their updates."""
+class CombinedOptimizer(torch.optim.Optimizer):
+    """Several optimisers of different parameters as one, sharing their groups and state."""
 
     def __init__(self, *optimizers: torch.optim.Optimizer):
         super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], {})
         self._optimizers = optimizers
         for optimizer in optimizers:
-            optimizer.state = self.state  # the groups are shared dictionaries already
+            optimizer.state = self.state  # the groups are already shared dictionaries
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One update of each; there is no closure."""
+        """One update of each optimiser; `closure` is ignored."""
         for optimizer in self._optimizers:
             optimizer.step()
 
 
 def muon_filters(module: nn.Module) -> set[Tensor]:
-    """The filters that Muon may move: of ReLU convolutions with batch normalisation right behind them.
+    """The filters that Muon updates: those of ReLU convolutions directly followed by batch normalisation.
 
-    Raises InputError when there is none.
+    Raises InputError when there are none.
     """
     found = {
         part.linear.weight

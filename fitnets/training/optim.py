@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules by value."""
+"""The optimiser, learning rate, momentum and norm limits that a `Training` value describes."""
 
 import math
 from typing import Any
@@ -8,55 +8,55 @@ from torch import Tensor, nn
 
 from fitnets.config import Training
 from fitnets.nets.network import parts
-from fitnets.training.muon import FilterMuon, Together, muon_filters
-from fitnets.training.remembering import Remembering
+from fitnets.training.muon import FilterMuon, CombinedOptimizer, muon_filters
+from fitnets.training.state_optimizer import StateOptimizer
 from fitnets.values.updates import ExponentialDecay, LinearDecay, MaxNorm
 
 FLOOR = 1e-5  # the smallest divisor of the paper's RMSProp (pylearn2's max_scaling 1e5)
-WARM_UP = 0.25  # the share of a one-cycle that the learning rate rises for
+WARM_UP = 0.25  # the share of a one-cycle schedule in which the learning rate rises
 
 
-class FloorRMSprop(Remembering):
-    """RMSProp as the paper ran it: step = lr * g / max(sqrt(v), 1e-5), v a running mean of g^2 with decay 0.9.
+class FloorRMSprop(StateOptimizer):
+    """RMSProp as the paper ran it: step = lr * g / max(sqrt(v), 1e-5), where v is a running mean of g^2, decay 0.9.
 
-    `torch.optim.RMSprop` adds its epsilon instead; where gradients are tiny, as in a deep net started at +-0.005,
+    `torch.optim.RMSprop` adds its epsilon instead; with tiny gradients, as in a deep net initialised within +-0.005,
     the two differ.
     """
 
-    remembered = "mean_square"
+    state_name = "mean_square"
 
     def __init__(self, params: Any, lr: float):
         super().__init__(params, {"lr": lr})
 
-    def move(self, parameter: Tensor, gradient: Tensor, memory: Tensor, group: dict[str, Any]) -> None:
-        """Along the gradient, divided by the root of its mean square."""
-        memory.mul_(0.9).addcmul_(gradient, gradient, value=0.1)
-        parameter.addcdiv_(gradient, memory.sqrt().clamp_min_(FLOOR), value=-group["lr"])
+    def update(self, parameter: Tensor, gradient: Tensor, buffer: Tensor, group: dict[str, Any]) -> None:
+        """One step along the gradient, divided by its root mean square."""
+        buffer.mul_(0.9).addcmul_(gradient, gradient, value=0.1)
+        parameter.addcdiv_(gradient, buffer.sqrt().clamp_min_(FLOOR), value=-group["lr"])
 
 
-class ClassicalMomentum(Remembering):
-    """Gradient descent as the paper's teachers ran it: v = momentum * v - lr * g, then the weights move by v.
+class ClassicalMomentum(StateOptimizer):
+    """SGD as the paper's teachers were trained: v = momentum * v - lr * g, then v is added to the weights.
 
-    `torch.optim.SGD` keeps the learning rate out of v; where it falls, as theirs does, the two differ.
+    `torch.optim.SGD` leaves the learning rate out of v; with a decaying learning rate, as theirs, the two differ.
     """
 
-    remembered = "velocity"
+    state_name = "velocity"
 
     def __init__(self, params: Any, lr: float, momentum: float):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": 0.0})
 
-    def move(self, parameter: Tensor, gradient: Tensor, memory: Tensor, group: dict[str, Any]) -> None:
-        """By the velocity."""
+    def update(self, parameter: Tensor, gradient: Tensor, buffer: Tensor, group: dict[str, Any]) -> None:
+        """One step by the velocity."""
         gradient = gradient.add(parameter, alpha=group["weight_decay"])
-        memory.mul_(group["momentum"]).add_(gradient, alpha=-group["lr"])
-        parameter.add_(memory)
+        buffer.mul_(group["momentum"]).add_(gradient, alpha=-group["lr"])
+        parameter.add_(buffer)
 
 
 def optimiser(training: Training, module: nn.Module, guided: int = 0) -> torch.optim.Optimizer:
-    """A fresh optimiser of the module's weights, which keeps the training's norms after every step.
+    """A new optimiser of the module's weights, which enforces `training.max_norm` after every step.
 
-    Weight decay is on matrices and filters only, not on biases and normalisation. Layers 1..`guided` learn at the
-    `guided` factor of `training.lr_scale`.
+    Weight decay applies to matrices and filters only, not to biases and normalisation. The learning rate of layers
+    1..`guided` is multiplied by `training.lr_scale.guided`.
     """
     groups = _groups(training, module, guided)
     if training.optimizer == "muon":
@@ -64,7 +64,7 @@ def optimiser(training: Training, module: nn.Module, guided: int = 0) -> torch.o
     elif training.optimizer == "rmsprop":
         optimizer = FloorRMSprop(groups, training.lr)
     elif training.optimizer == "adamw":
-        # fused: the unfused one reads its step counter from a tensor, once for every parameter and step
+        # fused: the unfused one reads its step counter from a tensor for every parameter in every step
         optimizer = torch.optim.AdamW(groups, lr=training.lr, fused=True)
     elif training.nesterov:
         nesterov = training.momentum > 0
@@ -77,7 +77,7 @@ def optimiser(training: Training, module: nn.Module, guided: int = 0) -> torch.o
     return optimizer
 
 
-def steer(optimizer: torch.optim.Optimizer, training: Training, epoch: int, step: int, steps: int) -> None:
+def apply_schedules(optimizer: torch.optim.Optimizer, training: Training, epoch: int, step: int, steps: int) -> None:
     """Set every group's learning rate and momentum for update `step` (from 0) of the `steps` in `epoch` (from 1)."""
     rate = lr_at(training, epoch, step, steps)
     for group in optimizer.param_groups:
@@ -117,7 +117,7 @@ def momentum_at(training: Training, epoch: int) -> float:
 
 
 def norm_limits(max_norm: MaxNorm, module: nn.Module) -> list[tuple[Tensor, float]]:
-    """Every weight of the module with the largest norm that its filters or columns may have."""
+    """Every weight of the module, with the largest norm allowed for its filters or columns."""
     limits = []
     for part in parts(module):
         limit = (
@@ -138,7 +138,7 @@ def limit_norms(limits: list[tuple[Tensor, float]]) -> None:
 
 
 def _groups(training: Training, module: nn.Module, guided: int) -> list[dict[str, Any]]:
-    """The module's parameters by their factor on the learning rate, and by whether they decay."""
+    """The module's parameters, grouped by their learning-rate factor and by whether weight decay applies."""
     scale_of: dict[int, float] = {}
     if training.lr_scale is not None:
         for part in parts(module):
@@ -156,17 +156,17 @@ def _groups(training: Training, module: nn.Module, guided: int) -> list[dict[str
     ]
 
 
-def _muon(training: Training, module: nn.Module, groups: list[dict[str, Any]]) -> Together:
-    """Muon for the filters that it may move, AdamW for all else; each group is split into the two."""
+def _muon(training: Training, module: nn.Module, groups: list[dict[str, Any]]) -> CombinedOptimizer:
+    """Muon for the filters that it updates, AdamW for the rest; each group is split into the two."""
     filters = muon_filters(module)
-    moved, others = [], []
+    muon_groups, adamw_groups = [], []
     for group in groups:
         of_muon = [parameter for parameter in group["params"] if parameter in filters]
         of_adamw = [parameter for parameter in group["params"] if parameter not in filters]
         scale = group["scale"] * training.muon.others_lr / training.lr
-        moved += [{"params": of_muon, "scale": group["scale"]}] if of_muon else []
-        others += [group | {"params": of_adamw, "scale": scale}] if of_adamw else []
-    optimizers: list[torch.optim.Optimizer] = [FilterMuon(moved, training.lr, training.muon.momentum)]
-    if others:
-        optimizers.append(torch.optim.AdamW(others, lr=training.muon.others_lr, fused=True))
-    return Together(*optimizers)
+        muon_groups += [{"params": of_muon, "scale": group["scale"]}] if of_muon else []
+        adamw_groups += [group | {"params": of_adamw, "scale": scale}] if of_adamw else []
+    optimizers: list[torch.optim.Optimizer] = [FilterMuon(muon_groups, training.lr, training.muon.momentum)]
+    if adamw_groups:
+        optimizers.append(torch.optim.AdamW(adamw_groups, lr=training.muon.others_lr, fused=True))
+    return CombinedOptimizer(*optimizers)

@@ -1,4 +1,4 @@
-"""Where a training stands: weights, optimiser and the number of epochs that are done."""
+"""The state of a training run: weights, optimiser and the number of finished epochs."""
 
 from collections.abc import Mapping
 
@@ -10,38 +10,38 @@ from fitnets.training.optim import optimiser
 
 
 class Run:
-    """Where a training stands: everything that its epochs change, and so all that a checkpoint has to hold.
+    """The state of a training run: everything that its epochs change, and so everything that a checkpoint must contain.
 
-    What an epoch draws at random (order, views, dropout) follows from the seed and the epoch's number instead.
+    The random numbers of an epoch (order, views, dropout) depend on the seed and the epoch's number only.
     """
 
     def __init__(self, module: nn.Module, training: Training, guided: int = 0):
         self.module, self.training = module, training
         self.optimizer = optimiser(training, module, guided)
         self.epoch = 0
-        """How many epochs are done."""
+        """The number of finished epochs."""
         self.best: dict[str, Tensor] = {}
-        """The weights that `save_best` saved; empty before."""
+        """The weights that `save_best` saved; empty until then."""
 
     def save_best(self) -> None:
-        """Keep the weights as they are now, in the place of those kept before."""
+        """Save the current weights as the best ones, replacing those saved before."""
         self.best = {name: tensor.clone() for name, tensor in state(self.module).items()}
 
     def restore_best(self) -> None:
-        """Give the module the weights that were kept."""
+        """Load the best weights into the module."""
         self.module.load_state_dict(self.best)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights, statistics and the optimiser's state, on the CPU; the kept weights too."""
-        held = {f"module.{name}": tensor for name, tensor in state(self.module).items()}
-        held |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        """Weights, statistics and the optimiser's state, on the CPU; the best weights too."""
+        tensors = {f"module.{name}": tensor for name, tensor in state(self.module).items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         for index, parameter in enumerate(self._parameters()):
             for name, tensor in self.optimizer.state.get(parameter, {}).items():
-                held[f"optimizer.{index}.{name}"] = tensor.detach().cpu().contiguous()
-        return held
+                tensors[f"optimizer.{index}.{name}"] = tensor.detach().cpu().contiguous()
+        return tensors
 
     def restore(self, epoch: int, tensors: Mapping[str, Tensor]) -> None:
-        """Stand where `tensors` were taken: after `epoch` epochs."""
+        """Return to the state of `tensors`, taken after `epoch` epochs."""
         parameters = self._parameters()
         module: dict[str, Tensor] = {}
         for name, value in tensors.items():
@@ -51,7 +51,7 @@ class Run:
                 continue
             index, field = field.split(".", 1)
             parameter = parameters[int(index)]
-            # laid out in memory as its parameter: fused updates walk both side by side
+            # same memory layout as its parameter, which fused updates need
             place = torch.empty_like(parameter if value.shape == parameter.shape else value, device=parameter.device)
             self.optimizer.state[parameter][field] = place.copy_(value)
         self.module.load_state_dict(module)

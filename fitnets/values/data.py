@@ -48,7 +48,7 @@ class Data(Value):
         """All that the views of an image depend on."""
         return (self.shift, self.flip, self.seed, *((self.border,) if self.border != "reflect" else ()))
 
-    def alike(self, epoch: int) -> int:
+    def equivalent_epoch(self, epoch: int) -> int:
         """The first epoch that shows the very views of `epoch`: what is tabled for the one serves the other.
 
         Images as they are look the same in every epoch; mirrored ones, in every other.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from optuna.trial import TrialState
 
-from fitnets.disk.eviction import PASSING, entries, evict
+from fitnets.disk.eviction import TEMPORARY, entries, evict
 from fitnets.disk.store import Store
 from fitnets.errors import DiskError
 from search.driver.ledger import Ledger
@@ -34,7 +34,7 @@ class DiskLimit:
         taken = evict(self.store, self.limit, self.beaten, down_to=int(SLACK * self.limit))
         self._looked = time.monotonic()
         if taken > self.limit:
-            stays = sum(entry.size for entry in entries(self.store) if entry.kind not in PASSING)
+            stays = sum(entry.size for entry in entries(self.store) if entry.kind not in TEMPORARY)
             if stays <= self.limit:
                 return
             raise DiskError(
@@ -48,7 +48,7 @@ class DiskLimit:
         They are known by the recipe, so another study that trains the same one now loses its own: that costs time only.
         """
         over = {trial.user_attrs.get("digest") for trial in self.ledger.trials if trial.state.is_finished()}
-        for kind in PASSING:
+        for kind in TEMPORARY:
             for name in self.store.names(kind):
                 if not over.isdisjoint(name.split("-")):
                     self.store.remove(kind, name)

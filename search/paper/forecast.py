@@ -46,7 +46,7 @@ def forecast(
 
     teacher, recipes = experiment.teacher, [recipe for _, _, recipe in experiment.runs()]
     views = {
-        (recipe.precision, whole, experiment.data.alike(epoch))
+        (recipe.precision, whole, experiment.data.equivalent_epoch(epoch))
         for recipe in (recipes[number] for number in missing)
         if recipe.distill.lambda_start
         for whole in range(1 + recipe.retrain)

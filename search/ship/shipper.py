@@ -76,7 +76,7 @@ class Shipper:
             pass
         trainer.open_teacher(teacher, None)
         result = trainer.trained(candidate.recipe)
-        self.store.keep("student", sha256(result.weights), {"student.safetensors": result.weights})
+        self.store.try_put("student", sha256(result.weights), {"student.safetensors": result.weights})
         return result.weights, True
 
     def exported(self, candidate: Candidate) -> "Exported":

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fitnets.disk.store import Store
 from fitnets.images.images import Images, accuracy
-from fitnets.nets.dropout import dropped
+from fitnets.nets.dropout import forward_with_dropout
 from fitnets.nets.network import Network, initialise
 from fitnets.teacher import teacher as teachers
 from fitnets.values.net import Dense, Net
@@ -24,7 +24,7 @@ def inputs_of(network: Network, x_BCHW: Tensor, dropout: Dropout | None) -> list
     handles = [
         layer.register_forward_hook(lambda module, inputs, output: given.append(inputs[0])) for layer in network.layers
     ]
-    network(x_BCHW) if dropout is None else dropped(network, x_BCHW, dropout)
+    network(x_BCHW) if dropout is None else forward_with_dropout(network, x_BCHW, dropout)
     for handle in handles:
         handle.remove()
     return given
@@ -54,7 +54,7 @@ def test_to_keep_everything_is_no_dropout() -> None:
     network = Network(NET)
     initialise(network, "scaled", 0.0, 0)
     x_BCHW = random_images((4, 2, 8, 8))
-    assert torch.equal(dropped(network, x_BCHW, Dropout(keep_input=1.0, keep=1.0)), network(x_BCHW))
+    assert torch.equal(forward_with_dropout(network, x_BCHW, Dropout(keep_input=1.0, keep=1.0)), network(x_BCHW))
 
 
 def test_expectations_agree_with_the_undropped_layer() -> None:
@@ -64,7 +64,7 @@ def test_expectations_agree_with_the_undropped_layer() -> None:
     x_BCHW = random_images((1, 1, 4, 4)).expand(20_000, -1, -1, -1)
     torch.manual_seed(0)
     with torch.no_grad():
-        mean = dropped(network, x_BCHW, Dropout(keep_input=1.0)).mean(0)
+        mean = forward_with_dropout(network, x_BCHW, Dropout(keep_input=1.0)).mean(0)
         assert torch.allclose(mean, network(x_BCHW[:1])[0], atol=0.05)
 
 

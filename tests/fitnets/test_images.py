@@ -154,7 +154,7 @@ def test_a_zero_border_is_padding_the_network_input_and_cropping(normalisation: 
     data = Data.model_validate({"name": "digits", "shift": 3, "flip": True, "border": "zero"} | normalisation)
     images = load(data, NOWHERE)
     plan, index = Plan.draw(len(images.train), 2, data, images.device), torch.tensor([5, 0, 77, 5, 300])
-    whole = images.input(images.train, Plan.still(len(images.train), images.device), index).numpy()
+    whole = images.input(images.train, Plan.identity(len(images.train), images.device), index).numpy()
     views = images.views(plan, index).numpy()
     for image, number, shown in zip(whole, index.tolist(), views, strict=True):
         padded = np.pad(image, ((0, 0), (3, 3), (3, 3)))
@@ -190,7 +190,7 @@ def test_batches_are_all_images_in_order_and_views_are_planned(digits: Images) -
     assert torch.equal(labels, digits.val.label_N)
     assert torch.allclose(x_BCHW, digits.preprocess(digits.val.pixels_NHWC.permute(0, 3, 1, 2)))
     index = torch.arange(20)
-    still = digits.views(Plan.still(len(digits.train), digits.device), index)
+    still = digits.views(Plan.identity(len(digits.train), digits.device), index)
     moved = digits.views(Plan.draw(len(digits.train), 1, DIGITS, digits.device), index)
     assert torch.allclose(still, digits.preprocess(digits.train.pixels_NHWC[:20].permute(0, 3, 1, 2)))
     assert not torch.equal(still, moved)

@@ -13,7 +13,7 @@ from fitnets.distill.regressor import Regressor
 from fitnets.errors import InputError
 from fitnets.nets.network import Layer, Network, initialise
 from fitnets.training.muon import COEFFICIENTS, STEPS, FilterMuon, orthogonalised
-from fitnets.training.optim import optimiser, steer
+from fitnets.training.optim import optimiser, apply_schedules
 from fitnets.values.base import explain
 from fitnets.values.net import Conv, Dense, Net
 from fitnets.values.updates import LrScale, MaxNorm, Muon
@@ -135,7 +135,7 @@ def test_the_rest_moves_as_by_adamw_alone() -> None:
     for seed in range(3):
         for module in (ours, theirs):
             backward(module, seed)
-        steer(optimizer, MUON.changed(muon=Muon(others_lr=0.03), schedule="constant"), 1, 0, 1)
+        apply_schedules(optimizer, MUON.changed(muon=Muon(others_lr=0.03), schedule="constant"), 1, 0, 1)
         optimizer.step()
         reference.step()
         weights = dict(theirs.named_parameters())
@@ -156,7 +156,7 @@ def test_both_rates_fall_linearly_to_0_and_momentum_is_muons_own() -> None:
     found: dict[str, list[float]] = {}
     names = {id(p): name for name, p in network.named_parameters()}
     for update in range(8):
-        steer(optimizer, training, update // 4 + 1, update % 4, 4)
+        apply_schedules(optimizer, training, update // 4 + 1, update % 4, 4)
         for group in optimizer.param_groups:
             assert group.get("momentum", 0.7) == 0.7
             for parameter in group["params"]:
@@ -178,7 +178,7 @@ def test_a_training_by_muon_depends_on_its_gradients_alone() -> None:
         network = drawn(NET)
         optimizer = optimiser(MUON, network)
         for update in range(4):
-            steer(optimizer, MUON, update // 2 + 1, update % 2, 2)
+            apply_schedules(optimizer, MUON, update // 2 + 1, update % 2, 2)
             backward(network, update)
             optimizer.step()
         return state_hash(network)

@@ -12,7 +12,7 @@ from torch import nn
 from fitnets.config import Training
 from fitnets.distill.regressor import Regressor
 from fitnets.nets.network import Network, initialise, parts
-from fitnets.training.optim import FloorRMSprop, limit_norms, lr_at, momentum_at, norm_limits, optimiser, steer
+from fitnets.training.optim import FloorRMSprop, limit_norms, lr_at, momentum_at, norm_limits, optimiser, apply_schedules
 from fitnets.values.net import Dense, Net
 from fitnets.values.updates import ExponentialDecay, LinearDecay, LrScale, MaxNorm, Ramp
 from tests.helpers import random_images
@@ -86,7 +86,7 @@ def test_the_teachers_descent_keeps_the_learning_rate_in_its_velocity() -> None:
     wanted, velocity = np.zeros(4), np.zeros(4)
     for update, gradient in enumerate(gradients):
         epoch, step = divmod(update, 3)
-        steer(optimizer, training, epoch + 1, step, 3)
+        apply_schedules(optimizer, training, epoch + 1, step, 3)
         module.x.grad = torch.tensor(gradient)[:, None]
         optimizer.step()
         momentum = (0.5, 0.6, 0.7, 0.7)[epoch]
@@ -233,7 +233,7 @@ def test_layers_learn_at_their_own_rates_and_guided_ones_at_a_further_factor() -
     scale = LrScale(conv=0.05, dense=2.0, output=3.0, guided=0.1)
     training = Training(epochs=1, lr=1.0, optimizer="sgd", momentum=0.0, schedule="constant", lr_scale=scale)
     optimizer = optimiser(training, network, guided=2)
-    steer(optimizer, training, 1, 0, 1)
+    apply_schedules(optimizer, training, 1, 0, 1)
     before = [p.detach().clone() for p in network.parameters()]
     for parameter in network.parameters():
         parameter.grad = torch.ones_like(parameter)

@@ -12,7 +12,7 @@ from fitnets.config import Hint
 from fitnets.distill.losses import hint_loss
 from fitnets.distill.regressor import Regressor, Target, standardises
 from fitnets.images.images import Split
-from fitnets.teacher.hints import SOME, pooled, some
+from fitnets.teacher.hints import SAMPLE_SIZE, pooled, sample
 from fitnets.values.table_sizes import meeting_map
 from tests.helpers import REFERENCE, random_images
 
@@ -116,19 +116,19 @@ def test_a_channel_that_is_silent_where_it_is_measured_does_not_drown_the_others
 
 
 def test_the_images_that_a_hint_is_measured_over_are_of_all_classes_though_files_come_class_by_class() -> None:
-    num = 5 * SOME + 7
+    num = 5 * SAMPLE_SIZE + 7
     split = Split(torch.arange(num).view(num, 1, 1, 1), torch.arange(num) * 10 // num)
-    few = some(split)
-    assert len(few) == SOME
+    few = sample(split)
+    assert len(few) == SAMPLE_SIZE
     assert torch.equal(few.pixels_NHWC.flatten() * 10 // num, few.label_N)
-    shares = few.label_N.bincount() / SOME
+    shares = few.label_N.bincount() / SAMPLE_SIZE
     assert shares.numel() == 10
     assert (shares - 0.1).abs().max() < 0.002
 
 
 def test_few_images_are_all_taken() -> None:
-    split = Split(torch.zeros(SOME, 1, 1, 1), torch.arange(SOME))
-    assert some(split) is split
+    split = Split(torch.zeros(SAMPLE_SIZE, 1, 1, 1), torch.arange(SAMPLE_SIZE))
+    assert sample(split) is split
 
 
 def test_an_uncalibrated_target_is_the_hint_itself() -> None:

@@ -81,7 +81,7 @@ def test_one_pass_tables_every_hint_and_the_logits_as_passes_of_their_own_do(
     digits: Images, teacher: Teacher, tmp_path: Path, precision: Precision
 ) -> None:
     one, own = Store(tmp_path / "one"), tmp_path / "own"
-    Hints(teacher, 2, (2, 2), digits, precision, one, taught=1).epoch(1)
+    Hints(teacher, 2, (2, 2), digits, precision, one, logit_epochs=1).epoch(1)
     blind, x_BCHW = no_pass(teacher), torch.empty(0)
     index_B = torch.arange(len(digits.train))
     assert torch.equal(teacher.logits(digits, 1, Store(own), precision), blind.logits(digits, 1, one, precision))
@@ -91,7 +91,7 @@ def test_one_pass_tables_every_hint_and_the_logits_as_passes_of_their_own_do(
         assert torch.equal(told.epoch(1)(index_B, x_BCHW), alone.epoch(1)(index_B, x_BCHW))
     with pytest.raises(AssertionError, match="passed again"):
         blind.logits(digits, 2, one, precision)
-    Hints(teacher, 2, (2, 2), digits, precision, one, taught=1).epoch(2)
+    Hints(teacher, 2, (2, 2), digits, precision, one, logit_epochs=1).epoch(2)
     with pytest.raises(AssertionError, match="passed again"):
         blind.logits(digits, 2, one, precision)  # stage 2 has one epoch: nobody would ask for them
 
@@ -108,7 +108,7 @@ def test_hints_beyond_the_limits_have_tables_of_their_own_and_then_are_computed_
     monkeypatch.setattr(table_sizes, "TABLE_BYTES", table_bytes)
     monkeypatch.setattr(table_sizes, "TABLES_BYTES", 2 * table_bytes)
     store = Store(tmp_path / "pooled")
-    hints = Hints(teacher, 1, (2, 2), digits, "float32", store, taught=9)
+    hints = Hints(teacher, 1, (2, 2), digits, "float32", store, logit_epochs=9)
     for epoch in (1, 2, 3):
         told = hints.epoch(epoch)
         if epoch == 1:
@@ -171,7 +171,7 @@ def test_two_workers_fill_the_tables_of_a_pass_together(tmp_path: Path, wanted: 
 
 def scaled(teacher: Teacher, images: Images, *, layer: str, factor: float, image: int) -> Teacher:
     """The teacher with the output of a submodule multiplied by `factor` on one training image as it is."""
-    plan = Plan.still(len(images.train), CPU)
+    plan = Plan.identity(len(images.train), CPU)
     x_BCHW = images.input(images.train, plan, torch.tensor([image]))
 
     class Scaled(nn.Module):
@@ -223,4 +223,4 @@ def test_hints_that_float16_cannot_hold_are_the_teachers_fault(still: Images, te
         Hints(large, 2, (1, 1), still, "float32", Store(tmp_path)).epoch(1)
     broken = scaled(teacher, still, layer="layers.1", factor=math.nan, image=0)
     with pytest.raises(InputError, match=r"hints of layer 2 .* for the calibration images reach nan on image 0 "):
-        Hints(broken, 2, (1, 1), still, "float32", None).still(still.train, "calibration")
+        Hints(broken, 2, (1, 1), still, "float32", None).unaugmented(still.train, "calibration")

@@ -48,7 +48,7 @@ def test_view_is_a_reflected_shift_then_a_flip(case: tuple[torch.Tensor, Plan, t
 
 def test_view_keeps_the_pixels_type_and_lies_channels_last() -> None:
     pixels = torch.randint(0, 256, (4, 6, 5, 3), dtype=torch.uint8)
-    out = view(pixels, Plan.still(4, CPU), torch.tensor([3, 1]))
+    out = view(pixels, Plan.identity(4, CPU), torch.tensor([3, 1]))
     assert out.dtype == torch.uint8
     assert out.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(out, pixels[[3, 1]].permute(0, 3, 1, 2))
@@ -96,7 +96,7 @@ def test_flips_alternate_between_epochs() -> None:
 
 
 def test_still_is_the_image_itself() -> None:
-    plan = Plan.still(3, CPU)
+    plan = Plan.identity(3, CPU)
     assert not plan.dy_N.any() and not plan.dx_N.any() and not plan.flip_N.any()
 
 
@@ -130,5 +130,5 @@ def test_epochs_are_alike_just_when_they_show_the_same_views(shift: int, flip: b
     shown = {epoch: torch.stack([plan.dy_N, plan.dx_N, plan.flip_N.long()]) for epoch, plan in plans.items()}
     for epoch, views in shown.items():
         same = [other for other, its in shown.items() if torch.equal(its, views)]
-        assert data.alike(epoch) == min(same)
-    assert len({data.alike(epoch) for epoch in shown}) == distinct
+        assert data.equivalent_epoch(epoch) == min(same)
+    assert len({data.equivalent_epoch(epoch) for epoch in shown}) == distinct

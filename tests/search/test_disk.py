@@ -98,9 +98,9 @@ def test_a_disk_that_takes_nothing_keeps_no_cache_and_hinders_no_claim(
     mounted: Callable[[str], Path], options: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Store(mounted(options) / "store")
-    store.keep("kind", "d", FILES)
+    store.try_put("kind", "d", FILES)
     (told,) = caplog.messages
-    assert "cannot be written" in told and told.endswith("It is not kept, and will be made again.")
+    assert "cannot be written" in told and told.endswith("It is not stored, and will be recomputed.")
     with store.claimed("kind", "d") as mine:
         assert mine, "a claim that cannot be held would make everybody wait for ever"
 
@@ -111,7 +111,7 @@ from pathlib import Path
 from fitnets.disk.store import Store
 store = Store(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-store.keep("kind", "cache", {"a.bin": bytes(5000)})
+store.try_put("kind", "cache", {"a.bin": bytes(5000)})
 store.put("kind", "small", {"a.bin": bytes(500)})
 store.put("kind", "large", {"a.bin": bytes(5000)})
 """

@@ -15,12 +15,12 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import Result
 
-from fitnets.disk.eviction import PASSING, STALE_SECONDS, entries, evict
+from fitnets.disk.eviction import TEMPORARY, STALE_SECONDS, entries, evict
 from fitnets.disk.store import MANIFEST, Store
 from fitnets.distill.run import distill
 from fitnets.errors import InputError
 from fitnets.images.images import Images
-from fitnets.teacher.hints import SOME
+from fitnets.teacher.hints import SAMPLE_SIZE
 from fitnets.teacher.teacher import Teacher
 from fitnets.values import table_sizes
 from search import cli
@@ -137,7 +137,7 @@ def test_a_limit_is_kept_and_changes_no_number(
     told = run(file, "--runs", runs, "--max-disk", f"{limit}B")
     assert told.exit_code == cli.OK, told.output
     assert rows(file, runs) == rows(*finished)
-    assert sum(entry.size for entry in entries(Store(runs / "store")) if entry.kind not in PASSING) <= limit
+    assert sum(entry.size for entry in entries(Store(runs / "store")) if entry.kind not in TEMPORARY) <= limit
     assert len(Store(runs / "store").names("teacher")) == 1
     front = {c.outcome.weights_sha256 for c in read(storage_url(runs, None), "tiny").front() if c.outcome is not None}
     assert front and set(Store(runs / "store").names("student")) >= front
@@ -195,7 +195,7 @@ def test_the_forecast_counts_the_bytes_that_tables_take(digits: Images, teacher:
         return sum(len(files["rows.npy"]) - 128 for files in found)  # less the heads
 
     maps = 16 * 4 * 4 + 24 * 2 * 2 + 32  # every hint layer's
-    still = 2 * (min(number, SOME) + len(digits.val)) * maps  # without views: targets' scale, and R2
+    still = 2 * (min(number, SAMPLE_SIZE) + len(digits.val)) * maps  # without views: targets' scale, and R2
     assert (
         hint_work([RECIPE, RECIPE], number, TEACHER.net).table_bytes
         == on_disk("hints") - still
