@@ -21,7 +21,7 @@ from fitnets.distill.regressor import Regressor
 from fitnets.images.images import Images, Split
 from fitnets.nets.network import Layer, Network
 from fitnets.teacher.teacher import Teacher
-from fitnets.training.optim import optimiser, apply_schedules
+from fitnets.training.optim import apply_schedules, optimiser
 from fitnets.values.net import Net
 
 

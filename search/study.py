@@ -214,11 +214,10 @@ class Study(Value):
             lr2=SMOKE_RATES,
             dense=(),
         )
-        teacher = _smoke_teacher(self.teacher)
         return self.changed(
             name=f"{self.name}-smoke",
             data=self.data.changed(limit=min(SMOKE_IMAGES, self.data.limit or SMOKE_IMAGES)),
-            teacher=teacher,
+            teacher=_smoke_teacher(self.teacher),
             space=space,
             stage1=self.stage1.changed(epochs=min(4, self.stage1.epochs), batch=32),
             stage2=self.stage2.changed(epochs=min(6, self.stage2.epochs), batch=32),
@@ -238,9 +237,9 @@ def _smoke_teacher(teacher: AnyTeacher) -> AnyTeacher:
         return teacher.smoke()
     if isinstance(teacher, Trained):
         return teacher.changed(training=_smoke_training(teacher.training))
-    if isinstance(teacher, Ensemble):
-        members = (member.changed(training=_smoke_training(member.training)) for member in teacher.members)
-        return teacher.changed(members=tuple(members))
+    if isinstance(teacher, Ensemble):  # seeds tell members apart whose trainings have become equal
+        quick = [m.changed(training=_smoke_training(m.training), seed=i) for i, m in enumerate(teacher.members)]
+        return teacher.changed(members=tuple(quick))
     return teacher
 
 

@@ -114,7 +114,10 @@ class Store:
         except Timeout:
             yield False
             return
-        except (OSError, NotImplementedError):  # full, read-only or without locks: waiting for another process would never end
+        except (
+            OSError,
+            NotImplementedError,
+        ):  # full, read-only or without locks: waiting for another process would never end
             yield True
             return
         try:

@@ -66,9 +66,7 @@ def stage1(trial: StageInputs, hint: Hint, training: Training) -> Generator[Repo
     learner.to(images.device).to(memory_format=torch.channels_last)
     target = Target().to(images.device)
     logit_epochs = recipe.stage2.epochs if recipe.distill.lambda_start or recipe.distill.lambda_end else 0
-    hints = Hints(
-        teacher, hint.hint, regressor.out, images, recipe.precision, trial.store, logit_epochs=logit_epochs
-    )
+    hints = Hints(teacher, hint.hint, regressor.out, images, recipe.precision, trial.store, logit_epochs=logit_epochs)
     if hint.scale == "r2":
         target.measure(hints.unaugmented(images.train, "calibration"), centre=standardises(hint, pieces))
     val_target_BCHW, val_sample = target(hints.unaugmented(images.val, "validation")), sample(images.val)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fitnets.config import Data
 from fitnets.disk.store import Store, key
 from fitnets.errors import InputError
-from fitnets.images import same
+from fitnets.images import duplicates
 from fitnets.images.folders import BrokenFiles, broken
 from fitnets.images.raw import Raw
 from fitnets.images.sources import has_val, read
@@ -59,11 +59,11 @@ def check(data: Data, root: Path, store: Store | None = None) -> tuple[str, ...]
         except BrokenFiles as error:
             reasons |= error.reasons
             continue
-        found = same.digests(raw)
+        found = duplicates.digests(raw)
         if part == "train":
             shape = shape_of(raw)
         else:
-            notes += same.overlap(known, found, "validation" if part == "val" else part)
+            notes += duplicates.overlap(known, found, "validation" if part == "val" else part)
         known |= set(found)
     if reasons:
         raise InputError(str(broken(reasons)))
@@ -93,7 +93,7 @@ def _part(data: Data, root: Path, part: Part, store: Store | None, shape: Shape 
             return Raw(arrays["pixels"], arrays["labels"], *texts)
     raw = read(data, root, part, shape)
     if part == "train":
-        raw = raw.noted(same.notes(raw))
+        raw = raw.noted(duplicates.notes(raw))
     if store is not None and seen:
         buffer = io.BytesIO()
         fields: dict[str, NDArray[Any]] = {

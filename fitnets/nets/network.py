@@ -22,8 +22,8 @@ class Layer(nn.Module):
     are computed as max(a, b) = b + relu(a - b), with the difference taken on the weights. Mathematically this equals
     the maximum and, where a != b, its gradient; in floating point it rounds differently (the tests bound the relative
     difference of values and gradients by 1e-12 in float64 and 2e-5 in float32). It trains 1.7 to 1.9 times as fast on
-    CPU as `torch.maximum`, whose backward pass makes several masked passes over the map. ReLU is applied after the pooling: bit for bit the
-    same numbers and gradients, on fewer positions.
+    CPU as `torch.maximum`, whose backward pass makes several masked passes over the map. ReLU is applied after the
+    pooling: bit for bit the same numbers and gradients, on fewer positions.
     """
 
     def __init__(
@@ -129,7 +129,10 @@ class Network(nn.Module):
             if conv.pool >= max(height, width):
                 pool = GlobalMaxPool()
             elif conv.pool > 1:
-                window = (min(conv.pool, height), min(conv.pool, width))  # the map's shorter side may be smaller than the window
+                window = (
+                    min(conv.pool, height),
+                    min(conv.pool, width),
+                )  # the map's shorter side may be smaller than the window
                 pool = nn.MaxPool2d(window, conv.pool_stride, ceil_mode=True)
             norm: nn.Module | None = nn.BatchNorm2d(filters) if net.norm == "batch" else None
             linear = (
@@ -192,7 +195,8 @@ def initialise(module: nn.Module, init: Literal["scaled", "uniform"], init_range
     """Draw the weights of every linear part, in order, from one generator; biases become 0.
 
     `scaled`: normal with variance `gain / fan_in`, where the gain preserves the signal's second moment
-    through the activation: 2 for ReLU (He et al. 2015), 1 for maxout of two pieces. `uniform`: U(-init_range, init_range).
+    through the activation: 2 for ReLU (He et al. 2015), 1 for maxout of two pieces. `uniform`: U(-init_range,
+    init_range).
     """
     generator = torch.Generator().manual_seed(seed)
     activated = {id(part.linear): part.pieces for part in module.modules() if isinstance(part, Layer)}

@@ -1,8 +1,8 @@
 """The precision of convolutions and matrix products: float32, or bfloat16 where the hardware supports it.
 
 Weights, optimisers, losses and evaluation are float32 either way; bfloat16 is applied by autocast, to the forward and
-backward passes of training and to the teacher's passes. On one core with AVX512-BF16 FitNet 1 trains 1.7 times as fast in it,
-and the paper's teacher runs 2.2 times as fast (bench/RESULTS.md); without native support it is slower than float32.
+backward passes of training and to the teacher's passes. On one core with AVX512-BF16 FitNet 1 trains 1.7 times as fast
+in it, and the paper's teacher runs 2.2 times as fast (bench/RESULTS.md); without native support it is slower than float32.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def native(device: torch.device) -> Precision:
 
 
 def _cpu_capabilities() -> Mapping[str, Any]:
-    """This machine's CPU capabilities, by torch's names; empty where the oldest supported torch does not report them."""
+    """This machine's CPU capabilities, by torch's names; empty where an old torch does not report them."""
     capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.11 may lack it
     return capabilities
 

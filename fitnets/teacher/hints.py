@@ -35,7 +35,7 @@ def sample(split: Split) -> Split:
 class Hints:
     """A hint layer's output as float16 BCHW, pooled to the map `out`, of a whole image set.
 
-    `taught` is the number of epochs, from the first, whose logits stage 2 will ask for.
+    `logit_epochs` is the number of epochs, from the first, whose logits stage 2 will ask for.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class Hints:
         precision: Precision,
         store: Store | None,
         *,
-        taught: int = 0,
+        logit_epochs: int = 0,
     ):
         self.teacher, self.layer, self.out, self.images = teacher, layer, out, images
-        self.precision, self.store, self.taught = precision, store, taught
+        self.precision, self.store, self.logit_epochs = precision, store, logit_epochs
         self._prefix = teacher.prefix(layer)
 
     def of(self, x_BCHW: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class Hints:
             return lambda index_B, x_BCHW: self.of(x_BCHW)
         plan = Plan.draw(len(self.images.train), number, self.images.data, self.images.device)
         run = self.teacher.table_key(self.images, epoch=number, precision=self.precision)
-        logits = [Table("logits", run)] if number <= self.taught else []
+        logits = [Table("logits", run)] if number <= self.logit_epochs else []
         hint_NCHW = self._tabled(self.images.train, "training", plan, run, kept, logits)
         return lambda index_B, x_BCHW: hint_NCHW[index_B]
 

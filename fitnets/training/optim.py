@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fitnets.config import Training
 from fitnets.nets.network import parts
-from fitnets.training.muon import FilterMuon, CombinedOptimizer, muon_filters
+from fitnets.training.muon import CombinedOptimizer, FilterMuon, muon_filters
 from fitnets.training.state_optimizer import StateOptimizer
 from fitnets.values.updates import ExponentialDecay, LinearDecay, MaxNorm
 

@@ -13,7 +13,7 @@ from fitnets.distill.regressor import Regressor
 from fitnets.errors import InputError
 from fitnets.nets.network import Layer, Network, initialise
 from fitnets.training.muon import COEFFICIENTS, STEPS, FilterMuon, orthogonalised
-from fitnets.training.optim import optimiser, apply_schedules
+from fitnets.training.optim import apply_schedules, optimiser
 from fitnets.values.base import explain
 from fitnets.values.net import Conv, Dense, Net
 from fitnets.values.updates import LrScale, MaxNorm, Muon

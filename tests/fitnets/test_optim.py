@@ -12,7 +12,15 @@ from torch import nn
 from fitnets.config import Training
 from fitnets.distill.regressor import Regressor
 from fitnets.nets.network import Network, initialise, parts
-from fitnets.training.optim import FloorRMSprop, limit_norms, lr_at, momentum_at, norm_limits, optimiser, apply_schedules
+from fitnets.training.optim import (
+    FloorRMSprop,
+    apply_schedules,
+    limit_norms,
+    lr_at,
+    momentum_at,
+    norm_limits,
+    optimiser,
+)
 from fitnets.values.net import Dense, Net
 from fitnets.values.updates import ExponentialDecay, LinearDecay, LrScale, MaxNorm, Ramp
 from tests.helpers import random_images

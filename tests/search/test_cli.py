@@ -230,7 +230,11 @@ BROUGHT = STUDY.changed(teacher=Brought(build="theirs:net", weights="absent.safe
         (FOLDER, "absent", "there is no such folder. It must hold one folder for each class"),
         (FOLDER, "empty", "it must hold one folder for each class"),
         (FOLDER, "file", "it is a file. It must hold one folder for each class"),
-        (STUDY.changed(data=STUDY.data.changed(name="mnist")), "file", "it is a file. It must hold one folder for each class"),
+        (
+            STUDY.changed(data=STUDY.data.changed(name="mnist")),
+            "file",
+            "it is a file. It must hold one folder for each class",
+        ),
         (BROUGHT, "empty", "the teacher's `weights` are `absent.safetensors`, but there is no such file: give the"),
     ],
 )

@@ -15,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import Result
 
-from fitnets.disk.eviction import TEMPORARY, STALE_SECONDS, entries, evict
+from fitnets.disk.eviction import STALE_SECONDS, TEMPORARY, entries, evict
 from fitnets.disk.store import MANIFEST, Store
 from fitnets.distill.run import distill
 from fitnets.errors import InputError

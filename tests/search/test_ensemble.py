@@ -97,12 +97,18 @@ def test_the_forecast_counts_every_members_epochs_that_are_left() -> None:
     assert run._teacher_work(resolved(), crew)[0] == 0
 
 
+LONGER = TEACHER.training.changed(epochs=TEACHER.training.epochs + 90)
+
+
 def test_trained_members_are_a_teacher_too_and_equal_ones_are_refused() -> None:
     members = (TEACHER, TEACHER.changed(seed=1))
     study = STUDY.changed(teacher=Ensemble(members=members))
     assert Study.model_validate_json(study.model_dump_json()) == study
     assert resolved(study) == study.teacher
-    assert study.smoke().teacher == study.teacher
+    quick = study.changed(teacher=Ensemble(members=(TEACHER, TEACHER.changed(training=LONGER)))).smoke().teacher
+    assert isinstance(quick, Ensemble)
+    assert [member.net for member in quick.members] == [TEACHER.net] * 2
+    assert {member.training.epochs for member in quick.members} == {min(6, TEACHER.training.epochs)}
     twins = STUDY.changed(teacher=StagedEnsemble(members=(MEMBERS[0], MEMBERS[0])))
     with pytest.raises(ValueError, match="holds a teacher twice"):
         twins.resolved_teacher((1, 8, 8), 10)

@@ -118,7 +118,7 @@ def test_the_teachers_row_names_its_recipe_whatever_its_optimiser(
         training = made.training.changed(optimizer=optimizer, weight_decay=0.0)
         return made.changed(net=made.net.changed(convs=relu, norm="batch"), training=training)
 
-    monkeypatch.setattr(experiments.recipes, "teacher", other)
+    monkeypatch.setattr("fitnets.paper.recipes.teacher", other)
     data = folder(tmp_path / "data", "aflw")
     result = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs", "--recipe", "modern")
     assert result.exit_code == 0, result.output
