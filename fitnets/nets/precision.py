@@ -2,7 +2,8 @@
 
 Weights, optimisers, losses and evaluation are float32 either way; bfloat16 is applied by autocast, to the forward and
 backward passes of training and to the teacher's passes. On one core with AVX512-BF16 FitNet 1 trains 1.7 times as fast
-in it, and the paper's teacher runs 2.2 times as fast (bench/RESULTS.md); without native support it is slower than float32.
+in it, and the paper's teacher runs 2.2 times as fast (bench/RESULTS.md); without native support it is slower than
+float32.
 """
 
 from collections.abc import Mapping
