@@ -151,8 +151,8 @@ def test_a_node_dies_and_another_joins_and_every_trial_is_finished_once(
     Search(STUDY, FRAME, storage, crew, Store(tmp_path)).run(100, hear)
     trials = optuna.load_study(study_name="tiny", storage=storage).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 100
-    assert {number: heard["Done", number] for number in range(100)} == dict.fromkeys(range(100), 1)
-    assert any(kind == "Lost" for kind, _ in heard), "the dead node had trials"
+    assert {number: heard["Finished", number] for number in range(100)} == dict.fromkeys(range(100), 1)
+    assert any(kind == "WorkerLost" for kind, _ in heard), "the dead node had trials"
     assert {t.number for t in trials if t.user_attrs.get("attempts") == 2} == begun
     assert any(re.fullmatch(r"node \S+ joined: [68] slot\(s\)", text) for text in notes), notes
     until(crew, lambda events: crew.slots == 6)  # Ray may take half a minute to be sure that a node is dead
