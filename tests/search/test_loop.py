@@ -157,10 +157,10 @@ def test_every_event_is_heard(tmp_path: Path) -> None:
     optuna.create_study(study_name="tiny", storage=storage, directions=DIRECTIONS)
     running = Search(STUDY, FRAME, storage, Scripted(), Store(tmp_path / "store"))
     running.run(2, lambda search, event: heard.append(type(event).__name__))
-    assert heard == ["News", "News", "Done"] * 2
+    assert heard == ["EpochDone", "EpochDone", "Finished"] * 2
 
 
-@pytest.mark.parametrize("at", ["News", "Done"])
+@pytest.mark.parametrize("at", ["EpochDone", "Finished"])
 def test_a_study_that_is_deleted_while_it_runs_stops_the_search(tmp_path: Path, at: str) -> None:
     """By optuna-dashboard's button, or by hand: in the middle of a trial, and between two."""
     storage = open_storage(storage_url(tmp_path, None))
