@@ -75,7 +75,7 @@ def test_a_password_is_in_no_output_no_file_and_no_study(
 
     def hang_up_later(self: Crew, seconds: float) -> list[Any]:
         events = whole(self, seconds)
-        if any(type(event).__name__ == "Done" for event in events):
+        if any(type(event).__name__ == "Finished" for event in events):
             server.stop()
         return events
 
