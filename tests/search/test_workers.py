@@ -112,7 +112,7 @@ def test_workers_train_report_fail_and_survive_their_own_death(crew: RayWorkers,
     crew.submit(0, RECIPE)
     assert crew.free() == 1
     events = drain(crew, 0)
-    assert [type(event).__name__ for event in events] == ["News"] * 4 + ["Done"]
+    assert [type(event).__name__ for event in events] == ["EpochDone"] * 4 + ["Finished"]
     assert crew.free() == 2
     done = events[-1]
     assert isinstance(done, Finished)
