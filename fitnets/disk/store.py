@@ -114,10 +114,7 @@ class Store:
         except Timeout:
             yield False
             return
-        except (
-            OSError,
-            NotImplementedError,
-        ):  # full, read-only or without locks: waiting for another process would never end
+        except (OSError, NotImplementedError):  # full, read-only or without locks: a wait might never end
             yield True
             return
         try:

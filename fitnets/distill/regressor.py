@@ -75,6 +75,6 @@ class Target(nn.Module):
         self.deviation_C11 = torch.where(deviation_C11 < MIN_RELATIVE_DEVIATION * largest, largest, deviation_C11)
 
 
-def standardises(hint: Hint, pieces: int) -> bool:
+def can_centre(hint: Hint, pieces: int) -> bool:
     """Whether the target may be centred: not where the regressor ends in a ReLU."""
     return not (hint.regressor == "paper" and pieces == 1)

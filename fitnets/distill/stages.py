@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fitnets.config import Hint, LabelHint, Recipe, Report, Stage, Training
 from fitnets.disk.store import Store
 from fitnets.distill.losses import hint_loss, kd_loss, lambda_at
-from fitnets.distill.regressor import Regressor, Target, standardises
+from fitnets.distill.regressor import Regressor, Target, can_centre
 from fitnets.images.images import Images, Split, accuracy
 from fitnets.images.views import Plan
 from fitnets.nets.network import Network, initialise
@@ -68,7 +68,7 @@ def stage1(trial: StageInputs, hint: Hint, training: Training) -> Generator[Repo
     logit_epochs = recipe.stage2.epochs if recipe.distill.lambda_start or recipe.distill.lambda_end else 0
     hints = Hints(teacher, hint.hint, regressor.out, images, recipe.precision, trial.store, logit_epochs=logit_epochs)
     if hint.scale == "r2":
-        target.measure(hints.unaugmented(images.train, "calibration"), centre=standardises(hint, pieces))
+        target.measure(hints.unaugmented(images.train, "calibration"), centre=can_centre(hint, pieces))
     val_target_BCHW, val_sample = target(hints.unaugmented(images.val, "validation")), sample(images.val)
 
     def epoch_loss(epoch: int) -> Callable[[Tensor], Tensor]:

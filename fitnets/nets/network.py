@@ -129,10 +129,8 @@ class Network(nn.Module):
             if conv.pool >= max(height, width):
                 pool = GlobalMaxPool()
             elif conv.pool > 1:
-                window = (
-                    min(conv.pool, height),
-                    min(conv.pool, width),
-                )  # the map's shorter side may be smaller than the window
+                # a side of the map may be shorter than the window
+                window = (min(conv.pool, height), min(conv.pool, width))
                 pool = nn.MaxPool2d(window, conv.pool_stride, ceil_mode=True)
             norm: nn.Module | None = nn.BatchNorm2d(filters) if net.norm == "batch" else None
             linear = (

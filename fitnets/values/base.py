@@ -1,4 +1,4 @@
-"""The base of every value in the project: frozen, closed to unknown fields, with one canonical JSON and digest."""
+"""The base of every value in the project: frozen, without unknown fields, with a canonical JSON and a digest."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def canonical(self) -> str:
-        """JSON with sorted keys and no white space: what the digest is taken of."""
+        """JSON with sorted keys and no white space, of which the digest is computed."""
         return canonical_json(self.model_dump(mode="json"))
 
     def digest(self) -> str:
@@ -21,17 +21,17 @@ class Value(BaseModel):
         return sha256(self.canonical())
 
     def changed(self, **fields: Any) -> Self:
-        """A copy with `fields` replaced, validated again (pydantic's own `model_copy` validates nothing)."""
+        """A copy with `fields` replaced, validated again (pydantic's `model_copy` does not validate)."""
         return type(self).model_validate({**dict(self), **fields})
 
 
 def later(default: Any, **rules: Any) -> Any:
-    """A field that came after values were stored: at its default it is not written, so that their digests stay."""
+    """A field added after values were stored: it is not written at its default, so that their digests do not change."""
     return Field(default, exclude_if=lambda value: value == default, **rules)
 
 
 def canonical_json(value: Any) -> str:
-    """Sorted keys, no white space, no NaN: two equal values give the same text."""
+    """JSON with sorted keys, no white space and no NaN: two equal values give the same text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -46,7 +46,7 @@ def seed_of(*parts: object) -> int:
 
 
 def explain(error: ValidationError) -> str:
-    """A validation error as plain lines, `field: what is wrong`, one for each problem."""
+    """A validation error as text, a line `field: what is wrong` for each problem."""
     lines = []
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"])

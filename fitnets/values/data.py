@@ -8,27 +8,27 @@ from fitnets.values.base import Value, later
 
 
 class Data(Value):
-    """Which images, how they are split, and which views of them a training epoch shows."""
+    """Which images, how they are split, and which augmented views of them each training epoch uses."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    """`digits`, `mnist`, `cifar10`, `cifar100`, `svhn`, or any other name: an image folder of that name."""
+    """`digits`, `mnist`, `cifar10`, `cifar100`, `svhn`, or any other name: an image folder with that name."""
     val_fraction: float = Field(0.2, gt=0, lt=1)
-    """The share of the training images that is held out for validation, class by class."""
+    """The share of the training images of each class that is held out for validation."""
     seed: int = Field(0, ge=0)
-    """Seeds the split and the epoch plans, so that every trial of a study sees the same views."""
+    """Seeds the split and the augmentation of every epoch, so that all trials of a study see the same views."""
     shift: int = Field(0, ge=0)
-    """Pixels by which a view may be shifted, along each axis; fewer than the images have rows and columns."""
+    """The largest shift of a view along each axis, in pixels; less than the images' rows and columns."""
     flip: bool = False
     """Whether half of the views are mirrored."""
     border: Literal["reflect", "zero"] = later("reflect")
-    """What a shift moves in: the image's own pixels, mirrored, or zeros of the network's input. The released CIFAR
-    files pad by 8 (the teacher's by 4) and crop: `shift=8, border="zero"`."""
+    """What fills the border of a shifted view: the image's own pixels, mirrored, or zeros in the network's input. The
+    released CIFAR files pad by 8 (the teacher's by 4) and crop: `shift=8, border="zero"`."""
     whiten: bool = False
     """Global contrast normalisation and ZCA whitening (the paper's) instead of per-channel standardisation."""
     local_contrast: bool = later(False)
-    """Global, then local contrast normalisation over 7x7 pixels (the paper's for SVHN, from pylearn2), likewise."""
+    """Global, then local contrast normalisation over 7x7 pixels instead (the paper's for SVHN, from pylearn2)."""
     limit: PositiveInt | None = None
-    """Use about so many training images (before the split), and as many test images, evenly by class."""
+    """Use about this many training images (before the split) and test images, with the same share of each class."""
     max_size: PositiveInt = 64
     """Image folders only: larger images are scaled down to this many rows or columns."""
 
@@ -40,18 +40,18 @@ class Data(Value):
 
     @property
     def standardised(self) -> bool:
-        """Whether images stay pixels that are standardised per channel when they are looked at."""
+        """Whether images are stored as pixels and standardised per channel when they are used."""
         return not (self.whiten or self.local_contrast)
 
     @property
     def views(self) -> tuple[object, ...]:
-        """All that the views of an image depend on."""
+        """Everything that the views of an image depend on."""
         return (self.shift, self.flip, self.seed, *((self.border,) if self.border != "reflect" else ()))
 
     def equivalent_epoch(self, epoch: int) -> int:
-        """The first epoch that shows the very views of `epoch`: what is tabled for the one serves the other.
+        """The first epoch with exactly the same views as `epoch`, whose tables serve both.
 
-        Images as they are look the same in every epoch; mirrored ones, in every other.
+        Without augmentation all epochs have the same views; with mirroring alone, every second one.
         """
         if self.shift:
             return epoch

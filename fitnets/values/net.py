@@ -1,4 +1,4 @@
-"""What a network is, as a value: students and teachers alike. Shapes follow by arithmetic; nothing here needs torch."""
+"""A network's architecture as a value, for students and teachers, with its shapes. Nothing here needs torch."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ Shape = tuple[int, int, int]  # channels, rows, columns
 class Conv(Value):
     """A convolution of stride 1, its activation, and the max pooling after it.
 
-    `pieces` linear pieces are maximised over (maxout, Goodfellow et al. 2013); one piece means ReLU.
+    The activation is the maximum over `pieces` linear pieces (maxout, Goodfellow et al. 2013); one piece means ReLU.
     Pooling is ceil-mode, as in the paper's code: `out = ceil((map - pool) / pool_stride) + 1`.
     """
 
@@ -26,7 +26,8 @@ class Conv(Value):
     pool_stride: PositiveInt = 1
     shortcut: bool = later(False)
     """Add the layer's input to its map before activation and pooling, as ResNets do: `pool(relu(norm(conv(x)) + x))`.
-    To maxout's largest piece, which is the same as to each piece. Not for the first convolution of a stage."""
+    With maxout it is added to the maximum, which equals adding it to each piece. Not for the first convolution of a
+    stage."""
 
     @model_validator(mode="after")
     def _pool_leaves_no_gap(self) -> Self:
@@ -58,11 +59,11 @@ class Net(Value):
     classes: int = Field(ge=2)
     norm: Literal["none", "batch"] = "none"
     biases: Literal["tied", "untied"] = later("tied")
-    """`tied`: one for each filter (the paper's CIFAR and SVHN nets); `untied`: one for each of its positions, too (the
-    released MNIST file)."""
+    """`tied`: one bias for each filter (the paper's CIFAR and SVHN nets); `untied`: one for each filter and position
+    (the released MNIST file)."""
     output: Literal["softmax", "sigmoid"] = later("softmax")
-    """`sigmoid`: two classes from one number z, as the logits (0, z): the paper's for faces. Softmax, cross-entropy and
-    softening by tau of these are exactly the sigmoid, the two-sided cross-entropy, and sigmoid(z / tau)."""
+    """`sigmoid`: two classes from one number z, as the logits (0, z): the paper's output for faces. Softmax,
+    cross-entropy and softening by tau of these are exactly the sigmoid, the binary cross-entropy, and sigmoid(z / tau)."""
 
     @classmethod
     def staged(
@@ -76,11 +77,11 @@ class Net(Value):
         dense: Sequence[Dense] = (),
         shortcuts: bool = False,
     ) -> Self:
-        """3x3 convolutions in stages of `widths`; 2x2 max pooling between the stages, global max pooling at the end.
+        """3x3 convolutions in `stages`, each a list of widths, with pooling after each stage.
 
-        This is the layout of FitNets 1 to 4 (Table 7). With `shortcuts`, every convolution after the first of its stage
-        adds its input where the widths are equal.
-        Raises ValueError when a stage is empty or the images are too small for so many poolings.
+        It is 2x2 max pooling between the stages and global max pooling at the end. This is the layout of FitNets 1 to 4 (Table 7). With `shortcuts`, every
+        convolution after the first of its stage adds its input where the widths are equal.
+        Raises ValueError when a stage is empty or the images are too small for this many poolings.
         """
         rows, columns = input[1:]
         convs = []
@@ -113,7 +114,7 @@ class Net(Value):
         found: list[tuple[Shape, Shape]] = []
         _, rows, columns = self.input
         for number, conv in enumerate(self.convs, start=1):
-            inside = found[-1][1] if found and self.convs[number - 2].pool == 1 else None
+            stage_input = found[-1][1] if found and self.convs[number - 2].pool == 1 else None
             rows, columns = (size + 2 * conv.pad - conv.kernel + 1 for size in (rows, columns))
             if min(rows, columns) < 1:
                 raise ValueError(
@@ -121,11 +122,11 @@ class Net(Value):
                     "use a smaller kernel, more padding, or fewer poolings before it."
                 )
             before = (conv.width, rows, columns)
-            if conv.shortcut and before != inside:
+            if conv.shortcut and before != stage_input:
                 what = (
                     "its stage begins with it"
-                    if inside is None
-                    else f"its map is {_by(before)}, its input {_by(inside)}"
+                    if stage_input is None
+                    else f"its map is {_dimensions(before)}, its input {_dimensions(stage_input)}"
                 )
                 raise ValueError(
                     f"`convs[{number}].shortcut` is set, but {what}, and only equal shapes within a stage are added: "
@@ -143,7 +144,7 @@ class Net(Value):
 
     @property
     def features(self) -> int:
-        """How many numbers the last convolution hands to the fully connected part."""
+        """How many numbers the last convolution passes to the fully connected layers."""
         return math.prod(self.maps()[-1][1])
 
     @property
@@ -158,7 +159,7 @@ class Net(Value):
 
     @property
     def stages(self) -> tuple[tuple[int, ...], ...]:
-        """The convolutions' widths, grouped by the poolings."""
+        """The convolutions' widths, grouped into stages that end with a pooling."""
         groups: list[tuple[int, ...]] = [()]
         for number, conv in enumerate(self.convs, start=1):
             groups[-1] += (conv.width,)
@@ -167,10 +168,10 @@ class Net(Value):
         return tuple(groups)
 
 
-def _by(shape: Shape) -> str:
+def _dimensions(shape: Shape) -> str:
     return "x".join(map(str, shape))
 
 
 def _pooled(size: int, conv: Conv) -> int:
-    """Rows or columns after ceil-mode pooling; a window larger than the map covers all of it."""
+    """Rows or columns after ceil-mode pooling; a window larger than the map covers the whole map."""
     return max(0, math.ceil((size - conv.pool) / conv.pool_stride)) + 1

@@ -1,4 +1,4 @@
-"""What comes of a trial, as values: its cost, its epochs' reports and its outcome. Nothing here needs torch.
+"""The results of a trial, as values: its cost, its epochs' reports and its outcome. Nothing here needs torch.
 
 Accuracies are fractions in [0, 1]; times are seconds.
 """
@@ -11,29 +11,29 @@ from pydantic import model_validator
 from fitnets.values.base import Value, later
 from fitnets.values.per_class import PerClass
 
-FORMER_FIELDS = ("prefix", "prefix_reused")  # of an Outcome: stage 1 was once shared between trials
+FORMER_FIELDS = ("prefix", "prefix_reused")  # of an Outcome: earlier versions shared stage 1 between trials
 
 
 class Cost(Value):
-    """What a net costs to ship, known before it is trained."""
+    """What a net costs when deployed, known before it is trained."""
 
     params: int
     """Every trained number: weights, biases, normalisation."""
     weights: int
     """Weights alone: the paper's convention for "parameters"."""
     macs: int
-    """Multiply-adds for one image; every maxout piece counts, biases and pooling are free (the paper's convention)."""
+    """Multiply-adds for one image; every maxout piece counts, biases and pooling do not (the paper's convention)."""
     weight_bytes: int
-    """Float32 size of everything that is stored."""
+    """Bytes of all parameters and running statistics in float32."""
     peak_activation_bytes: int
-    """The most float32 activations that one layer holds for one image: its input and its output before pooling."""
+    """Bytes of the largest layer's float32 activations for one image: its input and its output before pooling."""
 
 
 Stage = Literal["teacher", "stage 1", "stage 2"]
 
 
 class Report(Value):
-    """One epoch's news."""
+    """The results of one epoch."""
 
     stage: Stage
     epoch: int
@@ -47,13 +47,13 @@ class Report(Value):
     """Stage 2: lambda in this epoch."""
     seconds: float
     replayed: bool = False
-    """Not trained now, but reported again by a run that continues from its checkpoint."""
+    """Whether this epoch was trained before and is only repeated by a run that continues from its checkpoint."""
     retraining: bool = later(False)
-    """Of the second run, on training and validation images together, which measures nothing (`Recipe.retrain`)."""
+    """Whether it is of the second run, on training and validation images, which has no measure (`Recipe.retrain`)."""
 
     @property
     def measure(self) -> float:
-        """What an epoch is judged by on the validation images, more being better: the hint's R2, or accuracy."""
+        """The score of an epoch on the validation images, higher is better: the hint's R2, or accuracy."""
         found = self.hint_r2 if self.hint_r2 is not None else self.val_accuracy
         assert found is not None, "retraining measures nothing"
         return found
@@ -63,16 +63,16 @@ class Outcome(Value):
     """A finished trial."""
 
     val_accuracy: float
-    """Of the weights that were kept: after the last epoch, unless the recipe says `keep="best"`. The search maximises
-    it. Where the recipe says `retrain`, it is that of the first run, which had not seen the validation images."""
+    """Of the chosen weights: those after the last epoch, or after the best one with `keep="best"`. The search maximises
+    it. With `retrain` it is the first run's, which had not seen the validation images."""
     best_val_accuracy: float
-    """At the best epoch: for the curious; choosing by it would be optimistic."""
+    """At the best epoch. For information only: a choice by it would be optimistic."""
     stage1_epoch: int | None = None
-    """The epoch whose weights stage 1 handed on; None without stage 1."""
+    """The epoch whose weights stage 1 passed to stage 2; None without stage 1."""
     stage2_epoch: int | None = None
-    """The epoch whose weights were kept; None in the outcomes of earlier versions."""
+    """The epoch whose weights were chosen; None in the outcomes of earlier versions."""
     retrained: bool = later(False)
-    """Whether the weights are those of a second run, on training and validation images together."""
+    """Whether the weights come from a second run, on training and validation images together."""
     hint_r2: float | None
     seconds: float
     weights_sha256: str
@@ -85,7 +85,7 @@ class Outcome(Value):
     @model_validator(mode="before")
     @classmethod
     def _without_former_fields(cls, fields: Any) -> Any:
-        """Outcomes that earlier versions stored hold fields that exist no more."""
+        """Drops fields of outcomes stored by earlier versions that no longer exist."""
         if not isinstance(fields, dict):
             return fields
         return {name: value for name, value in fields.items() if name not in FORMER_FIELDS}
@@ -98,4 +98,4 @@ class Result:
     outcome: Outcome
     weights: bytes
     classes: PerClass | None = None
-    """Of the weights whose accuracy `outcome` tells. Beside it: a hundred classes weigh more than all else."""
+    """For the weights of `outcome.val_accuracy`. Not part of `outcome`, as it is large for 100 classes."""

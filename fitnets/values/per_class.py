@@ -1,4 +1,4 @@
-"""How well a network knows each class, and what it takes for what. No torch."""
+"""A network's accuracy on each class, and which classes it confuses. Nothing here needs torch."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -6,26 +6,26 @@ from typing import Self
 from fitnets.values.base import Value
 
 MOST_MISTAKEN = 200
-"""So many pairs of classes are kept: every pair of ten classes, the most frequent of a hundred."""
+"""How many pairs of classes are stored: every pair of ten classes, the most frequent ones of a hundred."""
 
 
 class PerClass(Value):
-    """Of the validation images: how many of each class there are, how many were told right, and what the others were
-    taken for. Classes are numbered from 0, in the images' own order."""
+    """For the validation images of each class: how many there are, how many are classified correctly, and as which
+    class the others are classified. Classes are numbered from 0, in the images' own order."""
 
     of: tuple[int, ...]
     right: tuple[int, ...]
     mistaken: tuple[tuple[int, int, int], ...]
-    """True class, class told, and how many images: the most frequent first, at most `MOST_MISTAKEN`."""
+    """True class, predicted class and number of images: the most frequent first, at most `MOST_MISTAKEN`."""
 
     @classmethod
     def counted(cls, counts: Sequence[Sequence[int]]) -> Self:
-        """From the whole confusion matrix: row = true class, column = class told."""
+        """From the whole confusion matrix: row = true class, column = predicted class."""
         pairs = [
-            (true, told, count)
+            (true, predicted, count)
             for true, row in enumerate(counts)
-            for told, count in enumerate(row)
-            if count and told != true
+            for predicted, count in enumerate(row)
+            if count and predicted != true
         ]
         pairs.sort(key=lambda pair: -pair[2])
         return cls(
@@ -36,10 +36,10 @@ class PerClass(Value):
 
     @property
     def accuracy(self) -> float:
-        """The share that was told right."""
+        """The share of images that are classified correctly."""
         return sum(self.right) / sum(self.of)
 
     @property
     def whole(self) -> bool:
-        """Whether no mistake was left out: then the confusion matrix can be drawn."""
+        """Whether `mistaken` contains every mistake, so that the confusion matrix can be drawn."""
         return sum(self.right) + sum(count for _, _, count in self.mistaken) == sum(self.of)

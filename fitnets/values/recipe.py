@@ -1,4 +1,4 @@
-"""One trial, as a value: the student, its hint, the losses and both trainings. Nothing here needs torch.
+"""One trial, as a value: the student, its hint, the losses and both training stages. Nothing here needs torch.
 
 Layers are numbered from 1; accuracies are fractions in [0, 1]; times are seconds.
 """
@@ -13,7 +13,7 @@ from fitnets.values.training import Precision, Training
 
 
 class Hint(Value):
-    """The hint pair and the regressor between them (section 2.2 of the paper)."""
+    """The hint layer, the guided layer and the regressor between them (section 2.2 of the paper)."""
 
     hint: PositiveInt
     """The teacher's layer to imitate."""
@@ -29,13 +29,13 @@ class Hint(Value):
 
 
 class LabelHint(Value):
-    """A softmax on the guided layer that learns the labels, in the hint's place (section 3.1: it failed).
+    """A softmax on the guided layer that learns the labels, instead of a hint (section 3.1: it failed).
 
-    It is thrown away after training. Its own learning rate and norm are an output layer's.
+    It is discarded after training. Its learning-rate factor and norm limit are those of an output layer.
     """
 
     guided: PositiveInt
-    """The student's layer that it sits on."""
+    """The student's layer whose output it takes."""
     joint: bool = False
     """False: in stage 1, on layers 1..guided alone. True: in stage 2, where its cross-entropy is added to the loss, and
     there is no stage 1."""
@@ -54,7 +54,7 @@ class Distill(Value):
     saturate: PositiveInt = 400
     """`paper` only: the epoch from which lambda stays at its end (the released code: 400)."""
     tau_squared: bool = True
-    """Multiply the teacher's term by tau^2, which keeps its gradient's size independent of tau. The paper does not."""
+    """Multiply the teacher's term by tau^2, so that the size of its gradient does not depend on tau. Not in the paper."""
     soften_student: bool = True
     """Soften the student by tau too (Eq. 2). The paper's released code in effect does not."""
 
@@ -69,7 +69,7 @@ class Distill(Value):
 
 
 class Recipe(Value):
-    """Everything that one trial does. With no `hint`, stage 1 is off: plain KD; with lambda 0 too: backpropagation."""
+    """Everything that one trial does. Without a hint there is no stage 1: plain KD; with lambda 0 too: backpropagation."""
 
     student: Net
     hint: Hint | None = None
@@ -78,16 +78,16 @@ class Recipe(Value):
     distill: Distill = Distill()
     stage2: Training
     init: Literal["scaled", "uniform"] = "scaled"
-    """`scaled`: normal, so that the signal keeps its size through the layers (He's, and its maxout counterpart);
-    `uniform`: within +-`init_range`, the paper's."""
+    """`scaled`: normal, with the variance that preserves the signal's size through the layers (He's, and its maxout
+    counterpart); `uniform`: within +-`init_range`, the paper's."""
     init_range: PositiveFloat = 0.005
     precision: Precision = "float32"
     """Of both stages, and of the teacher's passes for them."""
     seed: int = Field(0, ge=0)
     """Seeds the initial weights and the order of the batches."""
     retrain: bool = later(False)
-    """Afterwards, train anew on the training and the validation images together, from the same start, for the epochs
-    whose weights were kept (the paper: CIFAR-10). Those weights are the result; the accuracies stay the first run's."""
+    """Train a second time, on training and validation images together, from the same initial weights, up to the epochs
+    that the first run chose (the paper: CIFAR-10). Those weights are the result; the accuracies are the first run's."""
 
     @model_validator(mode="after")
     def _stage_one_is_whole(self) -> Self:
@@ -120,18 +120,18 @@ class Recipe(Value):
 
     @property
     def guided(self) -> int | None:
-        """The guided layer, whoever guides it."""
+        """The guided layer of the hint or of the label hint; None without either."""
         guide = self.hint or self.label_hint
         return None if guide is None else guide.guided
 
     def without_hints(self) -> Self:
-        """The same student by plain knowledge distillation: stage 1 left out."""
+        """The same student trained by plain knowledge distillation, without stage 1."""
         return self.changed(hint=None, label_hint=None, stage1=None)
 
     def on_labels(self) -> Self:
-        """The same without the teacher's term: lambda 0."""
+        """The same recipe without the teacher's term: lambda 0."""
         return self.changed(distill=self.distill.changed(lambda_start=0.0, lambda_end=0.0))
 
     def backpropagation(self) -> Self:
-        """The same student on the labels alone."""
+        """The same student trained on the labels alone."""
         return self.without_hints().on_labels()

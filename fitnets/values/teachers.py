@@ -1,4 +1,4 @@
-"""A teacher, as a value: trained by us, brought, or several as one. Nothing here needs torch."""
+"""A teacher, as a value: trained here, brought by the user, or an ensemble. Nothing here needs torch."""
 
 from typing import Annotated, Literal, Self
 
@@ -11,7 +11,7 @@ from fitnets.values.updates import Dropout
 
 
 class Trained(Value):
-    """A teacher that we train: a net on the labels."""
+    """A teacher that is trained here: a net and its training on the labels."""
 
     kind: Literal["trained"] = "trained"
     net: Net
@@ -19,10 +19,10 @@ class Trained(Value):
     precision: Precision = "float32"
     seed: int = Field(0, ge=0)
     init: Literal["scaled", "uniform"] = later("scaled")
-    """As `Recipe.init`; the paper's teachers are `uniform`, too."""
+    """As `Recipe.init`; the paper's teachers are `uniform` as well."""
     init_range: PositiveFloat = later(0.005)
     dropout: Dropout | None = later(None)
-    """In training only; None: no dropout."""
+    """During training only; None: no dropout."""
     retrain: bool = later(False)
     """As `Recipe.retrain`."""
 
@@ -38,21 +38,21 @@ class Trained(Value):
 
 
 class Brought(Value):
-    """A teacher that somebody brings: a function returning an `nn.Module`, its weights, and its hint layers by name."""
+    """A teacher that the user brings: a function returning an `nn.Module`, its weights, and its hint layers by name."""
 
     kind: Literal["brought"] = "brought"
     build: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     """`package.module:function`: a function without arguments that returns an `nn.Module` from images to logits."""
     weights: str | None = None
-    """A safetensors file with the module's state, or None where the function loads it itself."""
+    """A safetensors file with the module's state, or None if the function loads it itself."""
     hint_layers: tuple[str, ...] = Field(min_length=1)
     """Names of submodules with spatial outputs (as in `named_modules`), from the input up: hint layers 1, 2, ..."""
     mean: tuple[float, ...] | None = None
     """Per-channel mean of pixels in [0, 1] that the module expects; None: the data set's own standardisation."""
     std: tuple[PositiveFloat, ...] | None = None
     min_accuracy: float | None = later(None, ge=0, le=1)
-    """Refused when its validation accuracy is lower: the sign of wrong weights, classes or normalisation. None: it
-    must be better than chance, which is the commonest class's share, by more than the standard error; 0: anything."""
+    """The teacher is refused when its validation accuracy is lower, a sign of wrong weights, classes or normalisation.
+    None: it must exceed chance, the share of the most frequent class, by more than the standard error; 0: anything."""
 
     @property
     def members(self) -> tuple[Trained, ...]:
@@ -72,13 +72,13 @@ class Brought(Value):
 
 
 class Ensemble(Value):
-    """Several trained teachers that teach as one. Hints are the first one's: the paper hints from single teachers."""
+    """Several trained teachers whose outputs are averaged. Hints come from the first: the paper's are one teacher's."""
 
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[Trained, ...] = Field(min_length=2)
     average: Literal["logits", "probabilities"] = "logits"
     """Section 2.1: the geometric mean of their outputs, which averages logits, or the arithmetic mean, which averages
-    probabilities (before they are softened)."""
+    probabilities (before softening)."""
 
     @property
     def hints(self) -> int:

@@ -1,4 +1,4 @@
-"""One training, as a value. Nothing here needs torch."""
+"""The settings of one training run, as a value. Nothing here needs torch."""
 
 from typing import Literal, Self
 
@@ -12,38 +12,38 @@ Precision = Literal["float32", "bf16"]
 
 
 class Training(Value):
-    """One training: how long, with which optimiser, at which learning rate."""
+    """The settings of one training run: its length, optimiser, learning rate and stopping rule."""
 
     epochs: PositiveInt
     lr: PositiveFloat
     batch: PositiveInt = 128
     optimizer: Literal["adamw", "sgd", "rmsprop", "muon"] = "adamw"
-    """`rmsprop` is the paper's, `lr * g / max(sqrt(v), 1e-5)`; `muon` moves the filters of ReLU convolutions with batch
-    normalisation by Muon at `lr`, and all else by AdamW."""
+    """`rmsprop` is the paper's, `lr * g / max(sqrt(v), 1e-5)`; `muon` updates the filters of ReLU convolutions with
+    batch normalisation by Muon at `lr`, and everything else by AdamW."""
     muon: Muon = later(Muon())
     """`muon` only."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """`sgd` only."""
     nesterov: bool = later(True)
-    """`sgd` only: Nesterov's momentum, or else the classical one, whose velocity holds the learning rate (the paper's
+    """`sgd` only: Nesterov momentum, or the classical one, whose velocity includes the learning rate (the paper's
     teachers)."""
     momentum_ramp: Ramp | None = later(None)
-    """How `momentum` rises; None: it does not."""
+    """How `momentum` rises; None: it is constant."""
     weight_decay: NonNegativeFloat = 0.0
     schedule: Literal["constant", "cosine", "one-cycle", "linear"] | LinearDecay | ExponentialDecay = "cosine"
-    """By name: over the full length; `one-cycle` rises linearly for the first quarter, then falls as a cosine; `linear`
-    falls by the same step in every update, from `lr` to 0."""
+    """Named schedules span all `epochs`; `one-cycle` rises linearly for the first quarter, then falls as a cosine;
+    `linear` falls by the same amount in every update, from `lr` to 0."""
     lr_scale: LrScale | None = later(None)
-    """Layer by layer; None: every layer learns at `lr`."""
+    """Learning-rate factors by kind of layer; None: every layer learns at `lr`."""
     max_norm: MaxNorm | None = later(None)
-    """Enforced after every update; None: norms are free."""
+    """Enforced after every update; None: no limit."""
     until: PositiveInt | None = later(None)
-    """The epoch to stop after, while every schedule runs as for `epochs`; None: `epochs`."""
+    """Stop after this epoch, with every schedule as for all `epochs`; None: train all of them."""
     patience: PositiveInt | None = later(None)
-    """Stop after so many epochs without a better measure on the validation images (the paper: 100): in stage 1 the
-    hint's R2, which falls just as the hint loss rises, on the first 1,024 of them; else accuracy. None: never."""
+    """Stop after this many epochs without a better measure on the validation images (the paper: 100): in stage 1 the
+    hint's R2, which falls as the hint loss rises, on at most 1,024 of them; else accuracy. None: never."""
     keep: Literal["last", "best"] = later("last")
-    """Whose weights go on: the last epoch's, or those of the epoch with the best measure (the paper's)."""
+    """Which weights are used afterwards: the last epoch's, or those of the epoch with the best measure (the paper)."""
 
     @model_validator(mode="after")
     def _muon_sets_the_norms(self) -> Self:

@@ -1,7 +1,7 @@
-"""What the paper's updates have beside a learning rate, as values: how it falls, by layers, and within which norms.
+"""The details of the paper's updates, as values: learning-rate decay, factors by layer, momentum, norm limits, dropout.
 
-The paper leaves most of this to pylearn2, whose files for maxout networks its teachers come from; where the released
-student files say something of their own, it is named. Epochs are counted from 1.
+The paper leaves most of this to pylearn2, whose maxout recipes its teachers follow; where the released student files
+differ, that is noted. Epochs are counted from 1.
 """
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -10,15 +10,15 @@ from fitnets.values.base import Value
 
 
 class LinearDecay(Value):
-    """The learning rate falls by the same step in every epoch, and stays from epoch `by` on (the paper's teachers)."""
+    """The learning rate falls linearly from epoch to epoch until `by`, then is constant (the paper's teachers)."""
 
     factor: float = Field(0.01, gt=0, le=1)
-    """What is left of it at the end: 0.01 for CIFAR's teachers, 0.001 for SVHN's."""
+    """The final learning rate as a fraction of the initial one: 0.01 for CIFAR's teachers, 0.001 for SVHN's."""
     by: PositiveInt = 500
 
 
 class ExponentialDecay(Value):
-    """The learning rate is divided after every update (MNIST's teacher)."""
+    """The learning rate is divided by `divisor` after every update (MNIST's teacher)."""
 
     divisor: float = Field(1.00004, ge=1)
     least: NonNegativeFloat = 1e-6
@@ -26,7 +26,7 @@ class ExponentialDecay(Value):
 
 
 class Ramp(Value):
-    """Momentum rises linearly from its start in epoch 1 to `to` in epoch `by`, and stays (the paper's teachers)."""
+    """Momentum rises linearly from epoch 1 to `to` in epoch `by`, then is constant (the paper's teachers)."""
 
     to: float = Field(ge=0, lt=1)
     by: int = Field(250, ge=2)
@@ -47,38 +47,38 @@ class LrScale(Value):
 
 
 class MaxNorm(Value):
-    """The largest L2 norm that a filter or a column may have after an update, each linear piece of a maxout alone.
+    """The largest L2 norm of a filter or column after an update, for each linear piece of a maxout unit by itself.
 
     The values of the released CIFAR files. As in pylearn2, weights are scaled by `min(norm, limit) / (1e-7 + norm)`.
     """
 
     convs: tuple[PositiveFloat, ...] = Field((0.9,), min_length=1)
-    """Of the first convolutions, in order; the last one holds for all that follow."""
+    """Of the first convolutions, in order; the last one applies to all that follow."""
     dense: PositiveFloat = 1.9
     output: PositiveFloat = 1.9365
     regressor: PositiveFloat = 0.9
 
 
 class Muon(Value):
-    """What a training by Muon has beside `lr`, the filters' learning rate (not the paper's).
+    """Muon's settings beside `lr`, which is the filters' learning rate (not the paper's).
 
-    airbench94's, whose filters are followed by batch normalisation as well.
+    The defaults are airbench94's, whose filters are followed by batch normalisation as well.
     """
 
     momentum: float = Field(0.6, ge=0, lt=1)
-    """Of the filters; Nesterov's."""
+    """Nesterov momentum of the filters."""
     others_lr: PositiveFloat = 0.01
     """AdamW's learning rate, for everything but those filters: normalisation, biases, output, regressor, dense layers,
-    maxout or unnormalised convolutions. It falls by the same schedule."""
+    maxout or unnormalised convolutions. It follows the same schedule."""
 
 
 class Dropout(Value):
     """Dropout of every layer's input in training, as pylearn2 has it (the paper's teachers; students have none).
 
-    The images are masked and not scaled up; what later layers see is divided by `keep`.
+    Masked images are not rescaled; the masked inputs of later layers are divided by `keep`.
     """
 
     keep_input: float = Field(0.8, gt=0, le=1)
-    """The chance that a number of the network's input stays."""
+    """The probability that a number of the network's input is not masked."""
     keep: float = Field(0.5, gt=0, le=1)
-    """The chance that a number of a later layer's input stays."""
+    """The probability that a number of a later layer's input is not masked."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fitnets.config import Hint
 from fitnets.distill.losses import hint_loss
-from fitnets.distill.regressor import Regressor, Target, standardises
+from fitnets.distill.regressor import Regressor, Target, can_centre
 from fitnets.images.images import Split
 from fitnets.teacher.hints import SAMPLE_SIZE, pooled, sample
 from fitnets.values.table_sizes import meeting_map
@@ -142,4 +142,4 @@ def test_an_uncalibrated_target_is_the_hint_itself() -> None:
 def test_only_a_relu_regressor_leaves_the_mean(
     regressor: Literal["paper", "linear"], pieces: int, centred: bool
 ) -> None:
-    assert standardises(Hint(hint=1, guided=1, regressor=regressor), pieces) == centred
+    assert can_centre(Hint(hint=1, guided=1, regressor=regressor), pieces) == centred
