@@ -1,6 +1,6 @@
 """Contrast normalisation, image by image: global, and LeCun's local one. Shape suffixes: B batch, C channels, H, W.
 
-Both as pylearn2 has them, which the paper's preprocessing is of.
+Both as in pylearn2, which the paper used for its preprocessing.
 """
 
 import torch
@@ -9,20 +9,20 @@ from torch import Tensor
 
 KERNEL = 7  # pixels: the side of the local neighbourhood
 SIGMA = 2.0  # of the Gaussian over it, in pixels
-LEAST = 1e-4  # the smallest local contrast that is divided by
+LEAST = 1e-4  # the smallest divisor
 
 
 def global_contrast(flat: Tensor, norm: float) -> Tensor:
-    """Every image (one row) less its mean, scaled to an L2 norm of `norm`."""
+    """Every image (a row of `flat`) minus its mean, scaled to an L2 norm of `norm`."""
     flat = flat - flat.mean(1, keepdim=True)
     length: Tensor = flat.norm(dim=1, keepdim=True)
     return flat * (norm / length.clamp_min(1e-8))
 
 
 def local_contrast(x_BCHW: Tensor) -> Tensor:
-    """Every channel less its Gaussian mean over 7x7 pixels, divided by its local root mean square.
+    """Every channel minus its Gaussian mean over 7x7 pixels, divided by its local root mean square; BCHW to BCHW.
 
-    The divisor is the map's mean divisor at least, so that flat regions are not blown up. Outside the image is zero.
+    The divisor is at least its mean over the map, so that flat regions are not amplified. Padding is with zeros.
     """
     square_BCHW = _blurred(x_BCHW.square()).sqrt()
     divisor_BCHW = torch.maximum(square_BCHW, square_BCHW.mean((2, 3), keepdim=True)).clamp_min(LEAST)

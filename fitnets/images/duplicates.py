@@ -1,4 +1,4 @@
-"""Images that are equal pixel for pixel, counted: too many of them tell that something went wrong in making the set.
+"""Counts images that are equal pixel for pixel: many of them suggest a mistake in the making of the data set.
 
 Shape suffixes: N images.
 """
@@ -11,7 +11,7 @@ from fitnets.errors import InputError
 from fitnets.images.printable import counted, listed
 from fitnets.images.raw import Raw
 
-NOTED_SHARE = 0.01  # of the images that repeat another one; natural sets have fewer
+NOTED_SHARE = 0.01  # of the images, that repeat another one; ordinary data sets have fewer
 SEVERAL = 5  # classes that a note names
 ON_WHITE = "transparent parts are shown on white"
 
@@ -22,7 +22,7 @@ def digests(raw: Raw) -> list[bytes]:
 
 
 def notes(raw: Raw) -> tuple[str, ...]:
-    """A line where more than NOTED_SHARE of the images repeat another one, and one where whole classes are alike.
+    """A line if more than NOTED_SHARE of the images repeat another one, and a line if whole classes are equal.
 
     Raises InputError when all images are equal: nothing can be learnt from them.
     """
@@ -37,9 +37,9 @@ def notes(raw: Raw) -> tuple[str, ...]:
     of_class: dict[int, list[bytes]] = {}
     for digest, label in zip(found, raw.label_N.tolist(), strict=True):
         of_class.setdefault(label, []).append(digest)
-    alike = [f"`{raw.classes[label]}`" for label, own in of_class.items() if len(own) > 1 and len(set(own)) == 1]
-    if alike:
-        lines.append(f"all training images of {listed(alike, SEVERAL)} are equal, pixel for pixel ({ON_WHITE}).")
+    equal = [f"`{raw.classes[label]}`" for label, own in of_class.items() if len(own) > 1 and len(set(own)) == 1]
+    if equal:
+        lines.append(f"all training images of {listed(equal, SEVERAL)} are equal, pixel for pixel ({ON_WHITE}).")
     repeated = total - different
     if repeated > NOTED_SHARE * total:
         lines.append(
@@ -50,7 +50,7 @@ def notes(raw: Raw) -> tuple[str, ...]:
 
 
 def overlap(known: set[bytes], found: list[bytes], part: str) -> tuple[str, ...]:
-    """A line where images of the validation or test part are among those that came before, too."""
+    """A line if images of the validation or test part also occur in the parts read before."""
     number = sum(digest in known for digest in found)
     if not number:
         return ()

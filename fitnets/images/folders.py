@@ -1,4 +1,4 @@
-"""Folders of image files, which may come from anybody: every file that is no image is refused by name, at once.
+"""Reads folders of untrusted image files. All files that cannot be read are named in one error.
 
 Shape suffixes: N images, H rows, W columns, C channels.
 """
@@ -22,13 +22,13 @@ TEST_FRACTION = 0.2
 
 
 class BrokenFiles(InputError):
-    """Image files that cannot be read. Its text names the first of them; `reasons` holds all, file by file."""
+    """Image files that cannot be read. The message names the first ones; `reasons` has a reason for each file."""
 
     reasons: Mapping[Path, str] = {}
 
 
 def broken(reasons: Mapping[Path, str]) -> BrokenFiles:
-    """What to raise for files that cannot be read."""
+    """The error to raise for files that cannot be read."""
     named = [f"`{shown(file)}` is not an image that can be read ({reason})" for file, reason in reasons.items()]
     if len(named) == 1:
         error = BrokenFiles(f"{named[0]}: remove it.")
@@ -40,11 +40,12 @@ def broken(reasons: Mapping[Path, str]) -> BrokenFiles:
 
 
 def read_folder(folder: Path, part: Part, max_size: int, shape: Shape | None = None) -> Raw:
-    """Image files as `<part>/<class>/*`, or `<class>/*`; where there is no `test`, a fifth of the images is one.
+    """The images of `<part>/<class>/*`, or of `<class>/*`; without a `test` folder, a fixed fifth is the test part.
 
-    That fifth is always the same. Grey files stay grey when all for training and validation are; images of several
-    sizes are scaled to the commonest, `max_size` at most; both are told by the headers of all files. `shape` (C, H, W)
-    is that of the training images, where it is known. Raises InputError for whatever else cannot be read, by name.
+    Images are grey if all training and validation images are. Images of different sizes are scaled to the most frequent
+    size, with at most `max_size` rows and columns. Both are determined from the headers of all files, unless `shape`
+    (C, H, W), that of the training images, is given. Raises InputError for a folder that cannot be used and
+    BrokenFiles for files that cannot be read.
     """
     layout = Layout.of(folder)
     files, labels = _of_part(layout, part)
@@ -60,7 +61,7 @@ def read_folder(folder: Path, part: Part, max_size: int, shape: Shape | None = N
                 pixels_NHWC[number] = decoded(file, form)
             except Unreadable as error:
                 reasons[file] = str(error)
-    if part != "train":  # what is wrong elsewhere is raised there
+    if part != "train":  # errors of other parts are raised when those are read
         reasons = {file: reasons[file] for file in files if file in reasons}
     if reasons:
         raise broken(reasons)
@@ -68,7 +69,7 @@ def read_folder(folder: Path, part: Part, max_size: int, shape: Shape | None = N
 
 
 def _of_part(layout: Layout, part: Part) -> tuple[list[Path], list[int]]:
-    """The files of a part and their labels, class by class."""
+    """The files of a part and their labels, ordered by class."""
     classes = layout.files[part if part in layout.files else "train"]
     files, labels = list(chain(*classes)), [label for label, found in enumerate(classes) for _ in found]
     if "test" in layout.files or part == "val":
@@ -78,19 +79,19 @@ def _of_part(layout: Layout, part: Part) -> tuple[list[Path], list[int]]:
 
 
 def _form(layout: Layout, max_size: int) -> tuple[Form, dict[Path, str]]:
-    """What every image is brought to, by the headers of all images for training and validation.
+    """The form that every image is converted to, from the headers of all training and validation images.
 
-    And why some files cannot be read, those among them that are held out of the training folder for the test.
+    Also the reasons why files cannot be read, including the test images that are held out of the training folder.
     """
     sizes, reasons, all_grey = Counter[tuple[int, int]](), dict[Path, str](), True
-    kept = {*_of_part(layout, "train")[0], *chain(*layout.files.get("val", ()))}
+    used = {*_of_part(layout, "train")[0], *chain(*layout.files.get("val", ()))}
     for file in chain(*layout.files["train"], *layout.files.get("val", ())):
         try:
             form = header(file)
         except Unreadable as error:
             reasons[file] = str(error)
             continue
-        if file in kept:
+        if file in used:
             sizes[form.columns, form.rows] += 1
             all_grey &= form.grey
     columns, rows = sizes.most_common(1)[0][0] if sizes else (1, 1)

@@ -30,7 +30,7 @@ EVAL_BATCH = 512
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Some of a data set's images: uint8 pixels (float32 once contrast-normalised) and labels, on one device."""
+    """One part of a data set: uint8 pixels (float32 once contrast-normalised) and labels, on one device."""
 
     pixels_NHWC: Tensor
     label_N: Tensor
@@ -44,10 +44,10 @@ class Split:
 
 
 class Preprocess(nn.Module):
-    """Pixels in 0..255 to what the networks see: standardised per channel, or contrast-normalised.
+    """Pixels in 0..255 to network input: standardised per channel, or contrast-normalised.
 
-    Contrast is normalised globally, and then the images are ZCA-whitened, or it is normalised locally too.
-    Fitted on the training images only; a student is exported with it.
+    Global contrast normalisation is followed by ZCA whitening or by local contrast normalisation. Statistics are those
+    of the training images only; a student is exported with them.
     """
 
     mean: Tensor
@@ -63,7 +63,7 @@ class Preprocess(nn.Module):
 
     @classmethod
     def fitted(cls, pixels_NHWC: Tensor, data: Data) -> "Preprocess":
-        """The statistics of the training images; local contrast normalisation has none."""
+        """Preprocessing with the statistics of these images; local contrast normalisation has none."""
         if data.local_contrast:
             return cls(torch.zeros(1), torch.ones(1), local=True)
         if not data.whiten:
@@ -75,7 +75,7 @@ class Preprocess(nn.Module):
         flat = global_contrast(pixels_NHWC.permute(0, 3, 1, 2).flatten(1).float(), GCN_NORM)
         mean = flat.mean(0)
         covariance = torch.zeros(2 * flat.shape[1:], dtype=torch.double)
-        for chunk in flat.split(EVAL_BATCH):  # all of them in double precision would take gigabytes
+        for chunk in flat.split(EVAL_BATCH):  # all images at once would take gigabytes in double precision
             covariance += (chunk - mean).double().T @ (chunk - mean).double() / len(flat)
         values, vectors = torch.linalg.eigh(covariance + ZCA_FLOOR * torch.eye(len(covariance), dtype=torch.double))
         zca = (vectors * values.rsqrt()) @ vectors.T
@@ -93,7 +93,7 @@ class Preprocess(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Training and validation images, ready to be viewed. The test images are not here: see `load_test`."""
+    """Training and validation images on a device. The test images are not included: see `load_test`."""
 
     data: Data
     train: Split
@@ -101,9 +101,9 @@ class Images:
     classes: tuple[str, ...]
     preprocess: Preprocess
     digest: str
-    """Of the pixels, the labels and the split: what trained things are keyed by."""
+    """Of the pixels, the labels and the split: part of the key of everything that is trained on them."""
     notes: tuple[str, ...] = ()
-    """What a person should know of them, a plain line each."""
+    """Remarks for the user, a line of text each."""
 
     @property
     def shape(self) -> Shape:
@@ -117,7 +117,7 @@ class Images:
         return self.train.label_N.device
 
     def whole(self) -> "Images":
-        """The same with the validation images among the training images, too, normalised as before (`retrain`)."""
+        """A copy whose training images include the validation images, normalised as before (`retrain`)."""
         pixels, labels = ((self.train.pixels_NHWC, self.val.pixels_NHWC), (self.train.label_N, self.val.label_N))
         train = Split(torch.cat(pixels), torch.cat(labels))
         return replace(self, train=train, digest=sha256(f"{self.digest}, validation images too"))
@@ -127,7 +127,7 @@ class Images:
         return self.input(self.train, plan, index_B)
 
     def batches(self, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images of a split as they are, in order: (network input BCHW, labels B)."""
+        """All images of a split, unaugmented and in order: (network input BCHW, labels B)."""
         plan = Plan.identity(len(split), self.device)
         for index_B in in_order(len(split), EVAL_BATCH, self.device):
             yield self.input(split, plan, index_B), split.label_N[index_B]
@@ -145,9 +145,9 @@ class Images:
 def load(data: Data, root: Path, store: Store | None = None, device: torch.device | None = None) -> Images:
     """Training and validation images of `data`, split class by class. No test image is decoded.
 
-    Where the images come with a validation part, that is the validation images, and nothing is split. `store` keeps
-    decoded image files, so that the next process need not decode them again. Raises InputError when the images cannot
-    be had, are all equal, or are too small for their views.
+    If the images come with a validation part, it is used and nothing is split. Decoded image files are cached in
+    `store`, so that the next process need not decode them again. Raises InputError when the images cannot be obtained,
+    are all equal, or are too small for `data.shift`.
     """
     device = device or torch.device("cpu")
     raw = _limited(part_of(data, root, "train", store), data)
@@ -161,13 +161,13 @@ def load(data: Data, root: Path, store: Store | None = None, device: torch.devic
         parts = [raw, _limited(part_of(data, root, "val", store, shape_of(raw)), data)]
         whole = parts
     else:
-        parts, whole = list(raw.parted(data.val_fraction, data.seed)), [raw]
+        parts, whole = list(raw.split(data.val_fraction, data.seed)), [raw]
     train, val = (_split(part) for part in parts)
     preprocess = Preprocess.fitted(train.pixels_NHWC, data)
     arrays = [array for part in whole for array in (part.pixels_NHWC, part.label_N)]
     content = [sha256(np.ascontiguousarray(array).tobytes()) for array in arrays]
-    normalised = (data.whiten, *(("local contrast",) if data.local_contrast else ()))
-    digest = sha256(repr((content, data.val_fraction, data.seed, *normalised)))
+    normalisation = (data.whiten, *(("local contrast",) if data.local_contrast else ()))
+    digest = sha256(repr((content, data.val_fraction, data.seed, *normalisation)))
     if not data.standardised:
         train, val = _normalised(train, preprocess), _normalised(val, preprocess)
     moved = train.to(device), val.to(device), raw.classes, preprocess.to(device)
@@ -175,13 +175,13 @@ def load(data: Data, root: Path, store: Store | None = None, device: torch.devic
 
 
 def load_test(data: Data, root: Path, images: Images, store: Store | None = None) -> Split:
-    """The test images, treated as `images` treats its own. Read them once, at the end."""
+    """The test images, preprocessed as `images` are. Use them once, at the end."""
     split = _split(_limited(part_of(data, root, "test", store, images.shape), data))
     return (split if data.standardised else _normalised(split, images.preprocess)).to(images.device)
 
 
 def _limited(raw: Raw, data: Data) -> Raw:
-    """About so many of the images as the data may have, two of each class at least."""
+    """About `data.limit` of the images, with at least two of each class; all of them without a limit."""
     if data.limit is None or data.limit >= len(raw.label_N):
         return raw
     fraction = data.limit / len(raw.label_N)
@@ -193,7 +193,7 @@ def _split(raw: Raw) -> Split:
 
 
 def _histogram(pixels_NHW: Tensor) -> Tensor:
-    """How often each of the values 0..255 is there: exact, and small where the pixels as numbers would not be."""
+    """The number of pixels of each value 0..255: exact, without a copy of all pixels as floats."""
     return torch.bincount(pixels_NHW.flatten(), minlength=256)
 
 
@@ -203,24 +203,24 @@ def _normalised(split: Split, preprocess: Preprocess) -> Split:
 
 
 def accuracy(module: nn.Module, images: Images, split: Split) -> float:
-    """The share of a split's images that `module` classifies correctly; in eval mode, one device read in all."""
+    """The share of a split's images that `module` classifies correctly; in eval mode, with one device read."""
     right = torch.zeros((), dtype=torch.long, device=images.device)
-    for told_B, label_B in _predictions(module, images, split):
-        right += (told_B == label_B).sum()
+    for predicted_B, label_B in _predictions(module, images, split):
+        right += (predicted_B == label_B).sum()
     return int(right) / len(split)
 
 
 def per_class(module: nn.Module, images: Images, split: Split) -> PerClass:
-    """What `module` tells a split's images of each class to be; in eval mode, one device read in all."""
+    """How `module` classifies a split's images of each class; in eval mode, with one device read."""
     classes = len(images.classes)
     counts = torch.zeros(classes * classes, dtype=torch.long, device=images.device)
-    for told_B, label_B in _predictions(module, images, split):
-        counts.scatter_add_(0, label_B * classes + told_B, torch.ones_like(label_B))
+    for predicted_B, label_B in _predictions(module, images, split):
+        counts.scatter_add_(0, label_B * classes + predicted_B, torch.ones_like(label_B))
     return PerClass.counted(counts.view(classes, classes).tolist())
 
 
 def _predictions(module: nn.Module, images: Images, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batch by batch: the classes that `module` tells in eval mode, and the true ones."""
+    """Batch by batch: the predicted classes B of `module` in eval mode, and the true ones B."""
     was_training = module.training
     module.eval()
     with torch.no_grad():

@@ -1,7 +1,7 @@
-"""Where a folder of images has its parts and classes. Nothing is opened here.
+"""Finds the parts and classes of a folder of images. No file is opened here.
 
-A part is `train`, `val` or `test`, by the names below in any case, and holds class folders; a class holds its image
-files itself, so that a class may be called `train`, too.
+A part is `train`, `val` or `test`, named as listed below in upper or lower case, and contains class folders. A class
+contains its image files directly, so that a class may be called `train`, too.
 """
 
 from collections import Counter
@@ -21,12 +21,12 @@ PARTS: dict[str, Part] = {
 
 
 def part_folders(tree: Tree) -> dict[Part, Path]:
-    """The folders that are parts. Raises InputError where two are the same, or one might be a class as well."""
+    """The folder of each part. Raises InputError if two folders are the same part, or one might be a class, too."""
     names = tree.folders(tree.root)
     beside = _others(tree, names)
     called = {tree.root / name: PARTS[name.lower()] for name in names if name.lower() in PARTS}
     of_folders = [path for path in called if tree.folders(path)]
-    alone = [path for path in of_folders if not tree.images(path)]  # the others may be classes with folders in them
+    alone = [path for path in of_folders if not tree.images(path)]  # the others may be classes that contain folders
     found: dict[Part, Path] = {}
     for path in alone if beside and not alone else of_folders:
         part = called[path]
@@ -44,7 +44,7 @@ def part_folders(tree: Tree) -> dict[Part, Path]:
 
 
 def _others(tree: Tree, names: list[str]) -> list[str]:
-    """The folders that no part is called by and that hold images themselves, as classes do."""
+    """The folders without a part's name that contain images directly, as classes do."""
     paths = {name: tree.root / name for name in names if name.lower() not in PARTS}
     return [name for name, path in paths.items() if not path.is_symlink() and tree.images(path)]
 
@@ -55,17 +55,17 @@ class Layout:
 
     root: Path
     parts: dict[Part, Path]
-    """The training part is `root` itself where the classes lie right below it."""
+    """The training part is `root` itself where the class folders lie directly in it."""
     classes: tuple[str, ...]
     files: dict[Part, list[list[Path]]]
     notes: tuple[str, ...]
-    """What is not used, and why; plain lines."""
+    """What is not used, and why; a line of text each."""
 
     @classmethod
     def of(cls, root: Path) -> "Layout":
-        """What is in the folder `root`.
+        """The layout of the folder `root`.
 
-        Raises InputError for a layout that is none, a class with too few images, and what may not be opened.
+        Raises InputError for an unknown layout, a class with too few images, and files that must not be opened.
         """
         tree = Tree(root)
         found = part_folders(tree)
@@ -106,7 +106,7 @@ def _check_names(folder: Path, names: list[str]) -> None:
 
 
 def _wrapped(tree: Tree, folder: Path, names: list[str]) -> str:
-    """What to try where one folder in the folder holds what was looked for."""
+    """A remedy for the case that the class folders lie one folder further down."""
     inner = [name for name in names if tree.folders(folder / name)]
     return f", or name `{shown(folder / inner[0])}` with --data" if inner else ""
 
@@ -144,9 +144,9 @@ def _listing(tree: Tree, folder: Path, classes: list[str], train: Path) -> list[
 
 
 def _check_counts(classes: list[str], files: dict[Part, list[list[Path]]], train: Path) -> None:
-    """Raises InputError for classes with too few images: those parts that have no folder come out of the training one.
+    """Raises InputError for classes with too few images: parts without a folder are split off the training part.
 
-    Every class has an image at least in each part.
+    Every class needs at least one image in each part.
     """
     taken = [part for part in ("train", "val", "test") if part == "train" or part not in files]
     small = [

@@ -1,4 +1,4 @@
-"""The parts of a data set, decoded once for all processes, and one look at all of them before anything is trained."""
+"""The parts of a data set, decoded once for all processes, and a check of all of them before anything is trained."""
 
 import io
 import json
@@ -19,7 +19,8 @@ from fitnets.images.sources import has_val, read
 from fitnets.images.unused import Part
 from fitnets.values.net import Shape
 
-Seen = list[tuple[str, int, int]]
+FileStats = list[tuple[str, int, int]]
+"""Names, sizes in bytes and modification times in nanoseconds."""
 
 
 def shape_of(raw: Raw) -> Shape:
@@ -29,23 +30,23 @@ def shape_of(raw: Raw) -> Shape:
 
 
 def part_of(data: Data, root: Path, part: Part, store: Store | None, shape: Shape | None = None) -> Raw:
-    """The images of a part, from the store where it has them; `shape` is that of the training images, where known.
+    """The images of a part, from the store if it has them; `shape` is that of the training images, if known.
 
     Raises InputError when they cannot be read, or all training images are equal.
     """
-    return _part(data, root, part, store, shape, _seen(data, root) if store is not None else [])
+    return _part(data, root, part, store, shape, _file_stats(data, root) if store is not None else [])
 
 
 def check(data: Data, root: Path, store: Store | None = None) -> tuple[str, ...]:
-    """Read every part once before anything is trained, and say what a person should know of them, in plain lines.
+    """Read every part once before anything is trained, and return remarks for the user, a line of text each.
 
-    Of the test part only a digest of each image leaves this function: to count those that are training or validation
-    images, too. Raises InputError for what would stop a search, or `pick` after it: one error for all files that cannot
-    be read, in whatever part. The outcome is kept in `store` until a file changes.
+    Of the test part, only digests of its images are used, to count those that are training or validation images, too.
+    Raises InputError for whatever would stop a search, or `pick` after it: one error for all files of all parts that
+    cannot be read. The result is cached in `store` until a file changes.
     """
-    seen = _seen(data, root) if store is not None else []
-    digest = _key(data, root, "check", seen)
-    stored = store.get("images", digest) if store is not None and seen else None
+    stats = _file_stats(data, root) if store is not None else []
+    digest = _key(data, root, "check", stats)
+    stored = store.get("images", digest) if store is not None and stats else None
     if stored is not None:
         return tuple(json.loads(stored["notes.json"]))
     reasons: dict[Path, str] = {}
@@ -55,7 +56,7 @@ def check(data: Data, root: Path, store: Store | None = None) -> tuple[str, ...]
     parts: tuple[Part, ...] = ("train", "val", "test") if has_val(data, root) else ("train", "test")
     for part in parts:
         try:
-            raw = _part(data, root, part, store if part != "test" else None, shape, seen)
+            raw = _part(data, root, part, store if part != "test" else None, shape, stats)
         except BrokenFiles as error:
             reasons |= error.reasons
             continue
@@ -67,34 +68,34 @@ def check(data: Data, root: Path, store: Store | None = None) -> tuple[str, ...]
         known |= set(found)
     if reasons:
         raise InputError(str(broken(reasons)))
-    if store is not None and seen:
+    if store is not None and stats:
         store.try_put("images", digest, {"notes.json": json.dumps(notes).encode()})
     return notes
 
 
-def _seen(data: Data, root: Path) -> Seen:
-    """The names, sizes and times of the files that the images may come from; none for images that have no files."""
+def _file_stats(data: Data, root: Path) -> FileStats:
+    """The files that the images may come from; empty for images that do not come from files."""
     files = sorted(root.glob(f"{data.name}/**/*")) or sorted(root.glob("**/*")) if data.name != "digits" else []
     return [(str(f.relative_to(root)), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
 
 
-def _key(data: Data, root: Path, what: str, seen: Seen) -> str:
-    """What decoded images depend on: their files, and what decodes them."""
+def _key(data: Data, root: Path, what: str, stats: FileStats) -> str:
+    """The digest of everything that decoded images depend on: their files, and the decoder."""
     wanted = (data.name, data.max_size, what, str(root.resolve()))
-    return key(images=wanted, files=seen, pillow=version("pillow"))
+    return key(images=wanted, files=stats, pillow=version("pillow"))
 
 
-def _part(data: Data, root: Path, part: Part, store: Store | None, shape: Shape | None, seen: Seen) -> Raw:
-    digest = _key(data, root, part, seen)
-    found = store.get("images", digest) if store is not None and seen else None
+def _part(data: Data, root: Path, part: Part, store: Store | None, shape: Shape | None, stats: FileStats) -> Raw:
+    digest = _key(data, root, part, stats)
+    found = store.get("images", digest) if store is not None and stats else None
     if found is not None:
         with np.load(io.BytesIO(found["images.npz"]), allow_pickle=False) as arrays:
             texts = (tuple(arrays[name].tolist()) for name in ("classes", "notes"))
             return Raw(arrays["pixels"], arrays["labels"], *texts)
     raw = read(data, root, part, shape)
     if part == "train":
-        raw = raw.noted(duplicates.notes(raw))
-    if store is not None and seen:
+        raw = raw.with_notes(duplicates.notes(raw))
+    if store is not None and stats:
         buffer = io.BytesIO()
         fields: dict[str, NDArray[Any]] = {
             "pixels": raw.pixels_NHWC,

@@ -1,6 +1,6 @@
-"""One image file as a viewer shows it: upright, its transparent parts on white, a 16-bit grey as bright as it is.
+"""Decodes one image file as a viewer shows it: upright, transparent parts on white, 16-bit greys scaled to 8 bits.
 
-Of several frames or pages the first is read. Images larger than `MAX_PIXELS` are not decoded. Shape suffixes: H rows,
+Of several frames or pages, the first is read. Images larger than `MAX_PIXELS` are not decoded. Shape suffixes: H rows,
 W columns, C channels.
 """
 
@@ -18,11 +18,11 @@ from fitnets.images.printable import one_line
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # Pillow knows more, and runs a program for one of them
-MAX_PIXELS = 2**26  # of one file; a small file can claim to be very much larger
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # Pillow has more; for one it starts a program
+MAX_PIXELS = 2**26  # of one file; a small file can claim a very large size
 BACKGROUND = (255, 255, 255, 255)  # white, opaque: what shows through where an image is transparent
 ORIENTATION = 0x0112  # the EXIF tag
-SIDEWAYS = (5, 6, 7, 8)  # its values for which rows and columns change places
+SIDEWAYS = (5, 6, 7, 8)  # its values for which rows and columns are swapped
 BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
 UNSCALED = "its pixels are {}, and nothing in it states which value is white: save it with 8 or 16 bits"
 
@@ -32,7 +32,7 @@ class Unreadable(Exception):
 
 
 class Form(NamedTuple):
-    """What every image of a data set is brought to."""
+    """What every image of a data set is converted to."""
 
     grey: bool
     columns: int
@@ -40,13 +40,13 @@ class Form(NamedTuple):
 
 
 def header(file: Path) -> Form:
-    """Whether a file is grey, and its size as it is shown; nothing is decoded. Raises Unreadable."""
+    """Whether a file is grey, and its size as displayed, without decoding it. Raises Unreadable."""
     from PIL.Image import Image
 
     with _opened(file) as image:
         columns, rows = image.size
         turned = False
-        if image.format != "TIFF":  # of which Pillow gives the size as it is shown
+        if image.format != "TIFF":  # for which Pillow returns the displayed size
             with suppress(Exception):  # damaged EXIF: a viewer shows the image as it is stored
                 turned = Image.getexif(image).get(ORIENTATION) in SIDEWAYS  # a PNG's own `getexif` would decode it
         grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
@@ -54,7 +54,7 @@ def header(file: Path) -> Form:
 
 
 def decoded(file: Path, form: Form) -> NDArray[np.uint8]:
-    """The pixels HWC of a file, brought to `form`. Raises Unreadable."""
+    """The pixels HWC of a file, converted to `form`. Raises Unreadable."""
     from PIL.Image import Resampling
     from PIL.ImageOps import exif_transpose
 
@@ -71,17 +71,17 @@ def decoded(file: Path, form: Form) -> NDArray[np.uint8]:
 
 @contextmanager
 def _opened(file: Path) -> "Iterator[Image]":
-    """An image file, open. Raises Unreadable for whatever goes wrong while it is used."""
+    """An open image file. Raises Unreadable for any error while it is used."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata, and of sizes above Pillow's limit, which ours is below
+            warnings.simplefilter("ignore")  # about odd metadata, and sizes above Pillow's limit, which is above ours
             with Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ValueError(f"it claims {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
                 yield image
-    except Exception as error:  # Pillow's readers raise anything on a damaged file
+    except Exception as error:  # Pillow's readers raise all kinds of errors on a damaged file
         raise Unreadable(one_line(error)) from error
 
 
@@ -95,9 +95,9 @@ def _on_white(image: "Image") -> "Image":
 
 
 def _eight_bits(image: "Image") -> "Image":
-    """A grey image of more bits in 8, by its bit depth; Pillow's own conversion would turn all above 255 white.
+    """A grey image of more than 8 bits scaled to 8; Pillow's own conversion turns everything above 255 white.
 
-    Raises ValueError where the depth does not tell what is white: for floating-point, signed and 32-bit pixels.
+    Raises ValueError where the bit depth does not determine white: for floating-point, signed and 32-bit pixels.
     """
     from PIL.Image import fromarray
     from PIL.TiffImagePlugin import TiffImageFile

@@ -1,4 +1,4 @@
-"""Paths and errors as text that may be printed: names and messages of files come from anybody."""
+"""Paths and errors as text that is safe to print: file names and error messages may be untrusted."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,17 +7,17 @@ MOST_NAMED = 20
 
 
 def shown(path: Path) -> str:
-    """A path that may be printed."""
+    """A path as printable text."""
     return _printable(str(path))
 
 
 def one_line(error: Exception | None) -> str:
-    """What an error says, in one line that may be printed."""
+    """The message of an error, in one printable line."""
     return _printable(" ".join(str(error).split()))
 
 
 def listed(items: Sequence[str], most: int = MOST_NAMED) -> str:
-    """The first items by name, and how many more there are."""
+    """The first items, and how many more there are."""
     named, more = ", ".join(items[:most]), len(items) - most
     return f"{named} and {more:,} more" if more > 0 else named
 
@@ -29,5 +29,5 @@ def counted(number: int, noun: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """What would move the cursor, or hide, is written as its code."""
+    """The text with every unprintable character, such as a terminal control, written as its code."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -25,9 +25,9 @@ DIGITS_TEST_FRACTION = 400 / 1797
 def read(data: Data, root: Path, part: Part, shape: Shape | None = None) -> Raw:
     """The training, validation or test images of `data`; only that part's images are decoded.
 
-    `root/<name>` is looked into first, as image folders or as torchvision lays it out; else torchvision downloads it.
-    A `shape` that is known (channels, rows, columns) spares image folders a look at the training images. Raises
-    InputError when they are neither there nor to be had, naming the files to put there.
+    `root/<name>` is searched first, for image folders or torchvision's files; otherwise torchvision downloads them.
+    With `shape` (channels, rows, columns) of the training images, the headers of image folders need not be read. Raises
+    InputError when the images can be neither found nor downloaded, naming the files to put there.
     """
     if data.name == "digits":
         return _digits(part)
@@ -40,10 +40,10 @@ def read(data: Data, root: Path, part: Part, shape: Shape | None = None) -> Raw:
 
 
 def check_folders(data: Data, root: Path) -> None:
-    """Examine folders and file names alone, in a moment; `parts.check` decodes the images.
+    """Check the names of folders and files only, which is fast; `parts.check` decodes the images.
 
-    Raises InputError where the images are neither there nor a set that can be downloaded, and for folders that are laid
-    out in no way that is read.
+    Raises InputError if the images neither exist nor belong to a data set that can be downloaded, and for folders with
+    an unknown layout.
     """
     if data.name == "digits":
         return
@@ -69,7 +69,7 @@ def has_val(data: Data, root: Path) -> bool:
 
 
 def _image_folder(data: Data, root: Path) -> Path | None:
-    """Where the images lie as files, class by class; a known data set must have a training part there."""
+    """The folder with the image files, class by class; for a known data set it must contain a training part."""
     if data.name == "digits":
         return None
     known = data.name in _TORCHVISION
@@ -80,7 +80,7 @@ def _image_folder(data: Data, root: Path) -> Path | None:
 
 
 def _digits(part: Part) -> Raw:
-    """The 1,797 8x8 digits that scikit-learn ships; it names no test set, so 401 of them are one, always the same."""
+    """The 1,797 8x8 digits of scikit-learn; as they have no test set, a fixed 401 of them are used as one."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
@@ -130,7 +130,7 @@ def _torchvision(name: str, root: Path, part: Part) -> Raw:
         try:
             loaded = make(place, part == "train", download)
             break
-        except Exception as error:  # torchvision raises anything from URLError to RuntimeError here
+        except Exception as error:  # torchvision raises errors from URLError to RuntimeError here
             problem = error
     else:
         raise InputError(

@@ -1,6 +1,6 @@
-"""The folders below a folder of images, which may come from anybody. Nothing is opened here.
+"""The folders below an untrusted folder of images. No file is opened here.
 
-Links may not point out of the folder, and an image must be a regular file.
+Links must not point out of the folder, and an image must be a regular file.
 """
 
 import os
@@ -27,7 +27,7 @@ class Tree:
         return sorted(entry.name for entry in self._listed(folder) if _is_folder(entry))
 
     def files(self, folder: Path) -> list[str]:
-        """The names of whatever else is in a folder, in order; a folder with an image's suffix counts as one."""
+        """The names of everything else in a folder, in order; a folder with an image's suffix counts as a file."""
         return sorted(entry.name for entry in self._listed(folder) if not _is_folder(entry))
 
     def images(self, folder: Path) -> list[str]:
@@ -35,7 +35,7 @@ class Tree:
         return [name for name in self.files(folder) if _is_image(name)] if folder.is_dir() else []
 
     def below(self, folder: Path) -> tuple[int, Counter[str]]:
-        """How many image files are in a folder and all folders below it, and how many others by suffix."""
+        """The number of image files in a folder and all folders below it, and of other files by suffix."""
         if not folder.is_dir() or folder.is_symlink():
             return 0, Counter()
         names = self.files(folder)
@@ -53,7 +53,7 @@ class Tree:
             )
 
     def check_files(self, folder: Path) -> None:
-        """Raises InputError for what should not even be opened: a pipe would be waited for for ever."""
+        """Raises InputError for files that must not be opened: reading a pipe would wait for ever."""
         for entry in self._listed(folder):
             path = folder / entry.name
             if not _is_image(entry.name):
@@ -64,7 +64,7 @@ class Tree:
                 raise InputError(f"`{shown(path)}` is not a regular file: remove it.")
 
     def _listed(self, folder: Path) -> list[os.DirEntry[str]]:
-        """What is in a folder. Raises InputError where it cannot be read."""
+        """The content of a folder. Raises InputError if it cannot be read."""
         if folder not in self._entries:
             self.check_inside(folder)
             try:

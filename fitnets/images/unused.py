@@ -1,4 +1,4 @@
-"""What in a folder of images is not used: counted, with the reason, in plain lines."""
+"""Counts the files in a folder of images that are not used, with the reasons, in lines of text."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ SEVERAL = 3  # places that a note names
 
 
 def notes(tree: Tree, parts: Mapping[Part, Path], classes: list[str]) -> list[str]:
-    """A line for each kind of thing that is not used, with its number and why; and one for a validation part."""
+    """A line for each kind of unused files, with their number and the reason; and one for a validation part."""
     lines: list[str] = []
     if "val" in parts:
         number = sum(len(tree.images(parts["val"] / name)) for name in classes)
@@ -62,7 +62,7 @@ def notes(tree: Tree, parts: Mapping[Part, Path], classes: list[str]) -> list[st
 
 
 def kinds(suffixes: Counter[str]) -> str:
-    """How many files there are of each suffix, the commonest first."""
+    """The number of files of each suffix, the most frequent first."""
     words = {suffix: shown(Path(suffix)) if suffix else "without a suffix" for suffix in suffixes}
     return listed([f"{count:,} {words[suffix]}" for suffix, count in suffixes.most_common()], SEVERAL)
 

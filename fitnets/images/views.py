@@ -1,4 +1,4 @@
-"""Augmented views of an image set, as index arithmetic on tensors that already live on the device.
+"""Augmented views of an image set, by index arithmetic on tensors that are already on the device.
 
 Shape suffixes: N images, B batch, C channels, H rows, W columns.
 """
@@ -15,7 +15,7 @@ from fitnets.values.base import seed_of
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which view of every image one epoch shows: a shift of rows and columns in pixels, and a mirror image or not."""
+    """The view of every image in one epoch: its shift in rows and columns (pixels), and whether it is mirrored."""
 
     dy_N: Tensor
     dx_N: Tensor
@@ -25,7 +25,7 @@ class Plan:
     def draw(cls, num_images: int, epoch: int, data: Data, device: torch.device) -> "Plan":
         """The plan of `epoch`; equal arguments give an equal plan in every process.
 
-        Each pair of epochs shows both mirror images of every picture (airbench's alternating flip).
+        In two successive epochs every image is mirrored once (airbench's alternating flip).
         """
         shift = torch.Generator().manual_seed(seed_of("shift", data.seed, epoch))
         mirror = torch.Generator().manual_seed(seed_of("flip", data.seed))
@@ -36,15 +36,15 @@ class Plan:
 
     @classmethod
     def identity(cls, num_images: int, device: torch.device) -> "Plan":
-        """Every image as it is: for evaluation."""
+        """No augmentation: for evaluation."""
         nothing = torch.zeros(num_images, dtype=torch.long, device=device)
         return cls(nothing, nothing, nothing.bool())
 
 
 def view(pixels_NHWC: Tensor, plan: Plan, index_B: Tensor) -> Tensor:
-    """The planned views of the images `index_B`, as BCHW (channels last in memory), in one gather, with no host sync.
+    """The planned views of the images `index_B`, BCHW (channels last in memory), by one gather without a device read.
 
-    Pixels shifted in from outside are reflected at the border, so a view holds nothing but the image's own colours.
+    Pixels beyond the border are reflected, so a view contains only the image's own colours.
     """
     _, height, width, _ = pixels_NHWC.shape
     rows_BH, columns_BW = _positions(plan, index_B, height, width)
@@ -54,7 +54,7 @@ def view(pixels_NHWC: Tensor, plan: Plan, index_B: Tensor) -> Tensor:
 
 
 def inside(plan: Plan, index_B: Tensor, height: int, width: int) -> Tensor:
-    """Where the planned views show the image itself and not what lies around it: booleans B1HW."""
+    """Where the planned views show the image itself rather than its surroundings: booleans B1HW."""
     rows_BH, columns_BW = _positions(plan, index_B, height, width)
     in_rows_BH, in_columns_BW = (rows_BH >= 0) & (rows_BH < height), (columns_BW >= 0) & (columns_BW < width)
     return (in_rows_BH[:, :, None] & in_columns_BW[:, None, :])[:, None]

@@ -1,7 +1,7 @@
-"""Section 3.1's other ways to use the labels below, as Recipes: with FitNet 4 on CIFAR-10 none of them learnt anything.
+"""Section 3.1's other ways to guide the lower layers, by labels, as Recipes: on FitNet 4 and CIFAR-10 none succeeded.
 
-Each takes a recipe with a hint, and is that recipe with its guided layer, its trainings and its start unchanged. The
-paper does not say how a joint hint is weighed; here it has the weight of the labels.
+Each function takes a recipe with a hint, and leaves its guided layer, its training settings and its initial weights
+unchanged. The paper does not state the weight of a joint hint in the loss; here it is that of the labels.
 """
 
 from fitnets.config import LabelHint, Recipe

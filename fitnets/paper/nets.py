@@ -1,7 +1,7 @@
 """Every net of the paper (Romero et al., ICLR 2015) by name, with its hint pair: sections 3 and 4, appendix A.
 
 Kernels and pads of the teachers are from pylearn2's maxout recipes, which the paper names; those of MNIST's student
-from the authors' released code. Where text, tables and code contradict each other, `Reading` says which one is taken.
+from the authors' released code. Where text, tables and code contradict each other, `Reading` selects one of them.
 """
 
 from collections.abc import Sequence
@@ -14,27 +14,27 @@ from fitnets.values.net import Conv, Dense, Net, Shape
 
 CIFAR: Shape = (3, 32, 32)
 BUDGETS = {"30M": 30_000_000, "107M": 107_000_000}
-"""Multiply-adds that Figure 2 holds fixed."""
+"""The fixed budgets of Figure 2, in multiply-adds."""
 
 
 class Reading(Value):
-    """Which of the paper's contradicting statements is taken; each default gives the published counts."""
+    """Which of the paper's contradictory statements is followed; each default gives the published counts."""
 
     dense_pieces: Literal[2, 5] = 2
     """Pieces of the fully connected maxout layer. Text and released code: 5. All published counts were made with 2."""
     fitnet3: Literal["table 5", "table 7"] = "table 5"
     """Block 1 of FitNet 3. Table 7 lists 32, 48, 64, 64. Table 5's 1.6M parameters and 392M multiply-adds need 64 in
-    all four: the only list that keeps the other two blocks and gives both numbers."""
+    all four: the only widths that give both numbers with the other two blocks unchanged."""
     mnist_pieces: Literal[2, 4] = 2
     """Pieces of the last convolution of MNIST's teacher and the last two of its student. Text and counts: 2; code: 4,
-    because its convolutions wanted multiples of 16 filters."""
+    because its convolutions needed multiples of 16 filters."""
     mnist_biases: Literal["tied", "untied"] = "tied"
-    """Of MNIST's student. Untied in the released code, pylearn2's default; the counts leave biases out."""
+    """Biases of MNIST's student. Untied in the released code, pylearn2's default; the counts exclude biases."""
     svhn_student: Literal["fitnet3", "fitnet4"] = "fitnet3"
-    """Section 3.2: 13 layers and ~1.5M parameters, which are FitNet 3 of Table 7; the appendix says FitNet 4."""
+    """Section 3.2: 13 layers and ~1.5M parameters, which is FitNet 3 of Table 7; the appendix states FitNet 4."""
     svhn_guided: Literal["16x16", "8x8"] = "16x16"
-    """SVHN's hint pair is not stated. The hint map is 10x10, so the published regressor needs a guided layer on 16x16
-    maps: the last of those. On 8x8 maps, as for CIFAR-10, the hint is pooled down to the student."""
+    """SVHN's hint pair is not stated. The hint map is 10x10, so the published regressor needs a guided layer with
+    16x16 maps: the last of those. On 8x8 maps, as for CIFAR-10, the hint is pooled down to the student."""
 
 
 class Pair(Value):
@@ -53,7 +53,7 @@ class PaperNet(Value):
     """None for teachers. The regressor between them is the published one: an unpadded convolution of kernel
     `N_guided - N_hint + 1` with the hint layer's own nonlinearity (`Hint.regressor` = "paper")."""
     doubt: str = ""
-    """What the paper leaves open, or contradicts."""
+    """What the paper does not state, or states in contradictory ways."""
 
     @property
     def weights(self) -> int:
@@ -119,7 +119,7 @@ def _cifar(data: str, classes: int, students: Sequence[str], reading: Reading) -
 def _svhn(reading: Reading) -> list[PaperNet]:
     convs = ((64, 5, 4, 2, 3, 2), (128, 5, 3, 2, 3, 2), (128, 5, 3, 2, 3, 2))
     blocks = TABLE_7[reading.svhn_student]
-    last = len(blocks[0]) + len(blocks[1])  # the pooling to 8x8 follows it, so the layer before it is on 16x16
+    last = len(blocks[0]) + len(blocks[1])  # its map is pooled to 8x8, so the layer before it is the last on 16x16
     guided = last - 1 if reading.svhn_guided == "16x16" else last
     doubt = "section 3.2 has 13 layers, the appendix FitNet 4; the hint pair is not stated"
     return [
@@ -146,7 +146,7 @@ def _mnist(reading: Reading) -> list[PaperNet]:
 
 
 def _aflw() -> list[PaperNet]:
-    """ReLU nets on 16x16 patches. Every convolution unpadded and colour images: neither is stated."""
+    """ReLU nets on 16x16 patches. Unpadded convolutions and colour images are assumed: neither is stated."""
     shape, pair = (3, 16, 16), Pair(hint=3, guided=5)
     teacher = ((128, 3, 0, 1, 2, 2), (512, 2, 0, 1, 1, 1), (512, 5, 0, 1, 1, 1))
     doubt = "pads and channels are not stated, and no pads give 15 and 2.5 times fewer multiply-adds together"
@@ -182,7 +182,7 @@ def _dense(width: int, reading: Reading) -> tuple[Dense, ...]:
 
 
 def _net(shape: Shape, convs: Sequence[tuple[int, ...]], classes: int, *, dense: Sequence[Dense] = ()) -> Net:
-    """From rows of width, kernel, pad, pieces, pool, pool stride."""
+    """A net from rows of width, kernel, pad, pieces, pool, pool stride."""
     rows = tuple(
         Conv(width=width, kernel=kernel, pad=pad, pieces=pieces, pool=pool, pool_stride=stride)
         for width, kernel, pad, pieces, pool, stride in convs

@@ -1,8 +1,8 @@
-"""How the paper trains its nets, and how we would train the same nets today: recipes as values.
+"""How the paper trains its nets, and how the same nets would be trained today: recipes as values.
 
-`paper`: what the text says; where it says nothing, what the released code and pylearn2's maxout files have.
-`modern`: an initialisation that keeps the signal, AdamW, and a one-cycle learning rate. Nets and hint pairs are the
-same. A system is named as in `fitnets.paper.nets`: `cifar10/fitnet1`.
+`paper`: as stated in the text or else as in the released code and pylearn2's maxout recipes.
+`modern`: an initialisation that preserves the signal's size, AdamW, and a one-cycle learning rate. Nets and hint pairs
+are the same. A net is named as in `fitnets.paper.nets`: `cifar10/fitnet1`.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ Family = Literal["paper", "modern"]
 Method = Literal["backpropagation", "KD", "hints", "labels, labels", "labels, KD", "joint, labels", "joint, KD"]
 METHODS: tuple[Method, ...] = ("backpropagation", "KD", "hints")
 ALTERNATIVES: tuple[Method, ...] = ("labels, labels", "labels, KD", "joint, labels", "joint, KD")
-"""Section 3.1: the labels guide the first half, before the whole student's training or together with it."""
-PAPER_EPOCHS = 500  # the most in each stage
+"""Section 3.1: the labels guide layers 1..guided, before the whole student is trained or while it is."""
+PAPER_EPOCHS = 500  # the maximum of each stage
 PATIENCE = 100  # epochs without improvement that end a stage
 STOP = {"patience": PATIENCE, "keep": "best"}
 
 
 class Lengths(Value):
-    """Epochs."""
+    """The numbers of epochs of a teacher and of both stages."""
 
     teacher: int
     stage1: int
@@ -34,10 +34,10 @@ class Lengths(Value):
 
 
 def data_of(name: str, family: Family) -> Data:
-    """A data set's images, split and views. The paper's splits hold out 10,000 images of CIFAR and MNIST."""
+    """A data set's images, split and augmentation. The paper's splits hold out 10,000 images of CIFAR and MNIST."""
     modern = family == "modern"
     if name in ("cifar10", "cifar100"):
-        # flips are in the text; the released code also shifts by 8 pixels, and the teachers' by 4
+        # the text has flips; the released code also shifts by 8 pixels, the teachers' by 4
         return Data(name=name, val_fraction=0.2, flip=True, whiten=not modern, shift=4 if modern else 0)
     if name == "svhn":
         return Data(name=name, val_fraction=0.1, shift=2 if modern else 0, local_contrast=not modern)
@@ -47,7 +47,7 @@ def data_of(name: str, family: Family) -> Data:
 
 
 def net_of(name: str, family: Family) -> Net:
-    """The net of a system; in the paper's family with the biases that the released code has."""
+    """A net by name; in the paper's family with the released code's biases."""
     return nets(Reading(mnist_biases="untied" if family == "paper" else "tied"))[name].net
 
 
@@ -61,15 +61,15 @@ def teacher(name: str, family: Family, epochs: int, precision: Precision = "floa
 
 
 def ensemble(teacher: Trained, members: int) -> Ensemble:
-    """`members` teachers that differ in their seeds, as one (section 2.1); none is retrained, see `Ensemble`."""
+    """An ensemble of `members` teachers with different seeds (section 2.1); none is retrained, see `Ensemble`."""
     seeds = range(teacher.seed, teacher.seed + members)
     return Ensemble(members=tuple(teacher.changed(seed=seed, retrain=False) for seed in seeds))
 
 
 def _paper_teacher(name: str, net: Net, epochs: int) -> Trained:
-    """pylearn2's maxout files: SGD with classical momentum that rises, dropout, and norms that are kept.
+    """pylearn2's maxout recipes: SGD with a rising classical momentum, dropout, and max-norm constraints.
 
-    CIFAR's is trained for 474 epochs on all training images; the run before, on our split, tells its accuracy.
+    CIFAR's is trained for 474 epochs on all training images; its accuracy is measured in a run before, on our split.
     """
     sgd = {"epochs": epochs, "optimizer": "sgd", "nesterov": False, "momentum": 0.5}
     norms = MaxNorm(convs=(0.9, 1.9365, 1.9365), dense=1.9, output=1.9365)
@@ -92,21 +92,21 @@ def _paper_teacher(name: str, net: Net, epochs: int) -> Trained:
 
 
 def student(net: Net, pair: Pair, system: str, family: Family, method: Method, lengths: Lengths) -> Recipe:
-    """A student by one method. Methods differ in nothing but the losses and where the last stage starts.
+    """The recipe of a student by one method. Methods differ only in the losses and the initial weights of stage 2.
 
-    `system` is the data set, or `figure2`: CIFAR-10's recipe without the retraining on all training images.
+    `system` is the data set, or `figure2`: CIFAR-10's recipe without retraining on all training images.
     """
     recipe = (_paper if family == "paper" else _modern)(net, pair, system, lengths)
-    ways: dict[Method, Callable[[Recipe], Recipe]] = {
+    variants: dict[Method, Callable[[Recipe], Recipe]] = {
         "backpropagation": Recipe.backpropagation,
         "KD": Recipe.without_hints,
-        "hints": lambda whole: whole,
+        "hints": lambda with_hint: with_hint,
         "labels, labels": labels_then_labels,
         "labels, KD": labels_then_kd,
         "joint, labels": joint_labels,
         "joint, KD": joint_kd,
     }
-    return ways[method](recipe)
+    return variants[method](recipe)
 
 
 def _modern(net: Net, pair: Pair, system: str, lengths: Lengths) -> Recipe:
@@ -120,7 +120,7 @@ def _modern(net: Net, pair: Pair, system: str, lengths: Lengths) -> Recipe:
 
 
 def _paper(net: Net, pair: Pair, system: str, lengths: Lengths) -> Recipe:
-    """Appendix A and the released files. RMSProp for MNIST as in the code: the text's plain SGD moves nothing there."""
+    """Appendix A and the released files. RMSProp for MNIST as in the code: with the text's SGD it does not learn."""
     training, init_range, distill = _rmsprop(lengths.stage2), 0.005, Distill(tau_squared=False)
     if system == "mnist":
         norms = MaxNorm(convs=(0.9, 0.9, 1.9365, 1.9365, 1.9365, 1.9365))
@@ -154,7 +154,7 @@ def _rmsprop(epochs: int) -> Training:
 
 
 def _aflw(epochs: int) -> Training:
-    """The learning rate is "0.001, decayed for the first 100 epochs until reaching 0.01": read as to a hundredth."""
+    """The learning rate is "0.001, decayed for the first 100 epochs until reaching 0.01": taken as a factor."""
     fall, ramp = LinearDecay(factor=0.01, by=100), Ramp(to=0.9, by=100)
     sgd = {"epochs": epochs, "optimizer": "sgd", "nesterov": False, "momentum": 0.1}
     return Training(**sgd, lr=1e-3, momentum_ramp=ramp, schedule=fall, keep="best")

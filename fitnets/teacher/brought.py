@@ -1,4 +1,4 @@
-"""A teacher that somebody brings: any `nn.Module`, its weights, and its hint layers by name.
+"""A teacher that the user brings: any `nn.Module`, its weights, and its hint layers by name.
 
 Shape suffixes: B batch, C channels, H rows, W columns.
 """
@@ -22,11 +22,11 @@ from fitnets.teacher.weights import load_weights, unprefixed
 from fitnets.values.base import sha256
 from fitnets.values.net import Shape
 
-OTHERS = {"torch", "torchvision", "fitnets"} | sys.stdlib_module_names  # whose code is not the teacher's own
+OTHERS = {"torch", "torchvision", "fitnets"} | sys.stdlib_module_names  # packages that are not the teacher's own code
 
 
 class Renormalised(nn.Module):
-    """A network behind the change from our standardisation to the one that it was trained with."""
+    """A network preceded by a change from our standardisation to the one that it was trained with."""
 
     factor_C11: Tensor
     shift_C11: Tensor
@@ -44,19 +44,19 @@ class Renormalised(nn.Module):
 
 
 class Opened(NamedTuple):
-    """A brought network that takes our network input, and its hint layers."""
+    """A brought network, adapted to our network input, and its hint layers."""
 
     network: nn.Module
     hint_names: tuple[str, ...]
-    """As submodules of the network."""
+    """Their names as submodules of `network`."""
     hint_shapes: tuple[Shape, ...]
-    """Channels, rows, columns of each one's map."""
+    """Channels, rows, columns of each hint layer's map."""
     notes: tuple[str, ...]
-    """What was done to it, a plain line each."""
+    """How it was adapted, a line of text each."""
 
 
 def brought(teacher: Brought, images: Images) -> Opened:
-    """The network, probed: see `fitnets.teacher.probe`.
+    """The network, built, loaded and checked (see `fitnets.teacher.probe`).
 
     Raises InputError when it cannot be built, does not fit the images, or cannot teach.
     """
@@ -78,7 +78,7 @@ def brought(teacher: Brought, images: Images) -> Opened:
     with torch.no_grad():
         try:
             shapes = [tuple(Tap(network, name)(x_BCHW).shape[1:]) for name in names]
-        except Exception as error:  # somebody else's code
+        except Exception as error:  # the user's code
             raise InputError(f"`{teacher.build}` fails on images of {images.shape}: {one_line(error)}") from error
     maps: list[Shape] = []
     for name, shape in zip(teacher.hint_layers, shapes, strict=True):
@@ -91,9 +91,9 @@ def brought(teacher: Brought, images: Images) -> Opened:
 
 
 def code_of(teacher: Brought, network: nn.Module) -> str:
-    """The digest of the code that makes and is `network`: of the modules of `build` and of every submodule's classes.
+    """The digest of the source of `network`: of the modules that define `build` and the classes of all submodules.
 
-    Equal weights under another `forward` are another teacher. Modules without a source file say nothing.
+    Equal weights with another `forward` are another teacher. Modules without a source file are left out.
     """
     module_name, function = teacher.build.split(":")
     build = getattr(sys.modules[module_name], function)
@@ -105,7 +105,7 @@ def code_of(teacher: Brought, network: nn.Module) -> str:
             path = inspect.getsourcefile(sys.modules[name])
             if path is not None:
                 sources.append((name, sha256(Path(path).read_bytes())))
-        except (KeyError, TypeError, OSError):  # made at run time, built in, or in a zip file
+        except (KeyError, TypeError, OSError):  # created at run time, built in, or in a zip file
             continue
     return sha256(repr(sources))
 
@@ -114,7 +114,7 @@ def _build(teacher: Brought) -> nn.Module:
     module_name, function = teacher.build.split(":")
     try:
         build = getattr(importlib.import_module(module_name), function)
-    except Exception as error:  # somebody else's code: it may be no Python at all
+    except Exception as error:  # the user's code, which may not even be valid Python
         raise InputError(
             f"`build` is `{teacher.build}`, but it cannot be imported ({type(error).__name__}: {one_line(error)}): "
             "give `package.module:function` of an installed package or of the folder that you start in, and correct "
@@ -122,7 +122,7 @@ def _build(teacher: Brought) -> nn.Module:
         ) from error
     try:
         network = build()
-    except Exception as error:  # somebody else's code
+    except Exception as error:  # the user's code
         raise InputError(
             f"`{teacher.build}` cannot be called without arguments ({type(error).__name__}: {one_line(error)}): "
             "correct it."
@@ -149,7 +149,7 @@ def _check_precision(teacher: Brought, network: nn.Module) -> None:
 
 
 def _unwrapped(network: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
-    """The network inside `DataParallel` and the like, or `torch.compile`, which a teacher does without."""
+    """The network inside wrappers such as `DataParallel` and `torch.compile`, which a teacher does not need."""
     notes: tuple[str, ...] = ()
     while True:
         inner = [name for name, _ in network.named_children()]

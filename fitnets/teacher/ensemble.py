@@ -1,4 +1,4 @@
-"""Several networks that answer as one."""
+"""The average of several networks, as one network."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from fitnets.nets.network import Network
 
 
 class Average(nn.Module):
-    """The members' mean as logits, whose softmax is the geometric or the arithmetic mean of their probabilities.
+    """The members' average as logits: its softmax is the geometric or arithmetic mean of their probabilities.
 
     Section 2.1 of the paper: "either P_T or a_T are obtained by averaging outputs from different networks".
     """

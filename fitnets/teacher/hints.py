@@ -1,9 +1,10 @@
-"""The hints of a whole image set: from tables where they fit, else live.
+"""The hints of a whole image set: from tables if they fit, otherwise computed live.
 
-Both are float16 before they are pooled, and the same numbers but for a sum's rounding in batches of another size.
-Where the maps of several hint layers are small enough, one pass of the teacher tables all of them whole, and the logits
-of the same views with them; a layer that is too large for that has a table for each map that it is pooled to. Shape
-suffixes: N images, B batch, C channels, H rows, W columns.
+Both are float16 before pooling, and equal except for rounding in batches of another size. If the maps of several hint
+layers are small enough, one pass of the teacher fills tables of all of them, unpooled, and of the logits of the same
+views. A layer that is too large for that has a separate table for each size that it is pooled to.
+
+Shape suffixes: N images, B batch, C channels, H rows, W columns.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,11 +22,11 @@ from fitnets.teacher.tables import Table, as_float16, tabled
 from fitnets.teacher.teacher import Teacher
 from fitnets.values.table_sizes import HintTable, hint_tables
 
-SAMPLE_SIZE = 1024  # images over which a hint's channels are standardised, and R2 is told
+SAMPLE_SIZE = 1024  # images over which a hint's channels are standardised and R2 is measured
 
 
 def sample(split: Split) -> Split:
-    """At most SAMPLE_SIZE of a split's images, evenly over all of it: the files of a folder come class by class."""
+    """At most SAMPLE_SIZE of a split's images, evenly spaced, because a folder's images are ordered by class."""
     if len(split) <= SAMPLE_SIZE:
         return split
     index_N = torch.arange(SAMPLE_SIZE, device=split.label_N.device) * len(split) // SAMPLE_SIZE
@@ -33,9 +34,9 @@ def sample(split: Split) -> Split:
 
 
 class Hints:
-    """A hint layer's output as float16 BCHW, pooled to the map `out`, of a whole image set.
+    """The output of a hint layer for a whole image set, as float16 BCHW, pooled to `out` (rows, columns).
 
-    `logit_epochs` is the number of epochs, from the first, whose logits stage 2 will ask for.
+    `logit_epochs` is the number of epochs, from the first, whose logits stage 2 will need.
     """
 
     def __init__(
@@ -54,28 +55,28 @@ class Hints:
         self._prefix = teacher.prefix(layer)
 
     def of(self, x_BCHW: Tensor) -> Tensor:
-        """The hint of a network input, live."""
+        """The hint BCHW of a network input BCHW, computed live."""
         with computing(self.precision, self.images.device):
             return pooled(self._prefix(x_BCHW).half(), self.out)
 
     def epoch(self, number: int) -> Callable[[Tensor, Tensor], Tensor]:
-        """For the plan of epoch `number`: the hint of (index_B, the views of these images as BCHW)."""
+        """For epoch `number`: a function from (index_B, these images' views BCHW) to their hints BCHW."""
         number = self.images.data.equivalent_epoch(number)
-        kept = self._tables_of(len(self.images.train), number)
-        if self.store is None or not kept:
+        needed = self._tables_of(len(self.images.train), number)
+        if self.store is None or not needed:
             return lambda index_B, x_BCHW: self.of(x_BCHW)
         plan = Plan.draw(len(self.images.train), number, self.images.data, self.images.device)
         run = self.teacher.table_key(self.images, epoch=number, precision=self.precision)
         logits = [Table("logits", run)] if number <= self.logit_epochs else []
-        hint_NCHW = self._tabled(self.images.train, "training", plan, run, kept, logits)
+        hint_NCHW = self._tabled(self.images.train, "training", plan, run, needed, logits)
         return lambda index_B, x_BCHW: hint_NCHW[index_B]
 
     def unaugmented(self, split: Split, name: str) -> Tensor:
-        """The hints of `sample` of a split's images, as they are."""
+        """The hints BCHW of a `sample` of a split's images, without augmentation."""
         few = sample(split)
         run = self.teacher.table_key(self.images, split=name, precision=self.precision)
-        kept = self._tables_of(len(few), 1) or [(self.layer, self.out)]
-        return self._tabled(few, name, Plan.identity(len(few), self.images.device), run, kept, [])
+        needed = self._tables_of(len(few), 1) or [(self.layer, self.out)]
+        return self._tabled(few, name, Plan.identity(len(few), self.images.device), run, needed, [])
 
     def _tables_of(self, num_images: int, epoch: int) -> list[HintTable]:
         return hint_tables(self.layer, self.out, num_images, self.teacher.hint_shapes, epoch)
@@ -86,12 +87,12 @@ class Hints:
         name: str,
         plan: Plan,
         run: str,
-        kept: Sequence[HintTable],
+        needed: Sequence[HintTable],
         logits: Sequence[Table],
     ) -> Tensor:
         of = {
             Table("hints", run, f"{layer}-{rows}x{columns}"): (layer, (rows, columns))
-            for layer, (rows, columns) in kept
+            for layer, (rows, columns) in needed
         }
 
         def rows(index_B: Tensor, tables: Sequence[Table]) -> list[Tensor]:
@@ -112,7 +113,7 @@ class Hints:
 
 
 def pooled(hint_BCHW: Tensor, out: tuple[int, int]) -> Tensor:
-    """A map brought down to `out` rows and columns: summed in float32, told in its own precision."""
+    """A map BCHW average-pooled to `out` (rows, columns): summed in float32, returned in its own precision."""
     if hint_BCHW.shape[2:] == out:
         return hint_BCHW
     return F.adaptive_avg_pool2d(hint_BCHW.float(), out).to(hint_BCHW.dtype)

@@ -1,6 +1,6 @@
-"""What a brought teacher is asked before it teaches: logits, the same ones every time, and better than chance.
+"""Checks of a brought teacher before it is used: it must return logits, deterministic ones, better than chance.
 
-Every refusal names the remedy, with the lines to copy where it is code. Shape suffixes: B batch, C channels, H rows,
+Every error names the remedy, with lines to copy if it is code. Shape suffixes: B batch, C channels, H rows,
 W columns, K classes.
 """
 
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from fitnets.config import Brought
 from fitnets.errors import InputError
 from fitnets.images.images import Images
-from fitnets.images.printable import one_line
+from fitnets.images.printable import counted, one_line
 
-SINGLES = 8  # images that are also shown alone
-IMAGES = 128  # of one batch
-SAME = 1e-3  # of the logits' range: what two passes over one batch may differ by, on hardware that sums in any order
-ALIKE = 2e-2  # of what tells images apart: what an image's logits may differ by from those in a batch, besides
+SINGLES = 8  # images that are also run in a batch of one
+IMAGES = 128  # in the batch
+SAME = 1e-3  # of the logits' range: the allowed difference of two passes over one batch, as sums may be reordered
+ALIKE = 2e-2  # of the logits' spread over images: a further allowed difference, between an image alone and in a batch
 SUM_TOLERANCE = 1e-3
 
 
@@ -29,17 +29,13 @@ def check_channels(teacher: Brought, network: nn.Module, images: Images) -> None
     x_BCHW = _some(images)[:2]
     seen: list[tuple[int, int]] = []
 
-    def look(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def record(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if isinstance(module, nn.Conv2d) and inputs and isinstance(inputs[0], Tensor) and inputs[0].dim() == 4:
             seen.append((module.in_channels, inputs[0].shape[1]))
 
-    handles = [part.register_forward_pre_hook(look) for part in network.modules()]
+    handles = [part.register_forward_pre_hook(record) for part in network.modules()]
     try:
-        with (
-            suppress(Exception),
-            torch.no_grad(),
-            _own_random(images),
-        ):  # somebody else's code: what is wrong with it is raised later
+        with suppress(Exception), torch.no_grad(), _forked_rng(images):  # errors of the network are raised later
             network(x_BCHW)
     finally:
         for handle in handles:
@@ -49,7 +45,7 @@ def check_channels(teacher: Brought, network: nn.Module, images: Images) -> None
         return
     wanted = seen[0][0]
     problem = (
-        f"`{teacher.build}` fails on images of {images.shape}: it takes {counted_channels(wanted)}, and they have "
+        f"`{teacher.build}` fails on images of {images.shape}: it takes {counted(wanted, 'channel')}, and they have "
         f"{channels}"
     )
     if channels == 1:
@@ -57,7 +53,7 @@ def check_channels(teacher: Brought, network: nn.Module, images: Images) -> None
     elif wanted == 1:
         x = "x.mean(1, keepdim=True)"
     else:
-        raise InputError(f"{problem}: bring a teacher of {counted_channels(channels)}.")
+        raise InputError(f"{problem}: bring a teacher of {counted(channels, 'channel')}.")
     given = ""
     if teacher.mean is not None and teacher.std is not None:
         mean, std = ([[[number]] for number in numbers] for numbers in (teacher.mean, teacher.std))
@@ -66,13 +62,8 @@ def check_channels(teacher: Brought, network: nn.Module, images: Images) -> None
     raise InputError(f"{problem}: {wrapped(teacher, f'self.network({x})', given)}")
 
 
-def counted_channels(number: int) -> str:
-    """`1 channel`, `3 channels`."""
-    return f"{number} channel{'s' * (number != 1)}"
-
-
 def wrapped(teacher: Brought, call: str, given: str = "") -> str:
-    """How to bring the module in a wrapper whose output is `call`, with the lines to copy."""
+    """The remedy of wrapping the module so that its output is `call`, with the lines to copy."""
     module, function = teacher.build.split(":")
     hints = "".join(f'"network.{name}", ' for name in teacher.hint_layers)
     return (
@@ -87,12 +78,12 @@ def wrapped(teacher: Brought, call: str, given: str = "") -> str:
 
 
 def check_outputs(teacher: Brought, network: nn.Module, images: Images) -> None:
-    """One look at a batch of validation images, twice, and at some of them alone.
+    """Run a batch of validation images twice, and some of its images alone.
 
-    `network` takes our network input, in eval mode. Raises InputError for what is no tensor of a finite logit for each
-    class, and for outputs that differ from pass to pass or depend on the rest of the batch.
+    `network` takes our network input and is in eval mode. Raises InputError unless it returns a tensor with a finite
+    logit for each class, and for outputs that differ from pass to pass or depend on the rest of the batch.
     """
-    with _own_random(images):
+    with _forked_rng(images):
         _check_outputs(teacher, network, images, _some(images))
 
 
@@ -131,9 +122,9 @@ def _check_outputs(teacher: Brought, network: nn.Module, images: Images, x_BCHW:
 
 
 def check_accuracy(teacher: Brought, accuracy: float, images: Images) -> None:
-    """Raises InputError where the accuracy on the validation images is below what is asked, or no better than chance.
+    """Raises InputError if the validation accuracy is below `min_accuracy` or, without that, no better than chance.
 
-    Chance is to name the commonest class always; better is by more than the standard error of that share.
+    Chance is the share of the most frequent class; better means by more than that share's standard error.
     """
     remedy = "check its weights, its classes' order and its `mean` and `std`"
     reaches = f"`{teacher.build}` reaches {accuracy:.4f} on the validation images"
@@ -151,8 +142,8 @@ def check_accuracy(teacher: Brought, accuracy: float, images: Images) -> None:
         )
 
 
-def _own_random(images: Images) -> AbstractContextManager[None]:
-    """In this context a network that draws random numbers takes none of anybody else's."""
+def _forked_rng(images: Images) -> AbstractContextManager[None]:
+    """A context in which random numbers that a network draws do not change the global generators."""
     return torch.random.fork_rng([images.device] if images.device.type == "cuda" else [])
 
 
@@ -164,8 +155,8 @@ def _some(images: Images) -> Tensor:
 def _run(teacher: Brought, network: nn.Module, images: Images, x_BCHW: Tensor) -> Any:
     try:
         with torch.no_grad():
-            return network(x_BCHW.clone())  # which it may change in place
-    except Exception as error:  # somebody else's code
+            return network(x_BCHW.clone())  # a copy, because the network may change it in place
+    except Exception as error:  # the user's code
         one = ", one of them at a time" if len(x_BCHW) == 1 else ""
         raise InputError(f"`{teacher.build}` fails on images of {images.shape}{one}: {one_line(error)}") from error
 
@@ -184,7 +175,7 @@ def _check_tensor(teacher: Brought, out: Any, classes: int) -> None:
 
 
 def _place(out: Any, classes: int) -> str:
-    """Where in a tuple, a list, a dictionary or an object the logits are: by the number of classes, else the first."""
+    """Where the logits are in a tuple, list, dictionary or object: by the number of classes, else the first item."""
     items: list[tuple[str, Any]] = []
     if isinstance(out, Mapping):
         items = [(f"[{key!r}]", value) for key, value in out.items()]
@@ -197,7 +188,7 @@ def _place(out: Any, classes: int) -> str:
 
 
 def _check_logits(teacher: Brought, out_BK: Tensor) -> None:
-    """Raises InputError for probabilities: softened again they would say next to nothing. Log-probabilities may be."""
+    """Raises InputError for probabilities, as softening them again leaves little. Log-probabilities are accepted."""
     if out_BK.min() < 0 or out_BK.max() > 1 + SUM_TOLERANCE:
         return
     sums = out_BK.sum(1)

@@ -1,9 +1,8 @@
-"""Tables of a frozen teacher's outputs for every image in one epoch's view of it: computed once, shared by all trials.
+"""Tables of a frozen teacher's outputs for the views of all images in one epoch: computed once, shared by all trials.
 
 A table is stored in chunks, and each worker that needs it computes the chunks that no other worker is computing: two
-that start together compute half of it each. One pass of the teacher fills every table that it can, not only the one
-that was asked for.
-Shape suffixes: N images, B batch.
+that start together compute half of it each. One pass of the teacher fills every table that it can, not only the
+requested one. Shape suffixes: N images, B batch.
 """
 
 import io
@@ -18,18 +17,18 @@ from torch import Tensor
 from fitnets.disk.store import Store
 from fitnets.errors import InputError
 
-CHUNK = 512  # images: 2 s of the paper's teacher on one core, so nobody waits long for another's
+CHUNK = 512  # images: 2 s of the paper's teacher on one core, so no worker waits long for another
 WAIT_SECONDS = 0.05
 
 
 class Table(NamedTuple):
-    """Rows of all images, from one pass of the teacher over them."""
+    """A table: a row for each image, from one pass of the teacher over all images."""
 
     kind: str
     run: str
-    """The digest of the pass: whoever makes a chunk of one of its tables makes it for all of them."""
+    """The digest of the pass; a chunk is computed for all tables of one pass together."""
     name: str = ""
-    """Distinguishes the tables of one kind and pass."""
+    """Distinguishes tables of the same kind and pass."""
 
     def chunk(self, number: int) -> str:
         """A chunk's name in the store."""
@@ -37,7 +36,7 @@ class Table(NamedTuple):
 
 
 class Rows(Protocol):
-    """The rows of each of these tables, of one kind and pass, for the images index_B: whatever the batch is."""
+    """Computes the rows of each of `tables`, which belong to one pass, for the images index_B."""
 
     def __call__(self, index_B: Tensor, tables: Sequence[Table], /) -> list[Tensor]: ...
 
@@ -48,31 +47,31 @@ def tabled(
     rows: Rows,
     store: Store | None,
     device: torch.device,
-    shown: Callable[[Tensor], Tensor] = lambda chunk: chunk,
+    transform: Callable[[Tensor], Tensor] = lambda chunk: chunk,
 ) -> Tensor:
-    """The first table's rows of all images as one float16 tensor, from the store as far as it is there.
+    """The first table's rows of all images as one float16 tensor, with the chunks in the store read from it.
 
-    The pass that makes a chunk of it makes those of the other tables too, where they are missing. Without a store
-    everything is computed, of the first table only. `shown` is applied to its chunks as they come, on `device`.
+    The pass that computes one of its chunks also computes the missing ones of the other tables. Without a store,
+    everything is computed, for the first table only. `transform` is applied to each of its chunks, on `device`.
     """
     starts = range(0, num_images, CHUNK)
     table: Tensor | None = None
     missing = list(starts)
     while missing:
-        left = []
+        pending = []
         for start in missing:
             stop = min(start + CHUNK, num_images)
             chunk = _chunk(tables, range(start, stop), rows, store, device)
             if chunk is None:
-                left.append(start)
+                pending.append(start)
                 continue
-            chunk = shown(chunk.to(device))  # always there: a mean may round otherwise elsewhere
-            if table is None:  # allocated whole, once: joining chunks would hold the table twice
+            chunk = transform(chunk.to(device))  # on the device, as rounding may depend on it
+            if table is None:  # allocated once: concatenating chunks would take twice the memory
                 table = torch.empty((num_images, *chunk.shape[1:]), dtype=torch.float16, device=device)
             table[start:stop] = chunk
-        if left == missing:
+        if pending == missing:
             time.sleep(WAIT_SECONDS)
-        missing = left
+        missing = pending
     assert table is not None
     return table
 
@@ -99,23 +98,23 @@ def _chunk(
     tables: Sequence[Table], images: range, rows: Rows, store: Store | None, device: torch.device
 ) -> Tensor | None:
     """One chunk of the first table, read or computed; None while another worker is computing it."""
-    wanted, *beside = tables
+    wanted, *others = tables
     number = images.start // CHUNK
     index_B = torch.arange(images.start, images.stop, device=device)
     if store is None:
         return rows(index_B, [wanted])[0].half()
     found = store.get(wanted.kind, wanted.chunk(number))
     if found is None:
-        with store.claimed("logits", f"{wanted.run}-{number}") as mine:
-            if not mine:
+        with store.claimed("logits", f"{wanted.run}-{number}") as claimed:
+            if not claimed:
                 return None
-            found = store.get(wanted.kind, wanted.chunk(number))  # made between the look and the claim
+            found = store.get(wanted.kind, wanted.chunk(number))  # stored between the first `get` and the claim
             if found is None:
-                missing = [other for other in beside if store.get(other.kind, other.chunk(number)) is None]
-                made = [part.half() for part in rows(index_B, [wanted, *missing])]
-                for table, part in zip([wanted, *missing], made, strict=True):
+                missing = [other for other in others if store.get(other.kind, other.chunk(number)) is None]
+                computed = [part.half() for part in rows(index_B, [wanted, *missing])]
+                for table, part in zip([wanted, *missing], computed, strict=True):
                     buffer = io.BytesIO()
                     np.save(buffer, part.cpu().numpy(), allow_pickle=False)
                     store.try_put(table.kind, table.chunk(number), {"rows.npy": buffer.getvalue()})
-                return made[0]
+                return computed[0]
     return torch.from_numpy(np.load(io.BytesIO(found["rows.npy"]), allow_pickle=False))

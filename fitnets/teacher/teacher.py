@@ -1,4 +1,4 @@
-"""The teacher: trained by us or brought, frozen for good, its logits tabled per epoch plan.
+"""The teacher: trained here or brought by the user, then frozen; its logits are tabled for each epoch.
 
 Shape suffixes: N images, B batch, K classes, C channels, H rows, W columns.
 """
@@ -36,18 +36,18 @@ from fitnets.values.per_class import PerClass
 
 
 class Frozen(nn.Module):
-    """A network that stays in eval mode and takes no gradient, whatever is called on it or on what holds it."""
+    """A network that stays in eval mode and without gradients, also when `train` is called on it or its parent."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
-        """Does nothing: a teacher's batch normalisation and dropout never train again."""
+        """Does nothing, so that batch normalisation and dropout stay in eval mode."""
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the network makes of `x`, without a graph."""
+        """The network's output for `x`, without an autograd graph."""
         with torch.no_grad():
             y: Tensor = self.network(x)
             return y
@@ -55,22 +55,22 @@ class Frozen(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """A teacher in use. Layers are numbered from 1, as `Hint.hint` does."""
+    """A teacher, ready to be used. Hint layers are numbered from 1, as in `Hint.hint`."""
 
     network: Frozen
     digest: str
-    """Of the network, its weights and a brought one's code: two teachers of equal digest teach alike."""
+    """Of the network, its weights and, if it was brought, its code: teachers with equal digests have equal outputs."""
     hint_shapes: tuple[Shape, ...]
-    """What each hint layer puts out for one image: channels, rows, columns."""
+    """Each hint layer's output for one image: channels, rows, columns."""
     hint_pieces: tuple[int, ...]
     """The maxout pieces of each hint layer; 1 for ReLU, and for every layer of a brought teacher."""
     hint_names: tuple[str, ...]
-    """The hint layers as submodules of the network."""
+    """The names of the hint layers as submodules of the network."""
     val_accuracy: float
     classes: PerClass | None = None
-    """None for one that an earlier version trained."""
+    """None for a teacher that an earlier version trained."""
     notes: tuple[str, ...] = ()
-    """What was done to a brought one, a plain line each."""
+    """How a brought teacher was adapted, a line of text each."""
 
     def prefix(self, hint: int) -> Frozen:
         """The network up to hint layer `hint`; nothing above it is computed."""
@@ -80,10 +80,10 @@ class Teacher:
         return Frozen(Tap(inner, self.hint_names[hint - 1]))
 
     def logits(self, images: Images, epoch: int, store: Store | None, precision: Precision = "float32") -> Tensor:
-        """The teacher's logits NK on every training image as plan `epoch` shows it, float16.
+        """The teacher's logits NK for every training image's view in `epoch`, float16.
 
-        Filled on first use and shared through `store` by every trial of the same teacher and images. Logits, not
-        probabilities, so that tau stays free.
+        Computed on first use and shared through `store` by all trials with the same teacher and images. Logits, not
+        probabilities, so that they serve every tau.
         """
         epoch = images.data.equivalent_epoch(epoch)
         plan = Plan.draw(len(images.train), epoch, images.data, images.device)
@@ -97,26 +97,26 @@ class Teacher:
         return tabled([table], len(images.train), rows, store, images.device)
 
     def outputs(self, x_BCHW: Tensor, hints: Sequence[int], *, logits: bool) -> list[Tensor]:
-        """One pass: what these hint layers put out (BCHW), then, if they are wanted, the logits BK."""
+        """One pass: the outputs BCHW of these hint layers, followed by the logits BK if `logits` is set."""
         with torch.no_grad():
             return tapped(self.network.network, x_BCHW, [self.hint_names[hint - 1] for hint in hints], whole=logits)
 
     def name_output(self, split: str, hint: int | None) -> str:
-        """What an error calls the teacher's output on a split's images: of hint layer `hint`, or (None) its logits."""
+        """A name for errors of the teacher's output on a split: of hint layer `hint` or, if None, of the logits."""
         layer = "logits" if hint is None else f"hints of layer {hint} (`{self.hint_names[hint - 1]}`)"
         return f"the {layer} of teacher {self.digest[:12]} for the {split} images"
 
     def table_key(self, images: Images, **parts: object) -> str:
-        """The digest of a pass over the images, and so of its tables: of everything that they depend on."""
-        around = {"views": images.data.views, "torch": (torch.__version__, images.device.type)}
-        return key(teacher=self.digest, images=images.digest, **around, **parts)
+        """The digest of everything that a pass over the images, and so each of its tables, depends on."""
+        context = {"views": images.data.views, "torch": (torch.__version__, images.device.type)}
+        return key(teacher=self.digest, images=images.digest, **context, **parts)
 
 
 def trained(teacher: Trained | Ensemble, images: Images, store: Store) -> Iterator[Report]:
-    """Train a teacher into the store, one Report an epoch; at once when it is there already.
+    """Train a teacher into the store, with a Report for each epoch; nothing to do if it is already there.
 
-    A training that died continues from its last checkpoint, and reports the epochs before it again. An ensemble's
-    members are trained one after the other.
+    An interrupted run continues from its last checkpoint and reports the earlier epochs again. An ensemble's members
+    are trained one after the other. Raises InputError when the teacher does not fit the images.
     """
     use_ieee_float32()
     if isinstance(teacher, Ensemble):
@@ -134,7 +134,7 @@ def trained(teacher: Trained | Ensemble, images: Images, store: Store) -> Iterat
 
 
 def _once(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
-    """One training, from the beginning or from a checkpoint."""
+    """One training run, from the beginning or from a checkpoint."""
     network = Network(teacher.net)
     initialise(network, teacher.init, teacher.init_range, teacher.seed)
     network.to(images.device).to(memory_format=torch.channels_last)
@@ -170,7 +170,7 @@ def _once(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
 
 
 def _retrained(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
-    """A training to find the epoch, kept as a teacher of its own; then one for so many on all images."""
+    """A run to choose the number of epochs, stored as a teacher of its own; then a run of that length on all images."""
     first = teacher.changed(retrain=False)
     yield from trained(first, images, store)
     about = json.loads(files(first, images, store)["about.json"])
@@ -184,7 +184,7 @@ def _retrained(teacher: Trained, images: Images, store: Store) -> Iterator[Repor
 
 
 def is_trained(teacher: Trained | Ensemble, images: Images, store: Store) -> bool:
-    """Whether the teacher is in the store, whole."""
+    """Whether the teacher is in the store, intact."""
     if isinstance(teacher, Ensemble):
         return all(is_trained(member, images, store) for member in teacher.members)
     return store.get("teacher", _trained_key(teacher, images)) is not None
@@ -205,9 +205,9 @@ def receive(teacher: Trained, images: Images, store: Store, found: dict[str, byt
 
 
 def load(teacher: Trained | Brought | Ensemble, images: Images, store: Store) -> Teacher:
-    """The frozen teacher: from the store after `trained`, or from where its owner keeps it.
+    """The frozen teacher: from the store after `trained`, or as the user brings it.
 
-    Raises InputError when a brought teacher cannot be built, does not fit the images, or is less accurate than said.
+    Raises InputError when a brought teacher cannot be built, does not fit the images, or is not accurate enough.
     """
     use_ieee_float32()
     if isinstance(teacher, Trained):
@@ -218,15 +218,15 @@ def load(teacher: Trained | Brought | Ensemble, images: Images, store: Store) ->
 
 
 def _trained_key(teacher: Trained, images: Images) -> str:
-    """A trained teacher's name in the store. Without the code's version: a changed comment must not cost a training.
+    """A trained teacher's name in the store. The code version is left out, so that a changed comment costs no training.
 
-    What students are keyed by is `Teacher.digest`, the weights themselves.
+    Students are keyed by `Teacher.digest`, which depends on the weights themselves.
     """
     return sha256(repr((teacher.digest(), images.digest, *images.data.views)))
 
 
 def _run_key(teacher: Trained, images: Images) -> str:
-    """The name of its checkpoints: a training that began under other code begins again."""
+    """The name of its checkpoints: a run that began under other code starts again."""
     return key(trained=_trained_key(teacher, images), torch=(torch.__version__, images.device.type))
 
 
@@ -266,7 +266,7 @@ def _load_brought(teacher: Brought, images: Images) -> Teacher:
     frozen = Frozen(opened.network)
     classes = per_class(frozen, images, images.val)
     check_accuracy(teacher, classes.accuracy, images)
-    value = teacher.changed(min_accuracy=0.0).digest()  # what is asked of it does not make it another teacher
+    value = teacher.changed(min_accuracy=0.0).digest()  # the required accuracy does not make it another teacher
     return Teacher(
         network=frozen,
         digest=sha256(sha256(save_tensors(state(opened.network))) + value + code_of(teacher, opened.network)),

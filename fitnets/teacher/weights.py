@@ -1,4 +1,4 @@
-"""A brought teacher's weights: a safetensors file, whose names may be those of a wrapper. Pickles are never opened."""
+"""A brought teacher's weights: a safetensors file, perhaps with wrappers' prefixes in its names. Never a pickle."""
 
 from pathlib import Path
 
@@ -10,15 +10,15 @@ from fitnets.config import Brought
 from fitnets.errors import InputError
 from fitnets.images.printable import one_line
 
-PREFIXES = ("module.", "_orig_mod.")  # that DataParallel and torch.compile put before every name
-WRAPPED = "network."  # what a wrapper of ours to copy puts before them
+PREFIXES = ("module.", "_orig_mod.")  # that DataParallel and torch.compile add to every name
+WRAPPED = "network."  # that the wrapper suggested by `fitnets.teacher.probe` adds
 TAR = (257, b"ustar")
 
 
 def load_weights(teacher: Brought, path: str, network: nn.Module) -> tuple[str, ...]:
-    """Load the file `path` into the network, and say what was done to its names, in plain lines.
+    """Load the file `path` into the network, and return how its names were changed, a line of text each.
 
-    Raises InputError for a file that is none, or does not fit the network.
+    Raises InputError for a file that is not safetensors or does not fit the network.
     """
     about = f"`weights` is `{path}`"
     try:
@@ -39,18 +39,18 @@ def load_weights(teacher: Brought, path: str, network: nn.Module) -> tuple[str, 
 
 
 def unprefixed(name: str) -> str:
-    """A submodule's or a tensor's name without what wrappers put before it."""
+    """A submodule's or tensor's name without the prefixes of wrappers."""
     while name.startswith(PREFIXES):
         name = name.split(".", 1)[1]
     return name
 
 
 def _renamed(tensors: dict[str, Tensor], wanted: set[str]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The tensors under the names that the network has, where wrappers' prefixes are all that differs."""
+    """The tensors under the network's own names, if these differ in wrappers' prefixes only."""
     if set(tensors) == wanted:
         return tensors, ()
     plain = {unprefixed(name): tensor for name, tensor in tensors.items()}
-    if len(plain) < len(tensors):  # names that differ by their prefix alone
+    if len(plain) < len(tensors):  # some names differ in their prefix only
         return tensors, ()
     notes: tuple[str, ...] = ()
     if set(plain) != set(tensors):
@@ -71,7 +71,7 @@ def _is_pickle(content: bytes) -> bool:
 
 
 def _saving(path: str) -> str:
-    """The lines that make a safetensors file of a checkpoint, to be run where it is trusted."""
+    """The lines that convert a checkpoint to safetensors, to be run by a user who trusts it."""
     out = path
     while Path(out).suffix in (".tar", ".pth", ".pt", ".pkl", ".bin", ".ckpt"):
         out = str(Path(out).with_suffix(""))

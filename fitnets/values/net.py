@@ -63,7 +63,7 @@ class Net(Value):
     (the released MNIST file)."""
     output: Literal["softmax", "sigmoid"] = later("softmax")
     """`sigmoid`: two classes from one number z, as the logits (0, z): the paper's output for faces. Softmax,
-    cross-entropy and softening by tau of these are exactly the sigmoid, the binary cross-entropy, and sigmoid(z / tau)."""
+    cross-entropy and softening by tau of these are exactly sigmoid, binary cross-entropy and sigmoid(z / tau)."""
 
     @classmethod
     def staged(
@@ -79,8 +79,9 @@ class Net(Value):
     ) -> Self:
         """3x3 convolutions in `stages`, each a list of widths, with pooling after each stage.
 
-        It is 2x2 max pooling between the stages and global max pooling at the end. This is the layout of FitNets 1 to 4 (Table 7). With `shortcuts`, every
-        convolution after the first of its stage adds its input where the widths are equal.
+        It is 2x2 max pooling between the stages and global max pooling at the end: the layout of FitNets 1 to 4
+        (Table 7). With `shortcuts`, every convolution after the first of its stage adds its input where the widths are
+        equal.
         Raises ValueError when a stage is empty or the images are too small for this many poolings.
         """
         rows, columns = input[1:]

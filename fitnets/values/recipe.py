@@ -54,7 +54,7 @@ class Distill(Value):
     saturate: PositiveInt = 400
     """`paper` only: the epoch from which lambda stays at its end (the released code: 400)."""
     tau_squared: bool = True
-    """Multiply the teacher's term by tau^2, so that the size of its gradient does not depend on tau. Not in the paper."""
+    """Multiply the teacher's term by tau^2, so that its gradient's size does not depend on tau. Not in the paper."""
     soften_student: bool = True
     """Soften the student by tau too (Eq. 2). The paper's released code in effect does not."""
 
@@ -69,7 +69,7 @@ class Distill(Value):
 
 
 class Recipe(Value):
-    """Everything that one trial does. Without a hint there is no stage 1: plain KD; with lambda 0 too: backpropagation."""
+    """Everything that one trial does. Without a hint, stage 1 is left out: plain KD; with lambda 0: backpropagation."""
 
     student: Net
     hint: Hint | None = None
