@@ -1,4 +1,4 @@
-"""Does the two-stage procedure help? One student, retrained from fresh seeds in five ways.
+"""Does the two-stage procedure help? One student, retrained with new seeds in five ways.
 
     python -m bench.baselines digits --max-params 10000 --runs runs --seeds 5
 
@@ -22,7 +22,7 @@ from search.study import Study
 from search.units import format_count, format_stages
 from search.workers.trainer import Trainer
 
-FIRST_SEED = 1000  # far from any seed that the search used
+FIRST_SEED = 1000  # not used by the search
 
 
 def variants(recipe: Recipe) -> dict[str, Recipe]:

@@ -1,10 +1,10 @@
-"""Whether bf16 may be the default: the same recipes in float32 and in bf16, validation accuracies over several seeds.
+"""Whether bf16 can be the default: validation accuracies of the same recipes in float32 and bf16, over several seeds.
 
     python -m bench.bf16_gate --data DIR [--seeds 5] [--quick]
 
-Two students on digits, one each on a part of MNIST and of CIFAR-10; teacher, tables and both stages in the precision
-under test. The gate passes where the means differ by less than twice the standard error of their difference, or
-bf16's is the higher one. Runs in as many processes as there are cores.
+Two students on digits, one each on a part of MNIST and of CIFAR-10; teacher, tables and both stages use the precision
+under test. A case passes if the means differ by less than twice the standard error of their difference, or if bf16's
+is higher. Runs in as many processes as there are cores.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def case(
     pair: Hint,
     epochs: tuple[int, int, int],
 ) -> Case:
-    """A case by its widths, and the epochs of teacher, stage 1 and stage 2."""
+    """A case from the widths of both nets, the hint pair, and the epochs of teacher, stage 1 and stage 2."""
     trainings = [Training(epochs=n, lr=3e-3, batch=64, schedule="one-cycle") for n in epochs]
     return Case(
         name=name,
@@ -74,7 +74,7 @@ CASES = (
 
 
 def accuracy(number: int, precision: Precision, seed: int, data_dir: str, store_dir: str) -> float:
-    """One student's validation accuracy after its last epoch; its teacher has a seed of its own too."""
+    """One student's validation accuracy after its last epoch; its teacher is trained with the same seed."""
     torch.set_num_threads(1)
     chosen, store = CASES[number], Store(Path(store_dir))
     images = load(chosen.data, Path(data_dir), store)

@@ -1,4 +1,4 @@
-"""The pages as somebody sees them: a server of their own on a free port, and Debian's chromium. Tests use it too."""
+"""The pages as a visitor sees them: a server on a free port, and Debian's chromium. Tests use it too."""
 
 import os
 import signal
@@ -16,11 +16,14 @@ CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FRONT = ".st-key-front_chart .js-plotly-plot"
 """The chart of the home page, as a CSS selector."""
 DRAWN = f"document.querySelector('{FRONT}')?.data?.length > 0"
-"""True in a page whose front chart is drawn."""
+"""A JavaScript expression that is true once the front chart is drawn."""
 
 
 class Served:
-    """`python -m app` over one folder of runs, from the first answer of its port until `stop`."""
+    """`python -m app` for one folder of runs, from the moment it accepts connections until `stop`.
+
+    Raises TimeoutError when it does not within `patience` seconds.
+    """
 
     def __init__(self, runs: Path, patience: float = 60.0):
         with socket.socket() as free:
@@ -32,8 +35,8 @@ class Served:
         self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
-            with socket.socket() as asked:
-                if asked.connect_ex(("127.0.0.1", port)) == 0:
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", port)) == 0:
                     return
             time.sleep(0.05)
         self.stop()
@@ -48,7 +51,7 @@ class Served:
         self.stop()
 
     def stop(self) -> None:
-        """As Ctrl-C does."""
+        """End the server as Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
         try:
             self.process.wait(10)
@@ -58,7 +61,7 @@ class Served:
         self._log.close()
 
     def cpu_seconds(self) -> float:
-        """Processor time of the server until now, all threads (Linux)."""
+        """The server's processor time so far, in seconds, over all threads (Linux)."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,13 +1,12 @@
-"""A real study, killed at random moments and resumed by the same command, against one that nobody disturbed.
+"""A real study, killed at random moments and resumed by the same command, compared with an undisturbed one.
 
     python -m bench.chaos [--kills 40] [--workers 1] [--seed 0] [--set digits|mnist] [--data DIR]
 
-Driver, worker process and Ray node (its raylet) are killed in turn, by SIGKILL: most of them while a student trains,
-some at any moment. After each kill the store and the logs are read: of the epochs that a checkpoint holds by then, none
-may be trained again. With one worker the history that every draw looks back on is the same in both studies, so the
-studies must be equal, trial by trial. With more, which trial ends first is chance, and so is what is drawn next: there,
-every recipe is trained again by itself, undisturbed, and must come to the same weights. Exit code 1 if anything is
-wrong.
+Driver, worker process and Ray node (its raylet) are killed in turn, by SIGKILL: mostly while a student trains,
+sometimes at any moment. After each kill the store and the logs are read: no epoch that a checkpoint contains by then
+may be trained again. With one worker the sampler has the same history in both studies, so the studies must be equal,
+trial by trial. With several, it depends on chance which trial ends first and so what is drawn next: then every recipe
+is trained again by itself, undisturbed, and must result in the same weights. Exit code 1 if anything is wrong.
 """
 
 import argparse
@@ -31,31 +30,31 @@ from search.workers.logs import trained_epochs
 from search.workers.trainer import Trainer
 
 KINDS = ("driver", "worker", "node")
-TRAINING_SECONDS = 3.0  # a kill comes at most so long after the first epoch since the one before
-ANY_MOMENT = 0.2  # of the kills come at any moment instead, also while everything starts
+TRAINING_SECONDS = 3.0  # the longest time between a kill and the first epoch after the previous one
+ANY_MOMENT = 0.2  # the share of kills that come at any moment instead, also during the start
 ANY_SECONDS = 12.0
-STALLED_SECONDS = 400.0  # without an epoch for so long, the search stalls
-STAGE1_EPOCHS, STAGE2_EPOCHS = 15, 45  # of 0.05 s each, while checkpoints come once a second
+STALLED_SECONDS = 400.0  # without an epoch for this long, the search counts as stalled
+STAGE1_EPOCHS, STAGE2_EPOCHS = 15, 45  # of 0.05 s each; checkpoints are written once a second
 Place = tuple[str, int]  # stage and epoch
 
 
 class Wrong(RuntimeError):
-    """The study does not go on, or ended in a way that no kill explains."""
+    """The study does not continue, or ended in a way that no kill explains."""
 
 
 class Witness:
-    """What was seen after each kill, and what must hold from then on."""
+    """What was observed after each kill, and must hold from then on."""
 
     def __init__(self, command: Command):
         self.command, self.store = command, Store(command.runs / "store")
         self.floors: dict[int, list[tuple[int, Place]]] = {}
-        """For each trial: so many epochs were logged then, and a checkpoint held those up to this one."""
+        """For each trial, at each kill: the number of logged epochs, and the last one that a checkpoint contained."""
         self.ends: dict[int, tuple[float | None, int]] = {}
-        """For each finished trial: when it was told, and how many epochs its log had."""
+        """For each finished trial: when Optuna was told its result, and how many epochs its log had."""
         self.told_twice: set[int] = set()
 
     def look(self) -> None:
-        """Read storage, store and logs as they are."""
+        """Read the current storage, store and logs."""
         for candidate in self.command.candidates():
             number, lines = candidate.trial, self.epochs(candidate.trial)
             if candidate.state == "running":
@@ -71,7 +70,7 @@ class Witness:
         return trained_epochs(path) if path.exists() else []
 
     def repeated(self) -> int:
-        """How many epochs were trained again although a checkpoint held them."""
+        """How many epochs were trained again although a checkpoint contained them."""
         return sum(
             any(at >= count and place <= floor for count, floor in floors)
             for number, floors in self.floors.items()
@@ -93,35 +92,35 @@ class Witness:
 
 
 def disturbed(command: Command, witness: Witness, kills: int, seed: int) -> Counter[str]:
-    """Run the study to its end through so many kills; how many there were of each kind. Raises Wrong."""
-    rng, struck, excused = random.Random(seed), Counter[str](), False
+    """Run the study to its end with `kills` kills; returns their number by kind. Raises Wrong."""
+    rng, killed, excused = random.Random(seed), Counter[str](), False
     command.start()
     for number in range(kills):
         kind = KINDS[number % len(KINDS)]
         while True:
             if not goes_on(command, excused):
-                return struck
+                return killed
             moment(command, rng)
-            if command.strike(kind, rng):
+            if command.kill(kind, rng):
                 break
-        struck[kind] += 1
+        killed[kind] += 1
         witness.look()
         excused = kind != "worker"
         print(f"kill {number + 1}, {kind}: {outcomes(command.candidates())}", flush=True)
     while goes_on(command, excused):
         progress(command)
-    return struck
+    return killed
 
 
 def goes_on(command: Command, excused: bool) -> bool:
-    """Start the command again where a kill ended it. False when it is finished. Raises Wrong where it ended itself."""
+    """Restart the command if a kill ended it. False when it has finished. Raises Wrong if it failed by itself."""
     if not command.ended():
         return True
     assert command.process is not None
     if command.process.returncode == 0:
         return False
     if not excused:
-        raise Wrong(f"it ended with {command.process.returncode}:\n{command.said()}")
+        raise Wrong(f"it ended with {command.process.returncode}:\n{command.output_tail()}")
     command.start()
     return True
 
@@ -142,12 +141,12 @@ def progress(command: Command) -> None:
     before, since = command.written(), time.monotonic()
     while not command.ended() and command.written() == before:
         if time.monotonic() - since > STALLED_SECONDS:
-            raise Wrong(f"no epoch for {STALLED_SECONDS:.0f} s:\n{command.said()}")
+            raise Wrong(f"no epoch for {STALLED_SECONDS:.0f} s:\n{command.output_tail()}")
         time.sleep(0.05)
 
 
 def outcomes(candidates: list[Candidate]) -> str:
-    """Trials by state."""
+    """The numbers of trials by state, as text."""
     states = Counter(candidate.state for candidate in candidates)
     return ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "no trial yet"
 
@@ -164,14 +163,14 @@ def retrained(study: Study, trials: list[Candidate], folder: Path, data: Path) -
 
 
 def undisturbed(command: Command) -> list[Candidate]:
-    """The study that was started, when it has ended, let alone."""
+    """The trials of the study that was started, once it has ended undisturbed."""
     while goes_on(command, excused=False):
         progress(command)
     return command.candidates()
 
 
 def essence(candidate: Candidate | None) -> object:
-    """A trial without what chance may change: times."""
+    """A trial without its times, which differ from run to run."""
     if candidate is None:
         return None
     outcome = candidate.outcome and candidate.outcome.changed(seconds=0.0)
@@ -179,7 +178,7 @@ def essence(candidate: Candidate | None) -> object:
 
 
 def verdict(command: Command, witness: Witness, expected: list[Candidate]) -> dict[str, int]:
-    """What must be 0, after all is over."""
+    """The counts that must all be 0 at the end."""
     witness.look()
     trials, store = command.candidates(), Store(command.runs / "store")
     weights = [store.get("student", c.outcome.weights_sha256) for c in trials if c.outcome is not None]
@@ -200,7 +199,7 @@ def verdict(command: Command, witness: Witness, expected: list[Candidate]) -> di
 
 
 def front(trials: list[Candidate]) -> set[tuple[str, float, int, int]]:
-    """The front: recipe, accuracy, parameters, multiply-adds."""
+    """The students on the front: recipe, accuracy, parameters, multiply-adds."""
     return {
         (c.recipe.digest(), c.outcome.val_accuracy, c.cost.params, c.cost.macs)
         for c in trials
@@ -209,7 +208,7 @@ def front(trials: list[Candidate]) -> set[tuple[str, float, int, int]]:
 
 
 def study_of(name: str, trials: int, seed: int) -> Study:
-    """Small students that train for seconds, so that kills hit within."""
+    """Small students that train for seconds, so that kills occur during training."""
     study = find_study(name).smoke()
     stage1, stage2 = study.stage1.changed(epochs=STAGE1_EPOCHS), study.stage2.changed(epochs=STAGE2_EPOCHS)
     return study.changed(name="chaos", trials=trials, seed=seed, stage1=stage1, stage2=stage2)
@@ -232,17 +231,17 @@ def main() -> None:
     try:
         if options.workers == 1:
             quiet.start()
-        struck = disturbed(command, witness, options.kills, options.seed)
+        killed = disturbed(command, witness, options.kills, options.seed)
         trials = command.candidates()
         expected = undisturbed(quiet) if options.workers == 1 else retrained(study, trials, place, options.data)
-        wrong = {"kills too few": options.kills - struck.total()} | verdict(command, witness, expected)
+        wrong = {"kills too few": options.kills - killed.total()} | verdict(command, witness, expected)
     except Wrong as error:
         sys.exit(f"{error}\nEverything is in {place}")
     finally:
         command.end()
         quiet.end()
     epochs, again = witness.trained()
-    rows = [[f"kills ({kind})", str(struck[kind])] for kind in KINDS]
+    rows = [[f"kills ({kind})", str(killed[kind])] for kind in KINDS]
     rows += [["trials", str(len(trials))], ["epochs trained", str(epochs)], ["of them a second time", str(again)]]
     rows += [[f"**{what}**", str(number)] for what, number in wrong.items()]
     print(versions("torch", "ray", "optuna"), f"{time.monotonic() - began:.0f} s")

@@ -1,4 +1,4 @@
-"""What one checkpoint costs, on one thread: to write it, and to read it when a run goes on.
+"""The time to write one checkpoint, and to read it when a run continues, on one thread.
 
 python -m bench.checkpoint [--rounds 40]
 """
@@ -24,7 +24,7 @@ DIGITS = Net.staged((1, 8, 8), 10, ((8, 8), (12,)))
 
 
 def costs(net: Net, store: Store, rounds: int) -> tuple[list[float], float, float]:
-    """Milliseconds of each writing, of one reading, and the checkpoint's megabytes."""
+    """Milliseconds of each write, milliseconds of one read, and the checkpoint's megabytes."""
     network = Network(net).to(memory_format=torch.channels_last)
     run = Run(network, Training(epochs=rounds, lr=1e-3))
     network(torch.randn(8, *net.input)).square().mean().backward()

@@ -1,12 +1,12 @@
-"""Many one-epoch trials across a cluster of three nodes of which one is killed, and another joins, again and again.
+"""Many one-epoch trials on a cluster of three nodes, where again and again a node is killed and another one joins.
 
     python -m bench.cluster [--trials 2000] [--every 20]
 
-The nodes are processes of this machine, started and killed (SIGKILL, all of a node's processes) by a process of their
-own. The trials are stubs (`bench.stub`): what is measured is the search, its workers and its memory. Every hundred
-trials: the driver's resident memory, and what it has grown by for each trial since the first hundred. At the end, the
-same for a fresh process that only opens the finished study, as a driver that continues it does: what the study itself
-takes. Exits with 1 unless every trial was finished exactly once.
+The nodes are processes of this machine, started and killed (SIGKILL to all processes of a node) by a separate process.
+The trials are stubs (`bench.stub`): the search, its workers and its memory are measured. Every hundred trials it
+prints the driver's resident memory and its growth for each trial since the first hundred. At the end it prints the
+memory of a new process that only opens the finished study, as a driver that continues it does. Exits with 1 unless
+every trial was finished exactly once.
 """
 
 import argparse
@@ -42,34 +42,37 @@ STUDY: Study = find_study("digits").changed(name="cluster", first=(), max_params
 
 
 def resident() -> int:
-    """Bytes of this process in memory."""
+    """The resident memory of this process, in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def nodes_of(every: float, tell: Any) -> None:
-    """A process that holds the cluster: every so many seconds it kills a node and adds another."""
+def nodes_of(every: float, pipe: Any) -> None:
+    """Hold the cluster here; kill a node and add another every `every` seconds until `pipe` has a message."""
     from search.workers.cluster import ray
 
     ray()
     from ray.cluster_utils import Cluster
 
     node: dict[str, Any] = {"num_cpus": SLOTS, "object_store_memory": 100 * 2**20}
-    held = Cluster(initialize_head=True, head_node_args={**node, "num_cpus": 0})
+    cluster = Cluster(initialize_head=True, head_node_args={**node, "num_cpus": 0})
     for _ in range(NODES):
-        held.add_node(**node)
-    tell.send(held.address)
+        cluster.add_node(**node)
+    pipe.send(cluster.address)
     draw, killed = random.Random(0), 0
-    while not tell.poll(every):
-        held.remove_node(draw.choice(sorted(held.worker_nodes, key=lambda n: n.node_id)), allow_graceful=False)
+    while not pipe.poll(every):
+        cluster.remove_node(draw.choice(sorted(cluster.worker_nodes, key=lambda n: n.node_id)), allow_graceful=False)
         killed += 1
-        held.add_node(**node)
-    tell.send(killed)
-    held.shutdown()
+        cluster.add_node(**node)
+    pipe.send(killed)
+    cluster.shutdown()
 
 
-def searched(folder: Path, address: str, trials: int, told: Callable[[int, int], None]) -> tuple[Counter[int], int]:
-    """Run the search; how often each trial was finished, and how many were lost on the way."""
+def searched(folder: Path, address: str, trials: int, record: Callable[[int, int], None]) -> tuple[Counter[int], int]:
+    """Run the search; returns how often each trial was finished, and how many trials lost their worker.
+
+    `record` is called with the number of finished trials and this process's memory in bytes.
+    """
     from search.workers.crew import RayWorkers
 
     crew = RayWorkers(address, None, STUDY.gpu_fraction, stub(EPOCH_SECONDS))
@@ -88,7 +91,7 @@ def searched(folder: Path, address: str, trials: int, told: Callable[[int, int],
         if isinstance(event, Finished):
             done[event.number] += 1
             if done.total() % STEP == 0:
-                told(done.total(), resident())
+                record(done.total(), resident())
 
     Search(study, frame, storage, crew, Store(folder / "store")).run(trials, hear)
     crew.close()
@@ -96,7 +99,7 @@ def searched(folder: Path, address: str, trials: int, told: Callable[[int, int],
 
 
 def opened(folder: Path) -> int:
-    """Bytes that a process takes when it opens the finished study for a search, beyond what it took before."""
+    """The bytes of memory that a process needs to open the finished study for a search."""
     storage = open_storage(storage_url(folder, None))
     study = optuna.load_study(study_name=STUDY.name, storage=storage)
     before = resident()
@@ -122,7 +125,7 @@ def main() -> None:
     rows: list[list[str]] = []
     readings: list[tuple[int, int]] = []
 
-    def told(number: int, memory: int) -> None:
+    def record(number: int, memory: int) -> None:
         readings.append((number, memory))
         first = readings[0]
         growth = (memory - first[1]) / (number - first[0]) / 1e3 if number > first[0] else 0.0
@@ -133,7 +136,7 @@ def main() -> None:
         folder = Path(place)
         address = ours.recv()
         began = time.monotonic()
-        done, lost = searched(folder, address, arguments.trials, told)
+        done, lost = searched(folder, address, arguments.trials, record)
         seconds = time.monotonic() - began
         ours.send("end")
         killed = ours.recv()

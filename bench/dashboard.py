@@ -1,11 +1,11 @@
-"""The pages over many trials, in a real browser: seconds until they show, and what an open page costs.
+"""The pages with many trials, in a real browser: seconds until they are drawn, and what an open page costs.
 
     python -m bench.dashboard [--trials 5000] [--live]
 
-A study of so many trials is written through Optuna into the default storage, each with 35 epochs' reports as a real one
-has (`bench.synthetic`). `python -m app` serves it; chromium, without a window and without a GPU, opens it with nothing
-cached. A page counts as drawn two frames after its chart holds its points. `--live` adds a real study, `bench.live`.
-Ends with 1 where a limit is broken.
+A study of that many trials is written through Optuna into the default storage, each with 35 epochs' reports as in a
+real study (`bench.synthetic`). `python -m app` serves it; chromium, without a window or a GPU, opens it with an empty
+cache. A page counts as drawn two frames after its chart has its points. `--live` adds a real study, `bench.live`.
+Exits with 1 if a limit is exceeded.
 """
 
 import argparse
@@ -32,15 +32,15 @@ from search.storage.address import storage_url
 from search.storage.writer import open_storage
 
 TIMES = 5
-BUDGETS = (20, 30, 50, 80, 120, 200, 300, 500)  # thousands of parameters, a change each
-LOOKS = 6  # refreshes of an idle page in one measurement
+BUDGETS = (20, 30, 50, 80, 120, 200, 300, 500)  # in thousands of parameters; each one is a change
+REFRESHES = 6  # of an idle page in one measurement
 PAINTED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
 COUNTED = "/[0-9,]{3,} (trials|trained)/.test(document.body?.innerText ?? '')"
 HEADER = ("what", "median", "min to max", "n", "limit", "")
 
 
 class Row(NamedTuple):
-    """One thing that was measured, and its limit: on the median, or on every value."""
+    """A measurement and its limit, which applies to the median or to every value."""
 
     what: str
     values: Sequence[float]
@@ -49,21 +49,21 @@ class Row(NamedTuple):
     each: bool = False
 
     @property
-    def kept(self) -> bool:
-        """Whether the limit is."""
+    def holds(self) -> bool:
+        """Whether the values are within the limit."""
         value = max(self.values) if self.each else statistics.median(self.values)
         return self.limit is None or value <= self.limit
 
-    def told(self) -> list[str]:
-        """A line of the table."""
+    def cells(self) -> list[str]:
+        """The row of the table."""
         middle, low, high = (f"{f(self.values):.3g}" for f in (statistics.median, min, max))
         limit = "" if self.limit is None else f"{self.limit:g} {self.unit}" + (", each" if self.each else "")
-        word = "" if self.limit is None else "kept" if self.kept else "**broken**"
+        word = "" if self.limit is None else "kept" if self.holds else "**broken**"
         return [self.what, f"{middle} {self.unit}", f"{low} to {high}", str(len(self.values)), limit, word]
 
 
 def filled(runs: Path, trials: int) -> None:
-    """A study of so many finished trials."""
+    """Write a study of that many finished trials."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     teacher = STUDY.resolved_teacher(FRAME.input, FRAME.classes)
     assert isinstance(teacher, Trained)
@@ -92,14 +92,14 @@ def visited(browser: Any, url: str) -> Iterator[Any]:
 
 
 def drawn(page: Any, condition: str = DRAWN) -> float:
-    """When the condition held and was painted."""
+    """Wait until the condition holds and is painted; returns the time."""
     page.wait_for_function(condition)
     page.evaluate(PAINTED)
     return time.perf_counter()
 
 
 def first_visits(browser: Any, runs: Path) -> tuple[list[float], list[float]]:
-    """Seconds until a visitor of a server that has just started sees the counts, and the chart."""
+    """Seconds until the first visitor of a newly started server sees the counts, and until the chart."""
     counts, charts = [], []
     for _ in range(TIMES):
         with Served(runs) as served:
@@ -136,21 +136,21 @@ def budget_changes(page: Any) -> list[float]:
 
 
 def idle_costs(page: Any, served: Served) -> list[float]:
-    """Milliseconds of the server's processor time in the seconds between two refreshes of a page that stands still.
+    """Milliseconds of the server's processor time for each refresh of a page over a study that does not change.
 
-    Of an empty page: what the server takes for itself, without any visitor.
+    With an empty page, it is what the server takes without any visitor.
     """
     page.wait_for_timeout(2000 * EVERY)
     found = []
     for _ in range(TIMES):
         before = served.cpu_seconds()
-        page.wait_for_timeout(1000 * EVERY * LOOKS)
-        found.append(1e3 * (served.cpu_seconds() - before) / LOOKS)
+        page.wait_for_timeout(1000 * EVERY * REFRESHES)
+        found.append(1e3 * (served.cpu_seconds() - before) / REFRESHES)
     return found
 
 
 def still(trials: int) -> list[Row]:
-    """The measurements over a study that stands still."""
+    """The measurements over a study that does not change."""
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         runs = Path(folder)
         filled(runs, trials)
@@ -191,19 +191,19 @@ def running(pairs: int) -> list[Row]:
 
 
 def main() -> None:
-    """Print the table; 1 where a limit is broken."""
+    """Print the table; exits with 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=5000)
     parser.add_argument("--live", action="store_true", help="a real study too, with its page open and closed")
     parser.add_argument("--pairs", type=int, default=TIMES, help="runs of --live, with the page and without")
     arguments = parser.parse_args()
     rows = still(arguments.trials)
-    print(table(HEADER, [row.told() for row in rows]), flush=True)
+    print(table(HEADER, [row.cells() for row in rows]), flush=True)
     if arguments.live:
         rows += running(arguments.pairs)
     print(versions("streamlit", "plotly", "playwright"))
-    print(table(HEADER, [row.told() for row in rows]))
-    sys.exit(0 if all(row.kept for row in rows) else 1)
+    print(table(HEADER, [row.cells() for row in rows]))
+    sys.exit(0 if all(row.holds for row in rows) else 1)
 
 
 if __name__ == "__main__":

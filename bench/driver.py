@@ -1,10 +1,10 @@
-"""Driver time for one trial: ask + price + write + tell, over the real driver loop, against the finished trials.
+"""Driver time for one trial (ask, cost, write, tell) in the real driver loop, by the number of finished trials.
 
     python -m bench.driver [--quick]
 
-The students' training is replaced by a formula (`bench.synthetic`), so that nothing but the driver is measured: each
+The students' training is replaced by a formula (`bench.synthetic`), so that only the driver is measured: each
 trial sends 35 epochs' reports and a result, and its parameters, recipe, reports and outcome go to SQLite on disk. The
-history is written beforehand by a plain evolution, which gives a front of a few hundred as a long search does. "Stock"
+history is written beforehand by a simple evolution, which gives a front of a few hundred as a long search does. "Stock"
 is Optuna's own way with the same storage: `study.ask`, `suggest_*`, a `set_user_attr` for each attribute, `study.tell`.
 """
 
@@ -31,7 +31,7 @@ SLOTS = 8
 
 
 def history(folder: Path, finished: int) -> Path:
-    """A storage with so many finished trials."""
+    """A storage with that many finished trials."""
     path = folder / "history.db"
     storage = open_storage(f"sqlite:///{path}")
     study = optuna.create_study(study_name=STUDY.name, storage=storage, directions=DIRECTIONS)
@@ -57,7 +57,7 @@ def stock(folder: Path, trials: int) -> list[float]:
     """Milliseconds for one ask and tell of Optuna's default multi-objective sampler, one transaction at a time."""
     storage = open_storage(f"sqlite:///{folder}/studies.db")
     study = optuna.load_study(study_name=STUDY.name, storage=storage, sampler=optuna.samplers.TPESampler(seed=0))
-    study.get_trials(deepcopy=False)  # the first reading of the history is not a trial's
+    study.get_trials(deepcopy=False)  # the first read of the history is not part of a trial
     times = []
     for _ in range(trials + 1):
         began = time.perf_counter()

@@ -2,8 +2,8 @@
 
     python -m bench.gpu [--rounds 5] [--seconds 1.0] [--quick]
 
-Needs `fitnets/`, `bench/` and torch only; images and weights are random, which speed does not depend on. Prints one
-table at a time, so that what was measured before a failure is kept; under ten minutes. Without CUDA: one line.
+Needs `fitnets/`, `bench/` and torch only; images and weights are random, as speed does not depend on them. Prints one
+table at a time, so that a failure does not lose earlier measurements; under ten minutes. Without CUDA: one line.
 
 Ways of a KD step of FitNets 1 and 4, logits from a table, bf16, channels last:
 eager; `torch.compile`; the whole step as a CUDA graph; 2, 4, 8, 16 such graphs on streams of one process. Then the
@@ -36,7 +36,7 @@ DISTILL = Distill()
 
 
 class Step:
-    """Everything that one student's KD step reads and writes, on the device, at fixed addresses."""
+    """One student's KD step, with everything it reads and writes at fixed addresses on the device."""
 
     def __init__(self, net: Net, batch: int, seed: int, pixels_NHWC: Tensor, plan: Plan):
         self.device, self.batch, self.pixels_NHWC, self.plan = pixels_NHWC.device, batch, pixels_NHWC, plan
@@ -76,7 +76,7 @@ def graphed(step: Step, stream: torch.cuda.Stream) -> Call:
 
 
 def compiled(step: Step) -> Call:
-    """The network compiled; the time of that is told apart."""
+    """The step with its network compiled; the compile time is printed separately."""
     began = time.perf_counter()
     step.network.compile()
     step()
@@ -99,7 +99,7 @@ def together(net: Net, batch: int, count: int, pixels_NHWC: Tensor, plan: Plan) 
 
 
 def rate(call: Call, images: int, seconds: float) -> float:
-    """Images per second of wall-clock, the device idle before and after."""
+    """Images per second of wall-clock time, synchronised before and after."""
     torch.cuda.synchronize()
     began, calls = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
@@ -111,7 +111,7 @@ def rate(call: Call, images: int, seconds: float) -> float:
 
 
 def measured(title: str, ways: dict[str, Callable[[], tuple[Call, int]]], rounds: int, seconds: float) -> None:
-    """Print a table of interleaved rounds; a way that fails says why and leaves the others."""
+    """Print a table of interleaved rounds; for a way that fails, the reason is printed instead."""
     calls: dict[str, tuple[Call, int]] = {}
     failures = []
     for name, make in ways.items():
@@ -119,7 +119,7 @@ def measured(title: str, ways: dict[str, Callable[[], tuple[Call, int]]], rounds
             calls[name] = make()
             calls[name][0]()
             torch.cuda.synchronize()
-        except Exception as error:  # out of memory, no compiler: the others are still worth their numbers
+        except Exception as error:  # out of memory or no compiler: the other ways are still measured
             calls.pop(name, None)
             failures.append(f"{name} failed: {type(error).__name__}: {str(error).splitlines()[0]}")
     speeds: dict[str, list[float]] = {name: [] for name in calls}
@@ -136,7 +136,7 @@ def measured(title: str, ways: dict[str, Callable[[], tuple[Call, int]]], rounds
 
 
 def slices(layer: Layer, x: Tensor) -> Tensor:
-    """Maxout as everybody writes it."""
+    """Maxout in its usual form."""
     a, b = layer.linear(x).chunk(2, 1)
     return torch.maximum(a, b)
 
@@ -150,7 +150,7 @@ def folded(layer: Layer, x: Tensor) -> Tensor:
 
 
 def with_form(form: Callable[[Layer, Tensor], Tensor] | None, step: Step) -> Step:
-    """The step with its maxout in another form; None: as it is."""
+    """The step with its maxout in another form; None: unchanged."""
     if form is not None:
         for part in step.network.modules():
             if isinstance(part, Layer) and part.pieces == 2:
@@ -170,7 +170,7 @@ def first_step_seconds() -> str:
 
 
 def main() -> int:
-    """Print the tables; 0 also where there is nothing to measure."""
+    """Print the tables; returns 0 even without a CUDA device."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)

@@ -1,4 +1,4 @@
-"""A number's birth certificate: processor, versions, date; and tables in Markdown."""
+"""The conditions of a measurement (processor, versions, date), and tables in Markdown."""
 
 import datetime
 import os

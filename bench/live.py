@@ -1,7 +1,7 @@
-"""A study that trains while its page is open, and while it is not: how late trials appear, and what the driver pays.
+"""A study that trains with its page open, and closed: how late trials appear, and what that costs the driver.
 
 Part of `python -m bench.dashboard --live`. The search runs in a process of its own, over Ray, with one crew of workers
-for all runs. The browser runs on the same machine, which is the worst place for it.
+for all runs. The browser runs on the same machine, which is the worst case.
 """
 
 import os
@@ -41,16 +41,16 @@ setInterval(() => {{
 
 
 class Run(NamedTuple):
-    """What one study took."""
+    """The time that one study took."""
 
     busy: float
-    """Seconds of the driver for one trial, outside waiting: ask, price, write, tell."""
+    """The driver's seconds for one trial, without waiting: ask, cost, write, tell."""
     wall: float
-    """Seconds of the clock for one trial."""
+    """Wall-clock seconds for one trial."""
 
 
 class Clocked:
-    """Workers (see `search.workers.protocol.Workers`) that note how long the driver is busy between two waits."""
+    """Workers (see `search.workers.protocol.Workers`) that measure how long the driver is busy between two waits."""
 
     def __init__(self, crew: RayWorkers):
         self.crew, self.slots = crew, crew.slots
@@ -65,7 +65,7 @@ class Clocked:
         self.crew.submit(number, recipe)
 
     def wait(self, seconds: float) -> list[Event]:
-        """What happened; the clock stands still meanwhile."""
+        """The next events; waiting for them does not count as busy."""
         self.busy += time.perf_counter() - self._left
         found = self.crew.wait(seconds)
         self._left = time.perf_counter()
@@ -76,11 +76,11 @@ class Clocked:
         self.crew.forget(number, recipe)
 
 
-_crew: tuple[RayWorkers, Facts, TeacherFacts]  # what the driver's process holds for all runs
+_crew: tuple[RayWorkers, Facts, TeacherFacts]  # in the driver's process, for all runs
 
 
 def _hire(study: Study, runs: Path) -> None:
-    """Start the workers, and teach them."""
+    """Start the workers with their images and teacher."""
     global _crew
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     crew = RayWorkers(None, os.cpu_count(), study.gpu_fraction)
@@ -102,6 +102,7 @@ def _search(study: Study, runs: Path) -> Run:
 
 
 def _fire() -> None:
+    """Stop the workers."""
     _crew[0].close()
 
 

@@ -1,10 +1,10 @@
-"""Peak memory of one CPU worker on the whole of CIFAR-10: images, teacher, tables, one trial of both stages.
+"""Peak memory of one CPU worker on all of CIFAR-10: images, teacher, tables, one trial of both stages.
 
     python -m bench.memory --data DIR
 
-The teacher's hint layer is the largest that is still tabled (paper's geometry, layer 2: 735 MB for an epoch of 40,000
-images, zeros here instead of minutes of teacher passes); the student is FitNet 4, the largest of the paper's, for a
-few steps of each stage and a part of the validation: neither's memory grows with their number.
+The hint layer is the largest that is still tabled (layer 2 of the paper's teacher: 735 MB for an epoch of 40,000
+images, filled with zeros here to save minutes of teacher passes). The student is FitNet 4, the paper's largest, trained
+for a few steps of each stage and validated on a few images: memory does not grow with the number of either.
 """
 
 import argparse
@@ -35,7 +35,7 @@ STEPS = 4
 
 
 def peak() -> str:
-    """This process's most memory so far."""
+    """This process's peak memory so far."""
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB"
 
 

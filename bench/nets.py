@@ -1,17 +1,8 @@
-"""The paper's nets, by value (its appendix; the fully connected layer's 5 pieces are its text's)."""
+"""The paper's CIFAR-10 nets that are measured, with the text's 5 pieces in the fully connected layer."""
 
-from fitnets.values.net import Conv, Dense, Net
+from fitnets.paper.nets import Reading, nets
 
-FULLY_CONNECTED = (Dense(width=500, pieces=5),)
-TEACHER_NET = Net(
-    input=(3, 32, 32),
-    classes=10,
-    convs=(
-        Conv(width=96, kernel=8, pad=4, pool=4, pool_stride=2),
-        Conv(width=192, kernel=8, pad=3, pool=4, pool_stride=2),
-        Conv(width=192, kernel=5, pad=3, pool=2, pool_stride=2),
-    ),
-    dense=FULLY_CONNECTED,
-)
-FITNET_1 = Net.staged((3, 32, 32), 10, ((16, 16, 16), (32, 32, 32), (48, 48, 64)), dense=FULLY_CONNECTED)
-FITNET_4 = Net.staged((3, 32, 32), 10, ((32, 32, 32, 48, 48), (80,) * 6, (128,) * 6), dense=FULLY_CONNECTED)
+_NETS = nets(Reading(dense_pieces=5))
+TEACHER_NET = _NETS["cifar10/teacher"].net
+FITNET_1 = _NETS["cifar10/fitnet1"].net
+FITNET_4 = _NETS["cifar10/fitnet4"].net

@@ -1,13 +1,13 @@
-"""Whether the search finds better students by stopping some: the project's sampler and rule, and rivals, on tables.
+"""Whether stopping trials early finds better students: the project's sampler and rule, and others, on tables.
 
     python -m bench.quality [--tables DIR] [--seeds 20] [--trainings 30] [--jobs 1] [--quick] [--picture FILE]
 
-Searches are simulated on public tables of learning curves (`bench/tables`; `bench/quality_tables.py` says how a draw
+Searches are simulated on public tables of learning curves (`bench/tables`; see `bench/quality_tables.py` for how a draw
 becomes a student): 8 asynchronous workers, a third of stage 2's epochs for stage 1 of every student, rungs at 1/3 and
-2/3 of stage 2. Quality is the hypervolume of what was trained to its end, as a share of the whole table's, over epochs
-and over epochs weighted by multiply-adds, both of them counted for every student begun. Where nobody is stopped,
-workers finish in step, eight at once; so the hypervolume "at 30 trainings" is the mean from 26 to 34, one such round.
-Differences are paired by seed, ± one standard error.
+2/3 of stage 2. Quality is the hypervolume of the fully trained students, as a share of the whole table's, over epochs
+and over epochs weighted by multiply-adds, both counted for every started student. Without stopping, workers finish in
+step, eight at once; so the hypervolume "at 30 trainings" is the mean from 26 to 34, one such round. Differences
+are paired by seed, ± one standard error.
 """
 
 import argparse
@@ -43,7 +43,7 @@ class Compared(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As the tables have it."""
+        """Its name in the tables."""
         return f"{self.sampler}: {self.rule}"
 
 
@@ -63,11 +63,11 @@ class Job(NamedTuple):
     compared: Compared
     seed: int
     grid: tuple[float, ...]
-    """Full trainings' worth, rising."""
+    """The budgets at which quality is measured, in full trainings, ascending."""
 
 
 class Curves(NamedTuple):
-    """Its hypervolume over the grid, by what was spent, and how it went."""
+    """The result of one search: its hypervolume over the grid, by kind of budget, and its counts."""
 
     epochs: Floats
     macs: Floats
@@ -102,12 +102,12 @@ class Comparison:
         self.tables = list(dict.fromkeys(name for name, _ in curves))
 
     def quality(self, name: str, compared: Compared, spent: str) -> Floats:
-        """For each seed, the mean hypervolume within half a round of the workers about `trainings`."""
+        """For each seed, the mean hypervolume within half a round of the workers around `trainings`."""
         near = np.abs(self.grid - self.trainings) <= WORKERS / 2
         return np.array([getattr(run, spent)[near].mean() for run in self.curves[name, compared]])
 
     def absolute(self, spent: str) -> str:
-        """A table: no stopping as it is, every rule as its difference from no stopping with the same sampler."""
+        """A table: no stopping as a value, every rule as its difference from no stopping with the same sampler."""
         rows = []
         for compared in ARMS:
             none = Compared(compared.sampler, NONE.name)
@@ -134,7 +134,7 @@ class Comparison:
         return table([f"{PROJECT.name}, minus: (by {SPENT[spent]})", *self.tables], rows)
 
     def gate(self) -> list[str]:
-        """What the gate asks of each table, by epochs, and where it does not hold: a line for each failure."""
+        """A line for each failure of the gate: by epochs, ours gains and accuracy-only ASHA loses on every table."""
         failures = []
         for sampler, name in itertools.product(("random", "MO-TPE"), self.tables):
             none = self.quality(name, Compared(sampler, NONE.name), "epochs")
@@ -145,7 +145,7 @@ class Comparison:
         return failures
 
     def counts(self) -> str:
-        """A table: students begun and stopped in a search, and its processor time, over tables and seeds."""
+        """A table: the mean numbers of started and stopped students in a search, and the processor time of all."""
         rows = []
         for compared in ARMS:
             runs = [run for name in self.tables for run in self.curves[name, compared]]
@@ -173,7 +173,7 @@ def compare(folder: Path, tables: Sequence[str], seeds: int, trainings: int, job
 
 
 def options() -> argparse.Namespace:
-    """The command line's."""
+    """The command line's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", type=Path, default=FOLDER, metavar="DIR", help="the folder of the CSV files")
     parser.add_argument("--seeds", type=int, default=20)

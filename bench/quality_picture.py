@@ -1,4 +1,4 @@
-"""The curves of `bench.quality` as a picture: hypervolume over what was spent, a column for each table."""
+"""The curves of `bench.quality` as a picture: hypervolume over the budget, a column for each table."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-COLOURS = ("#999999", "#56B4E9", "#B85C00", "#000000", "#CC79A7", "#0072B2")  # told apart by the colour-blind too
+COLOURS = ("#999999", "#56B4E9", "#B85C00", "#000000", "#CC79A7", "#0072B2")  # for the colour-blind, too
 Floats = NDArray[np.float64]
 
 

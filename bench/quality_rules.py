@@ -1,6 +1,6 @@
-"""The rules that `bench.quality` compares: who goes on at a rung. Each is made anew for a search.
+"""The stopping rules that `bench.quality` compares. A new rule is made for each search.
 
-All of them judge at the same epochs, by the same three objectives, with eta = 3.
+All of them decide at the same epochs, with eta = 3.
 """
 
 import random
@@ -16,16 +16,16 @@ from search.driver.stopping import Peer, Rungs, Stopping
 ETA = 3
 Floats = NDArray[np.float64]
 Rule = Callable[[int, Peer], bool]
-"""Whether a student goes on at the rung of this epoch; it is then one of the rung's peers."""
+"""Whether a student continues at the rung of this epoch; from then on it is one of the rung's peers."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A rule by its name in the tables."""
+    """A rule and its name in the tables."""
 
     name: str
     make: Callable[[int], Rule] | None
-    """From a seed; None stops nobody."""
+    """Makes the rule from a seed; None stops no student."""
 
 
 def dominator_count(audit: float) -> Callable[[int], Rule]:
@@ -39,13 +39,13 @@ def dominator_count(audit: float) -> Callable[[int], Rule]:
 
 
 def coin(seed: int) -> Rule:
-    """One in three goes on, whoever it is."""
+    """A random third of the students continues."""
     chance = random.Random(seed)
     return lambda epoch, peer: chance.random() < 1 / ETA
 
 
 def accuracy_only(seed: int) -> Rule:
-    """ASHA's stopping variant, as in Ray Tune: below the upper third of the accuracies so far, a student stops."""
+    """ASHA's stopping variant, as in Ray Tune: a student below the upper third of the accuracies so far stops."""
     seen: dict[int, list[float]] = {}
 
     def goes_on(epoch: int, peer: Peer) -> bool:
@@ -58,10 +58,10 @@ def accuracy_only(seed: int) -> Rule:
 
 
 def syne_tune(seed: int) -> Rule:
-    """MOASHA as Syne Tune 0.16 ships it, over unscaled objectives, with its two slips.
+    """MOASHA as Syne Tune 0.16 ships it, over unscaled objectives, with its two mistakes.
 
     Positions in the order of a front are used as indices, and the sorted list of students as their priorities: the
-    last one's priority is the number of the student that comes last in the order.
+    priority of the last student is the number of the student that is last in the order.
     """
 
     def position(losses: Floats) -> int:
@@ -75,7 +75,7 @@ def syne_tune(seed: int) -> Rule:
 
 
 def pareto_rank(seed: int) -> Rule:
-    """MOASHA as it is meant: sorted by fronts, within each by an epsilon-net over scaled objectives."""
+    """MOASHA as intended: sorted by fronts, within each by an epsilon-net over scaled objectives."""
 
     def position(losses: Floats) -> int:
         order: list[int] = []
@@ -87,7 +87,7 @@ def pareto_rank(seed: int) -> Rule:
 
 
 def _among_the_first(position: Callable[[Floats], int], *, scaled: bool) -> Rule:
-    """Goes on where the last row's position (from 0) is within the first third."""
+    """A rule by which a student continues if the last row's position (from 0) is within the first third."""
     seen: dict[int, list[tuple[float, float, float]]] = {}
 
     def goes_on(epoch: int, peer: Peer) -> bool:
@@ -103,13 +103,13 @@ def _among_the_first(position: Callable[[Floats], int], *, scaled: bool) -> Rule
 
 
 def _fronts(losses: Floats) -> list[NDArray[np.int64]]:
-    """Rows of the first front, of the front without those, and so on."""
+    """The rows of the first front, of the front of the remaining rows, and so on."""
     rank = moocore.pareto_rank(losses)
     return [np.flatnonzero(rank == level) for level in range(int(rank.min()), int(rank.max()) + 1)]
 
 
 def _spread(losses: Floats) -> list[int]:
-    """An epsilon-net: the most accurate first, then always the one farthest from all before it."""
+    """The order of an epsilon-net: the most accurate first, then always the one farthest from all earlier ones."""
     order = [int(losses[:, 0].argmin())]
     distance = np.full(len(losses), np.inf)
     while len(order) < len(losses):

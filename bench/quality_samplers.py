@@ -17,17 +17,17 @@ POPULATION = 20  # of NSGA-II: Optuna's default of 50 would be random drawing at
 
 
 class Sampler(Protocol):
-    """What draws the students of one search."""
+    """Draws the students of one search."""
 
     def draw(self, number: int) -> int:
         """The student of trial `number`, which is in training from now on."""
 
     def end(self, number: int, values: Sequence[float] | None) -> None:
-        """Trial `number` was trained to its end, with these values, or stopped."""
+        """Trial `number` was fully trained, with these values, or stopped (None)."""
 
 
 class RandomStudents:
-    """Students in a random order, each once before any comes again."""
+    """Students in a random order, each once before any is repeated."""
 
     def __init__(self, table: Table, seed: int):
         self._chance, self._count = np.random.default_rng(seed), len(table.students)
@@ -44,7 +44,7 @@ class RandomStudents:
 
 
 class Project:
-    """The project's sampler and its history, asked as the driver does."""
+    """The project's sampler and its history, used as in the driver."""
 
     def __init__(self, table: Table, seed: int):
         self._table, self._seed = table, seed
@@ -70,7 +70,7 @@ class Project:
 
 
 class Genetic:
-    """Optuna's NSGA-II, asked and told as its documentation does."""
+    """Optuna's NSGA-II, used through `ask` and `tell`."""
 
     def __init__(self, table: Table, seed: int):
         sampler = NSGAIISampler(population_size=POPULATION, seed=seed)

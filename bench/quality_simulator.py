@@ -1,4 +1,4 @@
-"""A search without trainings: an event queue of asynchronous workers, epochs as time, a table's curves as students."""
+"""A simulated search: an event queue of asynchronous workers, with epochs as time and a table's curves as students."""
 
 import heapq
 from collections import Counter
@@ -14,12 +14,12 @@ from search.driver.stopping import Peer, Stopping
 
 WORKERS = 8
 STAGE1 = 1 / 3  # of stage 2's epochs; always trained in full
-MOST_STARTED = 6  # times the trainings of the budget: a search of small students may never spend its multiply-adds
+MOST_STARTED = 6  # times the budget in trainings, as a search of small students may never spend its multiply-adds
 
 
 @dataclass
 class Searched:
-    """What was spent when each student finished its training, and the hypervolume from then on."""
+    """What had been spent when each student finished its training, and the hypervolume from then on."""
 
     epochs: list[float] = field(default_factory=list)
     """In full trainings."""
@@ -30,16 +30,16 @@ class Searched:
     stopped: int = 0
 
     def at(self, spent: NDArray[np.float64], *, by_macs: bool = False) -> NDArray[np.float64]:
-        """The hypervolume when so much was spent."""
+        """The hypervolume after each amount in `spent`."""
         places = np.searchsorted(self.macs if by_macs else self.epochs, spent, side="right")
         return np.array([0.0, *self.volumes])[places]
 
 
 def searched(table: Table, sampler: Sampler, arm: Arm, seed: int, trainings: float, workers: int = WORKERS) -> Searched:
-    """One search, until it has spent the epochs, and the multiply-adds, of so many full trainings.
+    """One search, until it has spent the epochs and the multiply-adds of `trainings` full trainings.
 
-    Every worker trains all the time: stage 1, then stage 2 up to the next rung, where the rule decides, or to the end.
-    What is spent counts students in training too. Equal times are in order of number.
+    Every worker is always training: stage 1, then stage 2 up to the next rung, where the rule decides, or to the end.
+    The amount spent includes students in training. Events at the same time are in order of trial number.
     """
     goes_on = None if arm.make is None else arm.make(seed)
     rungs = () if goes_on is None else Stopping().rung_epochs(table.epochs)

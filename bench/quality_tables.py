@@ -1,15 +1,15 @@
-"""Public tables of learning curves that stand in for trainings: what a draw of a search becomes, what it costs.
+"""Public tables of learning curves that replace trainings: which student a draw of a search becomes, and its cost.
 
 A table's own parameters are the search space. A draw becomes the student whose parameters are nearest: the squared
 differences of the numbers, each scaled to 0..1 over the table (logarithms where the parameter is sampled so), plus 1
-for each category that differs. The sampler then sees that student's parameters, as if it had drawn exactly them. A
-student that is drawn again is trained again: its next seed where the table has several, else the same curve.
+for each category that differs. The sampler then gets that student's parameters, as if it had drawn exactly those.
+A student that is drawn again is trained again: with its next seed if the table has several, else with the same curve.
 
 | table | parameters |
 | --- | --- |
 | resnet_tinyimagenet | blocks, filters (logarithmic), kernel |
 | metaqnn_* | convolutions, their mean width (log) and kernel, pools, place of the first pool, head, learning rate |
-| resnet39_cifar10 | parameters (log), learning rate: the source gives nothing else |
+| resnet39_cifar10 | parameters (log), learning rate (the source has no others) |
 | kd_digits_mlp | depth, first width (log), last over first (log), tau, lambda and its ratio, learning rate |
 """
 
@@ -39,13 +39,13 @@ class Student:
     params: int
     macs: int
     drawn: dict[str, Any]
-    """Its place in the search space."""
+    """Its parameters in the search space."""
     curves: list[Floats] = field(default_factory=list)
-    """Validation accuracy after each epoch of stage 2, 0..1, a curve for each seed."""
+    """Validation accuracy in [0, 1] after each epoch of stage 2, a curve for each seed."""
 
 
 class Table:
-    """All students of a table, the space that they lie in, and the hypervolume of some of them."""
+    """All students of a table, their search space, and the hypervolume of any of them."""
 
     def __init__(self, name: str, students: Sequence[Student], space: Mapping[str, BaseDistribution]):
         self.name, self.students, self.space = name, list(students), dict(space)
@@ -65,9 +65,9 @@ class Table:
         return int(distance.argmin())
 
     def hypervolume(self, finished: Sequence[tuple[int, float]]) -> float:
-        """Of (student, final accuracy) pairs, as a share of what the whole table has.
+        """The hypervolume of (student, final accuracy) pairs, as a share of the whole table's.
 
-        Accuracy, log parameters and log multiply-adds, each from the worst to the best in the table.
+        Accuracy, log parameters and log multiply-adds are each scaled from the worst to the best in the table.
         """
         if not finished:
             return 0.0
@@ -76,7 +76,7 @@ class Table:
 
     @cached_property
     def mean_macs(self) -> float:
-        """Of its students."""
+        """The mean multiply-adds of its students."""
         return statistics.fmean(student.macs for student in self.students)
 
     @cached_property
@@ -103,7 +103,7 @@ def _scaled(kind: BaseDistribution, value: float) -> float:
 
 
 def _space(students: Sequence[Student], logarithmic: Sequence[str], categories: Sequence[str]) -> dict[str, Any]:
-    """Bounds as the table has them."""
+    """The search space with the table's own bounds."""
     found: dict[str, BaseDistribution] = {}
     for name, first in students[0].drawn.items():
         values = [student.drawn[name] for student in students]

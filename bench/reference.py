@@ -1,7 +1,7 @@
-"""Knowledge distillation the usual way, to measure ours against: what RepDistiller's and torchdistill's loops do.
+"""Knowledge distillation the usual way, as a baseline for ours: what RepDistiller's and torchdistill's loops do.
 
-A DataLoader turns PIL images into tensors one by one; the teacher runs live, whole, in float32 for every batch of
-every trial; maxout is `torch.maximum` of two halves; loss and accuracies are read with `.item()` after every step.
+A DataLoader turns PIL images into tensors one by one; the whole teacher runs in float32 for every batch of every
+trial; maxout is `torch.maximum` of two halves; loss and accuracies are read with `.item()` after every step.
 Only the nets, the losses and the optimiser's settings are ours. Shape suffixes as in `fitnets`.
 """
 
@@ -26,7 +26,7 @@ from fitnets.values.net import Net
 
 
 class PlainLayer(nn.Module):
-    """A layer of ours with its maxout written as everybody writes it; it shares the layer's weights."""
+    """A layer of ours with its maxout in the usual form; it shares the layer's weights."""
 
     def __init__(self, layer: Layer):
         super().__init__()
@@ -61,7 +61,7 @@ class PlainNetwork(nn.Module):
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
-    """PIL images through transforms, one at a time, as torchvision's data sets are."""
+    """PIL images through transforms, one at a time, as in torchvision's data sets."""
 
     def __init__(self, split: Split, transform: Callable[[Any], Tensor]):
         pixels = split.pixels_NHWC.numpy()
@@ -76,7 +76,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
 
 def loader(images: Images, split: Split, batch: int, *, train: bool) -> DataLoader[tuple[Tensor, int]]:
-    """The usual loader: pad, crop, flip, to tensor, normalise; in this process, as there is one core for a trial."""
+    """The usual loader: pad, crop, flip, to tensor, normalise; in this process, as a trial has one core."""
     data, (_, height, width) = images.data, images.shape
     steps: list[Any] = []
     if train and data.shift:
@@ -90,7 +90,7 @@ def loader(images: Images, split: Split, batch: int, *, train: bool) -> DataLoad
 
 
 class Meter:
-    """A running mean of numbers that are read from the device every step."""
+    """A running mean of numbers that are read from the device in every step."""
 
     def __init__(self) -> None:
         self.total, self.seen = 0.0, 0
@@ -103,7 +103,7 @@ class Meter:
 def kd_epoch(
     student: PlainNetwork, teacher: PlainNetwork, recipe: Recipe, images: Images, optimizer: Any, epoch: int
 ) -> int:
-    """One epoch of stage 2; the number of images it trained on."""
+    """One epoch of stage 2; returns the number of images it trained on."""
     training, distill = recipe.stage2, recipe.distill
     lam = lambda_at(epoch, training.epochs, distill)
     losses, top1, top5 = Meter(), Meter(), Meter()
@@ -113,9 +113,9 @@ def kd_epoch(
         apply_schedules(optimizer, training, epoch, step, len(batches))
         logits_BK, _ = student(x_BCHW)
         with torch.no_grad():
-            taught_BK, _ = teacher(x_BCHW)
+            teacher_BK, _ = teacher(x_BCHW)
         soft = F.kl_div(
-            F.log_softmax(logits_BK / distill.tau, 1), F.softmax(taught_BK / distill.tau, 1), reduction="batchmean"
+            F.log_softmax(logits_BK / distill.tau, 1), F.softmax(teacher_BK / distill.tau, 1), reduction="batchmean"
         )
         loss = F.cross_entropy(logits_BK, label_B) + lam * distill.tau**2 * soft
         optimizer.zero_grad()
@@ -135,7 +135,7 @@ def hint_epoch(
     epoch: int,
     scale: tuple[Tensor, Tensor],
 ) -> int:
-    """One epoch of stage 1, both nets run whole; the number of images it trained on."""
+    """One epoch of stage 1, with both nets run completely; returns the number of images it trained on."""
     hint, training = recipe.hint, recipe.stage1
     assert hint is not None
     assert training is not None
@@ -147,9 +147,9 @@ def hint_epoch(
         apply_schedules(optimizer, training, epoch, step, len(batches))
         _, features = student(x_BCHW)
         with torch.no_grad():
-            _, taught = teacher(x_BCHW)
-        wanted_BCHW = F.adaptive_avg_pool2d(taught[hint.hint - 1], regressor.out)
-        loss = F.mse_loss(regressor(features[hint.guided - 1]), (wanted_BCHW - mean_C11) / deviation_C11)
+            _, teacher_features = teacher(x_BCHW)
+        target_BCHW = F.adaptive_avg_pool2d(teacher_features[hint.hint - 1], regressor.out)
+        loss = F.mse_loss(regressor(features[hint.guided - 1]), (target_BCHW - mean_C11) / deviation_C11)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -168,7 +168,7 @@ def accuracy(network: PlainNetwork, images: Images, split: Split) -> float:
 
 
 def plain_teacher(teacher: Teacher) -> PlainNetwork:
-    """Our teacher, to be run live."""
+    """Our teacher as a plain network."""
     inner = teacher.network.network
     assert isinstance(inner, Network)
     return PlainNetwork(inner).eval()

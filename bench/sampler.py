@@ -1,9 +1,9 @@
-"""Whether looking back on a bounded history costs search quality: hypervolume on a synthetic problem, several seeds.
+"""Whether a bounded history costs the sampler quality: hypervolume on a synthetic problem, over several seeds.
 
     python -m bench.sampler [--trials 1500] [--seeds 6] [--quick]
 
-Both sides are Optuna's multi-objective TPE. Hypervolume is of (accuracy, log10 parameters, log10 multiply-adds) up to a
-fixed reference point; the noise of the formula's accuracy is left out of it.
+Both sides are Optuna's multi-objective TPE. Hypervolume is of (accuracy, log10 parameters, log10 multiply-adds) with
+a fixed reference point, without the noise of the formula's accuracy.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""One training step of FitNet 1 under the paper's CIFAR-10 teacher: the usual loop, then ours, lever by lever.
+"""One training step of FitNet 1 with the paper's CIFAR-10 teacher: the usual loop, then ours, one change at a time.
 
     python -m bench.step --data DIR [--rounds 5] [--quick]
 
-Images per CPU-second of this process on one thread, rounds interleaved, medians and min to max. The first line is
-`bench.reference`; the last is `distill` itself, the tables filled beforehand (the table's own cost is
-the line "teacher pass": once for each epoch of a *study*). The lines between run `fit` with one lever more
-each. Weights are random, which speed does not depend on; images are CIFAR-10's.
+Images per CPU-second of this process on one thread, rounds interleaved, medians and min to max. The first row is
+`bench.reference`; the last is `distill` itself, with tables filled beforehand (a table's own cost is the row "teacher
+pass", once for each epoch of a *study*). The rows between run `fit` with one more change each. Weights are random, as
+speed does not depend on them; images are CIFAR-10's.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from fitnets.values import table_sizes
 CPU = torch.device("cpu")
 SGD = Training(epochs=1, lr=1e-3, optimizer="sgd", schedule="constant")
 RECIPE = Recipe(student=FITNET_1, hint=Hint(hint=2, guided=6, regressor="paper"), stage1=SGD, stage2=SGD)
-Rung = Callable[[], int]  # trains one epoch and says on how many images
+Rung = Callable[[], int]  # trains one epoch; returns the number of images
 
 
 def paper_teacher() -> Teacher:
@@ -57,7 +57,7 @@ def paper_teacher() -> Teacher:
 
 
 def first(images: Images, count: int) -> Images:
-    """The first training images; 16 of the validation images, so that next to nothing but steps is timed."""
+    """The first training images; 16 of the validation images, so that little but steps is timed."""
     train, val = images.train, images.val
     return replace(
         images,
@@ -87,12 +87,12 @@ def usual_hint(teacher: Teacher, images: Images) -> Rung:
 
 
 def fitted_kd(teacher: Teacher, images: Images, *, rewritten: bool, precision: Precision) -> Rung:
-    """`fitnets.training.loop` with a live teacher: gather and no read in a step, then the levers that are named."""
+    """`fitnets.training.loop` with a live teacher: gather, no reads in a step, the given changes."""
 
     def rung() -> int:
         network = Network(FITNET_1)
         student = network.to(memory_format=torch.channels_last) if rewritten else reference.PlainNetwork(network)
-        taught = teacher.network if rewritten else reference.plain_teacher(teacher)
+        live = teacher.network if rewritten else reference.plain_teacher(teacher)
 
         def epoch_loss(number: int) -> Callable[[Tensor], Tensor]:
             plan = Plan.draw(len(images.train), number, images.data, CPU)
@@ -101,11 +101,11 @@ def fitted_kd(teacher: Teacher, images: Images, *, rewritten: bool, precision: P
                 x_BCHW = images.views(plan, index_B)
                 with computing(precision, CPU):
                     with torch.no_grad():
-                        taught_BK = taught(x_BCHW)
+                        teacher_BK = live(x_BCHW)
                     logits_BK = student(x_BCHW)
                 if not rewritten:
-                    taught_BK, logits_BK = taught_BK[0], logits_BK[0]
-                return kd_loss(logits_BK, taught_BK, images.train.label_N[index_B], 4.0, RECIPE.distill)
+                    teacher_BK, logits_BK = teacher_BK[0], logits_BK[0]
+                return kd_loss(logits_BK, teacher_BK, images.train.label_N[index_B], 4.0, RECIPE.distill)
 
             return loss
 
@@ -117,10 +117,10 @@ def fitted_kd(teacher: Teacher, images: Images, *, rewritten: bool, precision: P
 
 
 def ours(recipe: Recipe, teacher: Teacher, images: Images, store: Store, *, tables: bool = True) -> Rung:
-    """`distill` itself, its first epoch; with `tables=False`, as where hints' tables are over their limit."""
+    """The first epoch of `distill` itself; with `tables=False`, as if the hints' tables were over their limit."""
 
     def rung() -> int:
-        discard(recipe, images, teacher, store)  # else it would go on after the last round's epoch, and train none
+        discard(recipe, images, teacher, store)  # else it would continue after the last round, and train nothing
         limit, table_sizes.TABLE_BYTES = table_sizes.TABLE_BYTES, table_sizes.TABLE_BYTES * tables
         report = next(distill(recipe, images, teacher, store))
         table_sizes.TABLE_BYTES = limit

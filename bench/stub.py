@@ -1,4 +1,4 @@
-"""A Trainer that trains nothing, with the real one's methods: for what concerns workers and nodes. No torch, no ray."""
+"""A Trainer that trains nothing, with the real one's methods, to measure workers and nodes. Without torch or ray."""
 
 import functools
 import time
@@ -12,7 +12,7 @@ from search.workers.facts import Facts, Speed, TeacherFacts
 
 
 class Stub:
-    """Each of a recipe's epochs takes so many seconds; accuracy and weights depend on the recipe alone."""
+    """Each of a recipe's epochs takes `seconds`; accuracy and weights depend on the recipe alone."""
 
     def __init__(self, data: Data, data_dir: str, store_dir: str, gpu: bool, *, seconds: float):
         self.seconds = seconds
@@ -38,15 +38,15 @@ class Stub:
         return {}
 
     def open_teacher(self, teacher: Any, files: Sequence[dict[str, bytes]] | None) -> TeacherFacts:
-        """A teacher of two hint layers."""
+        """A teacher with two hint layers."""
         return TeacherFacts(teacher="0" * 64, hint_shapes=((8, 8, 8), (8, 4, 4)), val_accuracy=1.0)
 
     def measure(self, *arguments: Any) -> Speed:
-        """As fast as can be."""
+        """A microsecond for each step."""
         return Speed(train_step=1e-6, forward=1e-6)
 
     def train(self, recipe: Recipe) -> Generator[Report, None, Result]:
-        """The epochs of stage 2, asleep."""
+        """The epochs of stage 2, each of which only sleeps."""
         epochs = recipe.stage2.epochs
         for epoch in range(1, epochs + 1):
             time.sleep(self.seconds)
@@ -72,5 +72,5 @@ class Stub:
 
 
 def stub(seconds: float) -> Maker:
-    """What makes such a Trainer in a worker."""
+    """The function that makes such a Trainer in a worker."""
     return functools.partial(Stub, seconds=seconds)

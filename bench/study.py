@@ -1,13 +1,13 @@
-"""A whole small study: the same recipes the usual way and ours, on the same cores, wall-clock.
+"""A whole small study: the same recipes the usual way and ours, on the same cores, in wall-clock time.
 
     python -m bench.study --data DIR [--set cifar10|mnist] [--trials 12] [--images 4000] [--quick]
 
 Ours is the search itself: Ray's actors start, read the images, load the teacher, fill the tables and train what
-Optuna asks for, into SQLite. The recipes that it trained are then trained the usual way (`bench.reference`), one
-process for each core, which is kinder than one script for each trial: images and teacher are loaded once. The teacher
+Optuna proposes, with results in SQLite. The same recipes are then trained the usual way (`bench.reference`), in one
+process for each core, which is faster than one script for each trial: images and teacher are loaded once. The teacher
 has the geometry of the paper's for CIFAR-10 (732 million multiply-adds there, 535 on MNIST), is trained beforehand,
-and is not counted on either side. Then ours trains the recipes once more with other seeds, uncounted, to say how far
-apart accuracies lie anyway.
+and is not counted on either side. Then ours trains the recipes once more with other seeds, untimed, to show how much
+accuracies vary anyway.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def study_of(name: str, images: int, trials: int) -> Study:
 
 
 def opened(study: Study, data_dir: str, store_dir: str) -> tuple[Images, Teacher, Store]:
-    """Images, teacher (trained where it is not yet) and store, in this process, on one thread."""
+    """Images, teacher (trained if it is not in the store yet) and store, in this process, on one thread."""
     torch.set_num_threads(1)
     store = Store(Path(store_dir))
     images = load(study.data, Path(data_dir), store)
@@ -91,25 +91,29 @@ def searched(study: Study, data_dir: Path, runs: Path) -> tuple[float, list[tupl
     search.run(study.trials, lambda _, event: reports.append(event.report) if isinstance(event, EpochDone) else None)
     seconds = time.perf_counter() - began
     crew.close()
-    lasted = [report.seconds for report in reports]
+    epoch_seconds = [report.seconds for report in reports]
     print(f"ours: {started:.0f} s until the workers held images and teacher; epochs' seconds, tables within them:")
-    print(" ".join(f"{seconds:.1f}" for seconds in lasted), f"= {sum(lasted):.0f} on {crew.slots} slots", flush=True)
+    print(
+        " ".join(f"{seconds:.1f}" for seconds in epoch_seconds),
+        f"= {sum(epoch_seconds):.0f} on {crew.slots} slots",
+        flush=True,
+    )
     done = [trial.user_attrs for trial in search.ledger.trials if "outcome" in trial.user_attrs]
     return seconds, [(Recipe.model_validate(a["recipe"]), Outcome.model_validate(a["outcome"])) for a in done]
 
 
-_held: tuple[Images, Teacher, Store] | None = None  # what a process of the pool holds for all its trials
+_loaded: tuple[Images, Teacher, Store] | None = None  # in a process of the pool, for all its trials
 
 
-def _hold(study: Study, data_dir: str, store_dir: str) -> None:
-    global _held
-    _held = opened(study, data_dir, store_dir)
+def _load(study: Study, data_dir: str, store_dir: str) -> None:
+    global _loaded
+    _loaded = opened(study, data_dir, store_dir)
 
 
 def _usual(recipe: Recipe) -> float:
     """One trial the usual way: its validation accuracy."""
-    assert _held is not None
-    images, teacher, _ = _held
+    assert _loaded is not None
+    images, teacher, _ = _loaded
     hint, stage1 = recipe.hint, recipe.stage1
     assert hint is not None
     assert stage1 is not None
@@ -136,8 +140,8 @@ def _usual(recipe: Recipe) -> float:
 
 def _ours(recipe: Recipe) -> float:
     """One trial our way, in the pool: its validation accuracy."""
-    assert _held is not None
-    stages = distill(recipe, *_held)
+    assert _loaded is not None
+    stages = distill(recipe, *_loaded)
     return result_of(stages).outcome.val_accuracy
 
 
@@ -161,10 +165,10 @@ def main() -> None:
         ours_seconds, trained = searched(study, arguments.data, runs)
         print(f"ours: {ours_seconds:.0f} s", flush=True)
         began = time.perf_counter()
-        with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, initializer=_hold, initargs=shared) as pool:
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, initializer=_load, initargs=shared) as pool:
             usual = list(pool.map(_usual, [recipe for recipe, _ in trained]))
         usual_seconds = time.perf_counter() - began
-        with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, initializer=_hold, initargs=shared) as pool:
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn, initializer=_load, initargs=shared) as pool:
             again = list(pool.map(_ours, [recipe.changed(seed=recipe.seed + 1) for recipe, _ in trained]))
     ours = [outcome.val_accuracy for _, outcome in trained]
     ways = [a - b for a, b in zip(ours, usual, strict=True)]
@@ -179,7 +183,7 @@ def main() -> None:
 
 
 def mean_of(accuracies: list[float]) -> str:
-    """Their mean."""
+    """The mean accuracy, as a percentage."""
     return f"{statistics.fmean(accuracies):.2%}"
 
 

@@ -1,8 +1,8 @@
-"""A search problem without training: a formula in a student's place, for what concerns the driver and the sampler.
+"""A search problem without training: a formula in place of a student, to measure the driver and the sampler.
 
 Accuracy rises with the logarithm of the multiply-adds and saturates, has an optimum in depth, learning rates, tau and
 the guided layer's height (which interacts with the hint layer's), and a little noise fixed by the recipe's digest.
-Numbers from it rank samplers; they say nothing of students.
+Its numbers rank samplers; they mean nothing for students.
 """
 
 import math
@@ -34,7 +34,7 @@ REPORTS = tuple(
     for epoch in range(1, 26)
 )
 
-CLASSES = PerClass.counted([[455 if told == true else 5 for told in range(10)] for true in range(10)])
+CLASSES = PerClass.counted([[455 if predicted == true else 5 for predicted in range(10)] for true in range(10)])
 
 
 def accuracy_of(recipe: Recipe, noise: float = 0.003) -> float:
@@ -54,7 +54,7 @@ def accuracy_of(recipe: Recipe, noise: float = 0.003) -> float:
 
 
 def values_of(recipe: Recipe) -> list[float]:
-    """What Optuna is told: accuracy, and the logarithms of parameters and multiply-adds."""
+    """The objective values for Optuna: accuracy, and the logarithms of parameters and multiply-adds."""
     price = cost(recipe.student)
     return [accuracy_of(recipe), math.log10(price.params), math.log10(price.macs)]
 
@@ -76,7 +76,7 @@ def result_of(recipe: Recipe) -> Result:
 
 
 class Instant:
-    """Workers (see `search.workers.protocol.Workers`) that answer at once: every epoch's report, then the result."""
+    """Workers (see `search.workers.protocol.Workers`) that finish at once: every epoch's report, then the result."""
 
     def __init__(self, slots: int):
         self.slots = slots
@@ -112,15 +112,15 @@ class _Recorded(Drawn):
         """The parent's, or a new one for a quarter of the parameters."""
         value = super().suggest_int(name, low, high, step=step, log=log)
         self.distributions[name] = IntDistribution(low, high, step=step, log=log)
-        return int(self._kept(name, value))
+        return int(self._inherited(name, value))
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
         """The parent's, or a new one for a quarter of the parameters."""
         value = super().suggest_float(name, low, high, log=log)
         self.distributions[name] = FloatDistribution(low, high, log=log)
-        return float(self._kept(name, value))
+        return float(self._inherited(name, value))
 
-    def _kept(self, name: str, value: Any) -> Any:
+    def _inherited(self, name: str, value: Any) -> Any:
         if self.parent is not None and self._random.random() < 0.75:
             value = self.parent[name]
         self.params[name] = value

@@ -1,4 +1,4 @@
-"""A search's command, to be killed: its processes are found, one of them is killed, it is started again."""
+"""A search's command that can be killed: finds its processes, kills one of them, and starts it again."""
 
 import os
 import random
@@ -28,39 +28,39 @@ class Command:
         text = study.model_dump_json()
         file.write_text(f"from search.study import Study\nSTUDY = Study.model_validate_json({text!r})\n")
         options = ["--workers", str(workers), "--runs", str(self.runs), "--data", str(data.resolve())]
-        self.words = [sys.executable, "-m", "search.run", str(file), *options]
+        self.arguments = [sys.executable, "-m", "search.run", str(file), *options]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it; what it says goes to a file."""
+        """Start it, with its output appended to a file."""
         with (self.folder / "output.txt").open("ab") as output:
-            self.process = subprocess.Popen(self.words, cwd=self.folder, stdout=output, stderr=output)
+            self.process = subprocess.Popen(self.arguments, cwd=self.folder, stdout=output, stderr=output)
 
     def ended(self) -> bool:
-        """Whether it has come to an end."""
+        """Whether it has ended."""
         assert self.process is not None
         return self.process.poll() is not None
 
     def processes(self) -> dict[int, bytes]:
-        """All processes that came of it, Ray's too, by the folder that they are in, with their command lines."""
+        """The command lines of all its processes, Ray's included, which are found by their working folder."""
         found = {}
         for entry in Path("/proc").iterdir():
             try:
                 if entry.name.isdigit() and (entry / "cwd").readlink() == self.folder:
                     found[int(entry.name)] = (entry / "cmdline").read_bytes()
             except OSError:
-                continue  # it is gone, or not ours
-        return {pid: words for pid, words in found.items() if words}
+                continue  # it has ended, or belongs to another user
+        return {pid: line for pid, line in found.items() if line}
 
-    def strike(self, kind: str, rng: random.Random) -> bool:
-        """Kill a process of that kind; False where there is none."""
+    def kill(self, kind: str, rng: random.Random) -> bool:
+        """Kill a process of that kind; False if there is none."""
         assert self.process is not None
         if kind == "driver":
             pids = [self.process.pid]
         elif kind == "worker":
-            pids = [pid for pid, words in self.processes().items() if words.startswith(b"ray::Actor")]
+            pids = [pid for pid, line in self.processes().items() if line.startswith(b"ray::Actor")]
         else:
-            pids = [pid for pid, words in self.processes().items() if words.split(b"\0")[0].endswith(b"/raylet")]
+            pids = [pid for pid, line in self.processes().items() if line.split(b"\0")[0].endswith(b"/raylet")]
         if self.ended() or not pids:
             return False
         os.kill(rng.choice(sorted(pids)), signal.SIGKILL)
@@ -69,20 +69,20 @@ class Command:
         return True
 
     def left(self, seconds: float = 90.0) -> int:
-        """How many processes are still there so long after its end: Ray's agents look for their node once a minute."""
+        """How many processes remain `seconds` after its end: Ray's agents look for their node once a minute."""
         until = time.monotonic() + seconds
         while (number := len(self.processes())) and time.monotonic() < until:
             time.sleep(0.2)
         return number
 
     def end(self) -> None:
-        """Leave no process."""
+        """Kill all its processes."""
         for pid in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def written(self) -> int:
-        """Bytes of the trials' logs: they grow with every epoch."""
+        """The size of the trials' logs in bytes, which grows with every epoch."""
         return sum(path.stat().st_size for path in self.logs.glob("*.log"))
 
     def candidates(self) -> list[Candidate]:
@@ -92,6 +92,6 @@ class Command:
         except InputError:
             return []
 
-    def said(self) -> str:
-        """The end of what it said."""
+    def output_tail(self) -> str:
+        """The end of its output."""
         return (self.folder / "output.txt").read_text(errors="replace")[-2000:]

@@ -1,9 +1,9 @@
-"""What a trial costs beyond its training, and what a second study pays again, through Ray's workers.
+"""The overhead of a trial beyond its training, and what a second study computes again, with Ray's workers.
 
     python -m bench.workers [--trials 30] [--quick]
 
-Trials of one epoch a stage on digits, one slot. Overhead: wall-clock from `submit` to the result in the driver's
-hands, less the seconds of training and evaluation that the reports tell. A second crew then opens the same images and
+Trials of one epoch a stage on digits, one slot. Overhead: wall-clock time from `submit` until the driver has the
+result, minus the seconds of training and evaluation in the reports. A second crew then opens the same images and
 teacher in the same store, as a second study does.
 """
 
@@ -41,7 +41,7 @@ def opened(study: Study, runs: Path) -> tuple[RayWorkers, Recipe, list[str], int
 
 
 def trial(crew: RayWorkers, number: int, recipe: Recipe) -> tuple[float, float]:
-    """One trial's overhead and its training, in seconds."""
+    """One trial's overhead and its training time, in seconds."""
     began = time.perf_counter()
     crew.submit(number, recipe)
     while True:
@@ -54,7 +54,7 @@ def trial(crew: RayWorkers, number: int, recipe: Recipe) -> tuple[float, float]:
 
 
 def tables_in(runs: Path) -> int:
-    """Chunks of tables in the store."""
+    """The number of table chunks in the store."""
     kinds = (runs / "store" / kind for kind in ("logits", "hints"))
     return sum(1 for kind in kinds if kind.is_dir() for entry in kind.iterdir() if not entry.name.startswith("."))
 

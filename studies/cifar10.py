@@ -1,22 +1,19 @@
 """CIFAR-10: 50,000 32x32 colour images of ten classes, 10,000 of them for validation, as in the paper.
 
-python -m search.run cifar10 --data DIR            for GPUs; --dry-run says how long it takes on your machine
+python -m search.run cifar10 --data DIR            for GPUs; --dry-run estimates the time on your machine
 python -m search.run cifar10 --data DIR --smoke    about a minute on two CPU cores
 
-The teacher is a modern one (ReLU, batch normalisation); the paper's FitNets 1 to 4 are trained first, with this
-study's training settings, where the limits admit them.
+The teacher is a modern one (ReLU, batch normalisation). The paper's FitNets 1 to 4 are trained first, with this
+study's training settings, if they are within the limits.
 """
 
 from fitnets.config import Data, Hint, Training
+from fitnets.paper.nets import TABLE_7
 from fitnets.values.net import Dense
 from search.space import Space
 from search.study import Named, Staged, Study
 
 FC = (Dense(width=500, pieces=5),)
-FITNET_1 = ((16, 16, 16), (32, 32, 32), (48, 48, 64))
-FITNET_2 = ((16, 32, 32), (48, 64, 80), (96, 96, 128))
-FITNET_3 = ((32, 48, 64, 64), (80, 80, 80, 80), (128, 128, 128))
-FITNET_4 = ((32, 32, 32, 48, 48), (80,) * 6, (128,) * 6)
 
 STUDY = Study(
     name="cifar10",
@@ -33,10 +30,10 @@ STUDY = Study(
     max_params=3_000_000,
     max_macs=400_000_000,
     first=(
-        Named(name="FitNet 1", stages=FITNET_1, dense=FC, hint=Hint(hint=4, guided=6)),
-        Named(name="FitNet 2", stages=FITNET_2, dense=FC, hint=Hint(hint=4, guided=6)),
-        Named(name="FitNet 3", stages=FITNET_3, dense=FC, hint=Hint(hint=4, guided=8)),
-        Named(name="FitNet 4", stages=FITNET_4, dense=FC, hint=Hint(hint=4, guided=11)),
+        Named(name="FitNet 1", stages=TABLE_7["fitnet1"], dense=FC, hint=Hint(hint=4, guided=6)),
+        Named(name="FitNet 2", stages=TABLE_7["fitnet2"], dense=FC, hint=Hint(hint=4, guided=6)),
+        Named(name="FitNet 3", stages=TABLE_7["fitnet3"], dense=FC, hint=Hint(hint=4, guided=8)),
+        Named(name="FitNet 4", stages=TABLE_7["fitnet4"], dense=FC, hint=Hint(hint=4, guided=11)),
     ),
     trials=100,
 )

@@ -1,9 +1,9 @@
 """CIFAR-100: 50,000 32x32 colour images of a hundred classes, 10,000 of them for validation.
 
-python -m search.run cifar100 --data DIR           for GPUs; --dry-run says how long it takes on your machine
+python -m search.run cifar100 --data DIR           for GPUs; --dry-run estimates the time on your machine
 python -m search.run cifar100 --data DIR --smoke   about a minute on two CPU cores
 
-As `cifar10` in all else.
+Otherwise as `cifar10`.
 """
 
 from fitnets.config import Data

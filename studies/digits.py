@@ -1,4 +1,4 @@
-"""The embedded default: scikit-learn's 1,797 real 8x8 digits, nothing to download.
+"""The built-in default: scikit-learn's 1,797 real 8x8 digits, without a download.
 
 python -m search.run digits          30 students, teacher included: see the README for time and result
 """
@@ -7,7 +7,7 @@ from fitnets.config import Data, Training
 from search.space import Space
 from search.study import Staged, Study
 
-RATES = (1e-3, 3e-2)  # below, a student does not get far in so few steps
+RATES = (1e-3, 3e-2)  # with a lower rate, a student learns little in so few steps
 
 STUDY = Study(
     name="digits",

@@ -1,10 +1,10 @@
 """Any image folder: `DIR/train/<class>/*` and `DIR/test/<class>/*`, or `DIR/<class>/*`.
 
-python -m search.run folder --data DIR             --dry-run says how long it takes on your machine
+python -m search.run folder --data DIR             --dry-run estimates the time on your machine
 python -m search.run folder --data DIR --smoke     about a minute on two CPU cores
 
-Classes, colours and size are read from the files; images over 64 pixels are scaled down. Copy this file to change
-the teacher, the limits or the views, and run it by its path.
+Classes, colours and size are read from the files; images over 64 pixels are scaled down. To change
+the teacher, the limits or the augmentation, copy this file and run the copy by its path.
 """
 
 from fitnets.config import Data, Training

@@ -1,6 +1,6 @@
 """MNIST: 60,000 28x28 digits, 10,000 of them for validation.
 
-python -m search.run mnist --data DIR              see --dry-run for the time on your machine
+python -m search.run mnist --data DIR              --dry-run estimates the time on your machine
 python -m search.run mnist --data DIR --smoke      about a minute on two CPU cores
 """
 

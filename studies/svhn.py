@@ -1,9 +1,9 @@
 """SVHN: 73,257 32x32 colour house-number digits, a fifth of them for validation; never mirrored.
 
-python -m search.run svhn --data DIR               for GPUs; --dry-run says how long it takes on your machine
+python -m search.run svhn --data DIR               for GPUs; --dry-run estimates the time on your machine
 python -m search.run svhn --data DIR --smoke       about a minute on two CPU cores
 
-As `cifar10` in all else.
+Otherwise as `cifar10`.
 """
 
 from fitnets.config import Data
