@@ -19,7 +19,7 @@ from search import cli
 from search.driver.checks import check_files
 from search.driver.disk_limit import notes
 from search.driver.display import Display
-from search.driver.forecast import Forecast, forecast, took, typical
+from search.driver.forecast import Forecast, forecast, forecast_and_actual, typical
 from search.driver.loop import Search
 from search.driver.registration import (
     PRECISION,
@@ -101,7 +101,7 @@ def main(
             if storing is not None:
                 began = time.monotonic()
                 _search(console, chosen, known, crew, facts, teacher, storing, data, runs)
-                console.print(took(expected, time.monotonic() - began))
+                console.print(forecast_and_actual(expected, time.monotonic() - began))
     except KeyboardInterrupt:
         console.print(f"\nstopped; everything finished is kept. Continue with:\n  {again}{more}", markup=False)
         raise typer.Exit(cli.INTERRUPTED) from None
