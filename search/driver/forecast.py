@@ -157,7 +157,7 @@ def hint_work(recipes: Sequence[Recipe], num_images: int, teacher: Net | None) -
             if not needed:
                 live += below[hint.hint - 1]
             elif needed[0] in missing:
-                # the epoch's first pass goes on to the logits of stage 2, and is counted there
+                # the pass that computes this epoch's logits for stage 2 fills the table too, and is counted there
                 with_logits = epoch <= recipe.stage2.epochs and not any(seen == epoch for seen, _ in tables)
                 passes += 0.0 if with_logits else max(below[layer - 1] for layer, _ in missing)
                 for layer, size in missing:
