@@ -19,7 +19,7 @@ from optuna.trial import TrialState, create_trial
 from fitnets.config import Outcome, Recipe, Report, Result
 from fitnets.nets.cost import cost
 from fitnets.values.per_class import PerClass
-from search.driver.forecast import Drawn
+from search.driver.forecast import RandomTrial
 from search.driver.sampling import History
 from search.space import Frame, recipe_of, suggest
 from search.study import Study, find_study
@@ -99,7 +99,7 @@ class Instant:
         """There are no checkpoints."""
 
 
-class _Recorded(Drawn):
+class _Recorded(RandomTrial):
     """Random draws that remember their distributions; now and then a child of `parent`."""
 
     def __init__(self, seed: int, parent: dict[str, Any] | None):

@@ -1,4 +1,4 @@
-"""What the commands share: options, and errors that are one line and an exit code."""
+"""What the commands share: options, and errors as one line and an exit code."""
 
 import errno
 import functools
@@ -33,7 +33,7 @@ Name = Annotated[str | None, typer.Option(help="The study's name in the storage;
 
 
 def app(command: Callable[..., None]) -> Callable[[], None]:
-    """A command line for one function: its docstring is the help, its exceptions are exit codes."""
+    """The command line of one function: its docstring is the help, its exceptions become exit codes."""
 
     @functools.wraps(command)
     def guarded(*arguments: Any, **options: Any) -> None:
@@ -67,7 +67,7 @@ def app(command: Callable[..., None]) -> Callable[[], None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Within this context, to be terminated (SIGTERM) is to be interrupted (Ctrl-C)."""
+    """Within this context, SIGTERM raises KeyboardInterrupt, as Ctrl-C does."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -76,11 +76,12 @@ def terminable() -> Iterator[None]:
 
 
 def _plain(text: str) -> str:
+    """Text for rich to print as it is: brackets are not markup."""
     return text.replace("[", r"\[")
 
 
 def stored_name(study: str, name: str | None) -> str:
-    """The name that a study has in the storage: --name, or the study's own; `X-smoke` is the name of a smoke run."""
+    """A study's name in the storage: --name, or the study's own; `X-smoke` is the name of a smoke run."""
     if name is not None:
         return checked_name(name)
     try:
@@ -92,12 +93,12 @@ def stored_name(study: str, name: str | None) -> str:
 
 
 def checked_name(name: str) -> str:
-    """A study name that is a plain word. Raises InputError for anything else."""
+    """`name`, if it is a valid name of a study. Raises InputError if not."""
     if not NAME.fullmatch(name):
         raise InputError(f"`--name` is `{name}`, but a name is letters, digits, '.', '_' and '-', 100 at most.")
     return name
 
 
 def named(study: Study, name: str | None) -> Study:
-    """The study under the name that --name asks for."""
+    """The study under the name that --name gives it, if any."""
     return study if name is None else study.changed(name=checked_name(name))

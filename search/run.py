@@ -1,4 +1,4 @@
-"""`python -m search.run STUDY`: train students until the study has as many as it wants. Wiring; no logic."""
+"""`python -m search.run STUDY`: train students until the study has as many as it asks for. Wiring only."""
 
 import os
 import shlex
@@ -19,19 +19,19 @@ from search import cli
 from search.driver.checks import check_files
 from search.driver.disk_limit import notes
 from search.driver.display import Display
-from search.driver.forecast import Forecast, forecast, took, typical
+from search.driver.forecast import Forecast, forecast, forecast_and_actual, typical
 from search.driver.loop import Search
 from search.driver.registration import (
     PRECISION,
     check_images,
     check_teacher,
+    has_running_trials,
     known_study,
     note_on_precision,
     precision_of,
     recording_the_end,
     register,
-    running,
-    trained,
+    trained_count,
     writable,
 )
 from search.read.budget import finished
@@ -65,9 +65,9 @@ def main(
     max_disk: Annotated[str | None, typer.Option(metavar="SIZE", help="Of caches and students, as 20GB.")] = None,
     trial_seconds: Annotated[int | None, typer.Option(min=1, help="A trial that takes longer fails.")] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Shrink the study to about a minute.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how long it would take, and train nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the forecast, and train nothing.")] = False,
 ) -> None:
-    """Search students for a teacher. The same command again continues; a finished study says so."""
+    """Search students for a teacher. Run the same command again to continue; a finished study says so."""
     console = Console(highlight=False, soft_wrap=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     chosen = find_study(study)
@@ -90,8 +90,8 @@ def main(
                 opened.enter_context(writing(url))
                 storing = opened.enter_context(driving(url, chosen.name))
                 known = known_study(chosen, storing)
-                if known is not None and trained(known) >= chosen.trials and not running(known):
-                    _say_finished(console, chosen, url, trained(known), again)
+                if known is not None and trained_count(known) >= chosen.trials and not has_running_trials(known):
+                    _print_finished(console, chosen, url, trained_count(known), again)
                     return
             if address is None:
                 check_files(chosen, data)
@@ -101,7 +101,7 @@ def main(
             if storing is not None:
                 began = time.monotonic()
                 _search(console, chosen, known, crew, facts, teacher, storing, data, runs)
-                console.print(took(expected, time.monotonic() - began))
+                console.print(forecast_and_actual(expected, time.monotonic() - began))
     except KeyboardInterrupt:
         console.print(f"\nstopped; everything finished is kept. Continue with:\n  {again}{more}", markup=False)
         raise typer.Exit(cli.INTERRUPTED) from None
@@ -120,14 +120,14 @@ def main(
         console.print(f"\nnext: {_pick(study, runs, storage, snapshot)}", markup=False)
 
 
-def _say_finished(console: Console, study: Study, url: str, number: int, again: str) -> None:
+def _print_finished(console: Console, study: Study, url: str, number: int, again: str) -> None:
     print_results(read(url, study.name), console)
     console.print(f"\n{study.name} has trained its {number} students: it is finished. To train more:")
     console.print(f"  {again} --trials {2 * number}", markup=False)
 
 
 def _workers(address: str | None, slots: int | None, study: Study) -> "RayWorkers":
-    from search.workers.crew import RayWorkers  # here, so that a wrong word on the command line is told at once
+    from search.workers.crew import RayWorkers  # here, so that a wrong option is reported at once
 
     return RayWorkers(address, slots, study.gpu_fraction)
 
@@ -135,7 +135,7 @@ def _workers(address: str | None, slots: int | None, study: Study) -> "RayWorker
 def _open(
     console: Console, study: Study, known: optuna.Study | None, crew: "RayWorkers", data: Path, runs: Path
 ) -> tuple[Facts, Trained | Brought | Ensemble, float]:
-    """Have the workers read the images, and print what the study will take; its seconds are returned, too."""
+    """Have the workers read the images, and print the forecast: the images, the teacher, the forecast's seconds."""
     with console.status("reading the images ..."):
         facts = crew.open(study.data, data, runs / "store", logs_folder(runs, study.name), study.trial_seconds)
     check_images(known, facts)
@@ -147,13 +147,13 @@ def _open(
     for line in facts.notes:
         console.print(f"note: {line}", markup=False)
     with console.status("timing a few batches ..."):
-        done = 0 if known is None else trained(known)
+        done = 0 if known is None else trained_count(known)
         precision = precision_of(known, facts.native)
         expected = _forecast(study.changed(trials=max(1, study.trials - done)), facts, teacher, precision, crew)
     if done:
         console.print(f"  {done} of {study.trials} trials are done; for what is left:")
-    left = notes(runs, expected.disk_bytes, expected.table_bytes, study.max_disk)
-    console.print("\n".join(f"  {line}" for line in [*expected.lines(), *left]))
+    warnings = notes(runs, expected.disk_bytes, expected.table_bytes, study.max_disk)
+    console.print("\n".join(f"  {line}" for line in [*expected.lines(), *warnings]))
     return facts, teacher, expected.total_seconds
 
 
@@ -168,19 +168,20 @@ def _search(
     data: Path,
     runs: Path,
 ) -> None:
-    """Teach the workers, enter the study into the storage, and search."""
+    """Give the workers the teacher, register the study in the storage, and search."""
     with Display(console, study.trials) as display:
-        taught = crew.teach(teacher, display.teacher)
-        for line in taught.notes:
+        teacher_facts = crew.teach(teacher, display.teacher)
+        for line in teacher_facts.notes:
             console.print(f"note: {line}", markup=False)
-        note = check_teacher(known, taught, study)
+        note = check_teacher(known, teacher_facts, study)
         if note:
             console.print(note)
         about = {
-            "teacher": taught.model_dump(mode="json") | _teacher_cost(teacher),
+            "teacher": teacher_facts.model_dump(mode="json") | _teacher_cost(teacher),
             "images": facts.model_dump(mode="json") | {"data_dir": str(data.resolve())},
         }
-        frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), precision_of(known, facts.native))
+        precision = precision_of(known, facts.native)
+        frame = study.frame(facts.shape, len(facts.classes), len(teacher_facts.hint_shapes), precision)
         if slower := note_on_precision(frame.precision, facts):
             console.print(slower, markup=False)
         register(study, storing, about | {PRECISION: frame.precision})
@@ -192,19 +193,19 @@ def _search(
 def _forecast(
     study: Study, facts: Facts, teacher: Trained | Brought | Ensemble, precision: Precision, crew: "RayWorkers"
 ) -> Forecast:
-    """How long the study will take, timed on the first slot."""
+    """How long the study will take, from timings on one slot."""
     frame = study.frame(facts.shape, len(facts.classes), teacher.hints, precision)
     recipe = typical(study, frame)[0]
     student = crew.measure(recipe.student, recipe.stage2, recipe.precision, recipe.distill)
     if isinstance(teacher, Brought):
         net, epochs, speed = None, 0, crew.measure_brought(teacher, study.stage2.batch)
     else:
-        net, epochs, speed = teacher.members[0].net, *_teacher_work(teacher, crew)  # hints are the first member's
+        net, epochs, speed = teacher.members[0].net, *_teacher_work(teacher, crew)  # the hints are the first member's
     return forecast(study, facts, frame, student, speed, net, teacher_epochs=epochs, slots=crew.slots)
 
 
 def _teacher_work(teacher: Trained | Ensemble, crew: "RayWorkers") -> tuple[int, Speed]:
-    """The epochs that the teacher's members still train, in all; a mean step of theirs, and a pass through all."""
+    """The epochs that the members still have to train, in all; their mean step, and a forward pass through all."""
     epochs = [0 if crew.has(member) else member.training.epochs for member in teacher.members]
     speeds = [crew.measure(member.net, member.training, member.precision) for member in teacher.members]
     steps = sum(number * speed.train_step for number, speed in zip(epochs, speeds, strict=True))
@@ -218,7 +219,7 @@ def _teacher_cost(teacher: Trained | Brought | Ensemble) -> dict[str, Any]:
 
 
 def _again(study: str, *, data: Path, runs: Path, storage: str | None, smoke: bool, **rest: Any) -> str:
-    """The command that continues this run, as it was given, less a password."""
+    """The command that continues this run, as it was given, without a password."""
     options: dict[str, Any] = {f"--{option}": value for option, value in rest.items()}
     options |= {"--data": data if data != Path("data") else None, "--runs": runs if runs != Path("runs") else None}
     options["--storage"] = _typed(storage)
@@ -227,12 +228,12 @@ def _again(study: str, *, data: Path, runs: Path, storage: str | None, smoke: bo
 
 
 def _typed(storage: str | None) -> str | None:
-    """A storage as it was typed, less a password; None where the environment names it."""
+    """A storage as it was typed, without a password; None where the environment names it."""
     return shown(storage) if storage and storage != os.environ.get("FITNET_STORAGE") else None
 
 
 def _pick(study: str, runs: Path, storage: str | None, snapshot: Snapshot) -> str:
-    """The command that takes a student away: the middle one of the front, as an example."""
+    """An example of the command that picks a student: the one in the middle of the front."""
     front = snapshot.front()
     limit = str(front[len(front) // 2].cost.params)
     words = ["--runs", str(runs)] if runs != Path("runs") else []

@@ -1,8 +1,8 @@
-"""What may be searched, and the only place that asks Optuna: (trial, Space) -> parameters -> Recipe, and back.
+"""The search space, and the only calls of Optuna's `suggest_*`: (trial, Space) -> parameters -> Recipe, and back.
 
-Every parameter is always suggested, within constant bounds, and means something relative (a width multiplier, a
-share of the depth), so that every draw is a valid student and no sampler loses a parameter to a changing range.
-Of the encodings that were compared, this one was best with every sampler at small budgets.
+Every parameter is always suggested, within constant bounds, and is relative (a width multiplier, a share of the depth),
+so that every draw is a valid student and no sampler loses a parameter to a changing range. Of the encodings that were
+compared, this one was best with every sampler at small budgets.
 """
 
 import math
@@ -88,7 +88,7 @@ class Space(Value):
 
 
 class Frame(Value):
-    """What the space does not vary: the images, the teacher's number of hint layers, and the trainings' lengths."""
+    """What the space does not vary: the images' shape, the number of hint layers, and the rest of the trainings."""
 
     input: Shape
     classes: int
@@ -102,7 +102,7 @@ class Frame(Value):
 
 
 class Suggests(Protocol):
-    """The part of an Optuna trial that is used."""
+    """The methods of an Optuna trial that `suggest` calls."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
@@ -155,9 +155,9 @@ def recipe_of(params: Mapping[str, Any], space: Space, frame: Frame) -> Recipe:
 
 
 def params_of(recipe: Recipe, space: Space, frame: Frame) -> dict[str, Any]:
-    """The draw nearest to a recipe: what the sampler is told of a student that somebody else designed.
+    """The draw nearest to a recipe: what the sampler learns of a named student.
 
-    Raises ValueError when the recipe has no hint or another number of stages than the space.
+    Raises ValueError when the recipe has no hint, or another number of stages than the space.
     """
     stages = recipe.student.stages
     if len(stages) != space.stages or recipe.hint is None or recipe.stage1 is None:
@@ -185,7 +185,7 @@ def params_of(recipe: Recipe, space: Space, frame: Frame) -> dict[str, Any]:
 
 
 def extreme(space: Space, frame: Frame, end: Literal[0, 1]) -> Recipe:
-    """The space's smallest (0) or largest (1) student, with middling settings."""
+    """The space's smallest (0) or largest (1) student, with settings in the middle of their ranges."""
     params: dict[str, Any] = {"base_width": space.base_width[end], "guided": 0.5, "hint": 0.5}
     for stage in range(1, space.stages + 1):
         params[f"depth{stage}"] = space.depth[end]
@@ -195,12 +195,13 @@ def extreme(space: Space, frame: Frame, end: Literal[0, 1]) -> Recipe:
     return recipe_of(params, space, frame)
 
 
-def _width(wanted: float, space: Space) -> int:
-    return max(1, round(wanted / space.multiple_of)) * space.multiple_of
+def _width(width: float, space: Space) -> int:
+    """The nearest width that is a positive multiple of the space's `multiple_of`."""
+    return max(1, round(width / space.multiple_of)) * space.multiple_of
 
 
 def _nth(share: float, count: int) -> int:
-    """The layer (from 1) that lies at a share of `count` layers."""
+    """The layer (from 1) at this share of `count` layers."""
     return min(count, 1 + math.floor(share * count))
 
 

@@ -1,4 +1,4 @@
-"""What a study is, and how it is found by name."""
+"""The definition of a study, and how one is found by name."""
 
 import importlib
 import importlib.util
@@ -18,13 +18,13 @@ from fitnets.values.net import Dense, Net, Shape
 from search.space import Frame, Space
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-FREE = ("trials", "trial_seconds", "max_disk", "gpu_fraction")  # fields that may change while a study goes on
+CHANGEABLE = ("trials", "trial_seconds", "max_disk", "gpu_fraction")  # fields that may differ when it is continued
 SMOKE_IMAGES = 3000
-SMOKE_RATES = (2e-3, 8e-3)  # learning rates that get somewhere in a few hundred steps
+SMOKE_RATES = (2e-3, 8e-3)  # learning rates that learn something in a few hundred steps
 
 
 class Staged(Value):
-    """A teacher to train whose net takes its input and its classes from the images."""
+    """A teacher to train; its input shape and number of classes are those of the images."""
 
     kind: Literal["staged"] = "staged"
     stages: tuple[tuple[int, ...], ...]
@@ -40,18 +40,18 @@ class Staged(Value):
         return sum(len(widths) for widths in self.stages)
 
     def resolved(self, shape: Shape, classes: int) -> Trained:
-        """The teacher for images of this shape and so many classes."""
+        """The teacher for images of this shape and number of classes."""
         net = Net.staged(shape, classes, self.stages, pieces=self.pieces, norm=self.norm, dense=self.dense)
         return Trained(net=net, training=self.training, seed=self.seed)
 
     def smoke(self) -> Self:
-        """The same, shrunk until it is trained in seconds."""
+        """The same, shrunk to be trained in seconds."""
         stages = tuple((min(24 * 2**i, max(widths)),) for i, widths in enumerate(self.stages))
         return self.changed(stages=stages, dense=(), training=_smoke_training(self.training))
 
 
 class StagedEnsemble(Value):
-    """An `Ensemble` whose members take their input and their classes from the images."""
+    """An `Ensemble` of staged teachers."""
 
     kind: Literal["staged ensemble"] = "staged ensemble"
     members: tuple[Staged, ...] = Field(min_length=2)
@@ -63,11 +63,11 @@ class StagedEnsemble(Value):
         return self.members[0].hints
 
     def resolved(self, shape: Shape, classes: int) -> Ensemble:
-        """The ensemble for images of this shape and so many classes. Raises ValidationError for equal members."""
+        """The ensemble for images of this shape and number of classes. Raises ValidationError for equal members."""
         return Ensemble(members=tuple(member.resolved(shape, classes) for member in self.members), average=self.average)
 
     def smoke(self) -> Self:
-        """The same, shrunk until it is trained in seconds; seeds keep members apart that the shrinking makes equal."""
+        """The same, shrunk to be trained in seconds; seeds keep members apart that the shrinking makes equal."""
         return self.changed(members=tuple(each.smoke().changed(seed=i) for i, each in enumerate(self.members)))
 
 
@@ -75,7 +75,7 @@ AnyTeacher = Staged | StagedEnsemble | Trained | Brought | Ensemble
 
 
 class Named(Value):
-    """A student that somebody else designed, trained before the sampler's own: its stages and its hint pair."""
+    """A student designed by hand, trained before the sampler's own. Pieces, norm and shortcuts are the space's."""
 
     name: str
     stages: tuple[tuple[int, ...], ...]
@@ -85,40 +85,40 @@ class Named(Value):
 
 
 class Study(Value):
-    """What to search. One `STUDY = Study(...)` in each module of `studies/`."""
+    """What to search. Each module of `studies/` defines one `STUDY = Study(...)`."""
 
     name: str = Field(pattern=f"^{NAME.pattern}$")
     data: Data
     teacher: Annotated[AnyTeacher, Field(discriminator="kind")]
     space: Space
     stage1: Training
-    """Its learning rate is the space's to choose."""
+    """The space sets its learning rate."""
     stage2: Training
-    """Its learning rate is the space's to choose."""
+    """The space sets its learning rate."""
     distill: Distill = Distill()
-    """Switches of the loss; tau and lambda are the space's to choose."""
+    """Switches of the loss; the space sets tau and lambda."""
     init: Literal["scaled", "uniform"] = "scaled"
     precision: Literal["auto", "float32", "bf16"] = "auto"
-    """Of the students' training. `auto`: bf16 where the workers' processor has it natively (bench/RESULTS.md has the
-    comparison over seeds), else float32, and float32 always with the paper's initial weights."""
+    """Of the students' training. `auto`: bf16 where the workers' processor has it natively (compared over seeds in
+    bench/RESULTS.md), else float32; always float32 with the paper's initial weights."""
     max_params: PositiveInt | None = None
     """Students with more parameters (biases included) are never trained."""
     max_macs: PositiveInt | None = None
     """Students with more multiply-adds are never trained."""
     first: tuple[Named, ...] = ()
-    """Students to train before the sampler's own, where the limits admit them."""
+    """Students to train before the sampler's own, those over the limits left out."""
     trials: PositiveInt = 30
-    """How many students are trained, unless --trials says otherwise."""
+    """How many students to train; --trials overrides it."""
     duplicates: Literal["replicate", "reuse"] = "replicate"
-    """A recipe that was trained before: again with another seed, or not again and its outcome reused."""
+    """What to do when a recipe is drawn again: train it with another seed, or reuse its outcome."""
     seed: int = Field(0, ge=0)
     trial_seconds: PositiveInt | None = None
-    """A trial that takes longer fails, unless --trial-seconds says otherwise; time that it waits does not count."""
+    """A trial that takes longer fails; time that it waits does not count. --trial-seconds overrides it."""
     gpu_fraction: float = 0.25
-    """The share of one GPU that a trial takes, where there are GPUs: above 0, at most 1."""
+    """The share of one GPU that a trial takes where there are GPUs: above 0, at most 1."""
     max_disk: Annotated[ByteSize, Field(gt=0)] | None = None
-    """Bytes, also as "20GB", that `store/` under --runs may take: beyond, tables and other caches are removed, then the
-    weights of students that others beat."""
+    """How many bytes, also as "20GB", `store/` under --runs may take. Beyond that, tables and other caches are removed,
+    then the weights of dominated students."""
 
     @field_validator("gpu_fraction")
     @classmethod
@@ -156,13 +156,13 @@ class Study(Value):
         return self
 
     def resolved_precision(self, native: Precision) -> Precision:
-        """The precision of the students' training; `native` is the one that the workers are fastest in."""
+        """The precision of the students' training; `native` is the one in which the workers are fastest."""
         if self.precision != "auto":
             return self.precision
         return "float32" if self.init == "uniform" else native
 
     def frame(self, shape: Shape, classes: int, hints: int, native: Precision = "float32") -> Frame:
-        """The part of every recipe that the space leaves alone; `native` as in `resolved_precision`."""
+        """The part of every recipe that the space does not vary; `native` as in `resolved_precision`."""
         return Frame(
             input=shape,
             classes=classes,
@@ -182,7 +182,7 @@ class Study(Value):
         return self.teacher
 
     def named_recipe(self, named: Named, frame: Frame) -> Recipe:
-        """The recipe of a student that somebody else designed."""
+        """The recipe of a named student."""
         return Recipe(
             student=self.space.student(frame, named.stages, named.dense),
             hint=named.hint,
@@ -195,14 +195,14 @@ class Study(Value):
         )
 
     def over_budget(self, params: int, macs: int) -> dict[str, float]:
-        """Each limit's relative excess: positive where it is broken. Empty without limits."""
+        """Each limit's relative excess: positive where it is exceeded. Empty without limits."""
         limits = {"max_params": (params, self.max_params), "max_macs": (macs, self.max_macs)}
         return {name: value / limit - 1 for name, (value, limit) in limits.items() if limit is not None}
 
     def smoke(self) -> Self:
-        """The same study on the same code path, shrunk until it ends in about a minute on two CPU cores.
+        """The same study on the same code path, shrunk to about a minute on two CPU cores.
 
-        A teacher whose net is fixed is trained for less long; one that is brought stays as it is.
+        A teacher whose net is fixed is trained for fewer epochs; a brought one stays as it is.
         """
         low, high = self.space.base_width
         least = min(high, max(low, 8))
@@ -227,7 +227,7 @@ class Study(Value):
 
 
 def _smoke_training(training: Training) -> Training:
-    """A training of a teacher that gets somewhere in seconds."""
+    """A teacher's training, shortened to seconds."""
     return Training(epochs=min(6, training.epochs), lr=3e-3, batch=32, schedule="one-cycle")
 
 
@@ -244,7 +244,7 @@ def _smoke_teacher(teacher: AnyTeacher) -> AnyTeacher:
 
 
 def find_study(name: str) -> Study:
-    """The study of a module in `studies/`, or of such a file anywhere. Raises InputError when there is none."""
+    """The study of a module in `studies/`, or of a file like one. Raises InputError when there is none."""
     module = _study_module(name)
     study = getattr(module, "STUDY", None)
     if not isinstance(study, Study):
@@ -255,16 +255,16 @@ def find_study(name: str) -> Study:
 def _study_module(name: str) -> ModuleType:
     known = study_names()
     if name in known:
-        return _executed(name, importlib.util.find_spec(f"studies.{name}"))
+        return _loaded_module(name, importlib.util.find_spec(f"studies.{name}"))
     path = Path(name)
     if path.suffix == ".py" and path.is_file():
-        return _executed(name, importlib.util.spec_from_file_location(f"study_{path.stem}", path))
+        return _loaded_module(name, importlib.util.spec_from_file_location(f"study_{path.stem}", path))
     raise InputError(
         f"no study is called `{name}`: choose from {', '.join(known)}, or give the path of a study's .py file."
     )
 
 
-def _executed(name: str, spec: Any) -> ModuleType:
+def _loaded_module(name: str, spec: Any) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -284,15 +284,15 @@ def study_names() -> list[str]:
 
 
 def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What changed between two definitions of a study, a line each; what is in FREE may change."""
-    before, after = dict(_flat(stored)), dict(_flat(now))
+    """What differs between two definitions of a study, a line each; the fields of CHANGEABLE are left out."""
+    before, after = dict(_flattened(stored)), dict(_flattened(now))
     names = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
-    return [f"{name}: was {before.get(name)}, is now {after.get(name)}" for name in names if name not in FREE]
+    return [f"{name}: was {before.get(name)}, is now {after.get(name)}" for name in names if name not in CHANGEABLE]
 
 
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def _flattened(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
         for name, inner in value.items():
-            yield from _flat(inner, f"{path}.{name}" if path else name)
+            yield from _flattened(inner, f"{path}.{name}" if path else name)
     else:
         yield path, value

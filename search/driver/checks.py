@@ -1,4 +1,4 @@
-"""What can be known to be wrong before Ray starts, which takes many seconds. No torch, no ray."""
+"""Checks of the input files that need no Ray, whose start takes many seconds. No torch, no ray."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from search.study import Study
 def check_files(study: Study, data: Path) -> None:
     """Raises InputError where this machine lacks files that the study reads.
 
-    Not for a cluster: its workers read them, each on its own machine.
+    Not to be called for a cluster, whose workers read the files on their own machines.
     """
     check_folders(study.data, data)
     if isinstance(study.teacher, Brought) and study.teacher.weights is not None:

@@ -16,17 +16,16 @@ from search.driver.loop import Search
 from search.units import format_count, format_duration
 from search.workers.protocol import Event, Failed, Finished, Notice, WorkerLost
 
-LINE_SECONDS = 5.0  # plain lines: the teacher's epochs are told at most so often
+LINE_SECONDS = 5.0  # at least, between two plain lines of the teacher's training
 
 
 class Display:
-    """Hears of the teacher's epochs and the search's events, and shows them. Use it as a context."""
+    """Shows the teacher's epochs and the search's events as they come. A context manager."""
 
     def __init__(self, console: Console, trials: int):
         self.console, self.trials = console, trials
         self.live: Live | None = Live(console=console, refresh_per_second=4) if console.is_terminal else None
-        self._began = time.monotonic()
-        self._told = 0.0
+        self._last_line = 0.0  # when, by the monotonic clock
         self._seconds: list[float] = []
         self._best: dict[int, tuple[float, int, int]] = {}  # decade of parameters -> accuracy, parameters, trial
 
@@ -48,12 +47,12 @@ class Display:
         text += f"  {format_duration(left)} left"
         if self.live is not None:
             self.live.update(text)
-        elif report.epoch == report.epochs or time.monotonic() - self._told > LINE_SECONDS:
-            self._told = time.monotonic()
+        elif report.epoch == report.epochs or time.monotonic() - self._last_line > LINE_SECONDS:
+            self._last_line = time.monotonic()
             self.console.print(text, soft_wrap=True)
 
     def event(self, search: Search, event: Event | None) -> None:
-        """Something happened in the search (or nothing did, for a second)."""
+        """Show an event of the search; None: a second passed without one."""
         if isinstance(event, Finished):
             self._finished(search, event)
         elif isinstance(event, Failed):
@@ -90,7 +89,7 @@ class Display:
             )
 
     def _left(self, search: Search) -> float:
-        """An estimate: a typical trial's seconds for each that is missing, in parallel."""
+        """The estimated seconds until the end: a mean trial's for each that is missing, spread over the slots."""
         if not self._seconds:
             return 0.0
         missing = max(0, self.trials - search.trained())

@@ -18,18 +18,18 @@ from search.workers.facts import Facts, Speed
 DRAWS = 300
 
 
-class Drawn:
-    """Draws like a random sampler, without a study: the part of an Optuna trial that `suggest` uses."""
+class RandomTrial:
+    """Draws parameters at random without a study: the part of an Optuna trial that `suggest` uses."""
 
     def __init__(self, seed: int):
         self._random = random.Random(seed)
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        """A whole number from low to high, in steps."""
+        """An integer from low to high, in steps of `step`."""
         return self._random.randrange(low, high + 1, step)
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """A number from low to high; `log` draws its logarithm evenly."""
+        """A number from low to high; with `log`, uniform in its logarithm."""
         return low * (high / low) ** self._random.random() if log else self._random.uniform(low, high)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
@@ -47,19 +47,19 @@ class Forecast(Value):
     teacher_seconds: float
     """0 when it is trained already."""
     tables_seconds: float
-    """The teacher's passes, shared by all trials; the slots share them too."""
+    """Of the teacher's passes that fill the tables, which all trials share."""
     trial_seconds: float
     """A typical trial's."""
     total_seconds: float
     disk_bytes: int
-    """Of everything; `table_bytes` is the part that the teacher's tables take."""
+    """Of everything, the teacher's tables included."""
     table_bytes: int
-    """A brought teacher's hints are not among them: nobody knows their shapes before it is built."""
+    """Of the teacher's tables. A brought teacher's hints are left out: their shapes are unknown until it is built."""
     feasible: float
     """The share of random draws that are within the limits."""
 
     def lines(self) -> list[str]:
-        """The forecast for people."""
+        """The forecast as lines to print."""
         return [
             f"{self.trials} trial{'s' * (self.trials != 1)} on {self.slots} slot(s), {self.epochs:,} epochs in all; "
             f"{self.feasible:.0%} of random students are within the limits",
@@ -70,15 +70,15 @@ class Forecast(Value):
         ]
 
 
-def took(expected: float, seconds: float) -> str:
-    """How far a forecast of so many seconds was from what a run took, as a line to print."""
-    return f"forecast {format_duration(expected)}, took {format_duration(seconds)}"
+def forecast_and_actual(forecast_seconds: float, actual_seconds: float) -> str:
+    """A line to print after a run: how long it was forecast to take, and how long it took."""
+    return f"forecast {format_duration(forecast_seconds)}, took {format_duration(actual_seconds)}"
 
 
 def draws(study: Study, frame: Frame) -> list[Recipe]:
     """Recipes as a random sampler would draw them, the same at every call."""
-    drawn = Drawn(study.seed)
-    return [recipe_of(suggest(drawn, study.space), study.space, frame) for _ in range(DRAWS)]
+    trial = RandomTrial(study.seed)
+    return [recipe_of(suggest(trial, study.space), study.space, frame) for _ in range(DRAWS)]
 
 
 def typical(study: Study, frame: Frame) -> tuple[Recipe, float, float]:
@@ -132,17 +132,17 @@ def forecast(
 
 
 class HintWork(NamedTuple):
-    """What the hints of some recipes cost beside their training. Passes are the teacher's, over all training images."""
+    """What hints cost besides the students' training. A pass is the teacher's, over all training images."""
 
     table_bytes: int = 0
     passes: float = 0.0
-    """To fill the tables, beyond the passes that tell the logits of the same views."""
+    """To fill the tables, beyond the passes that compute the logits of the same views."""
     live: float = 0.0
-    """Of one recipe, for hints that no table holds: parts of a pass count as such."""
+    """Passes for one recipe's hints where no table holds them; part of a pass counts as a fraction."""
 
 
 def hint_work(recipes: Sequence[Recipe], num_images: int, teacher: Net | None) -> HintWork:
-    """The work for these recipes. For a teacher whose net is not known no table is counted, and every pass is whole."""
+    """The work for these recipes. A teacher whose net is unknown (None) fills no table and makes whole passes."""
     hinted = [(recipe, recipe.hint, recipe.stage1) for recipe in recipes if recipe.hint and recipe.stage1]
     if teacher is None:
         return HintWork(live=sum(training.epochs for _, _, training in hinted) / len(recipes))
@@ -152,13 +152,14 @@ def hint_work(recipes: Sequence[Recipe], num_images: int, teacher: Net | None) -
     for recipe, hint, training in hinted:
         out = meeting_map(recipe.student.maps()[hint.guided - 1][1], shapes[hint.hint - 1])
         for epoch in range(1, training.epochs + 1):
-            kept = hint_tables(hint.hint, out, num_images, shapes, epoch)
-            missing = [table for table in kept if (epoch, table) not in tables]
-            if not kept:
+            needed = hint_tables(hint.hint, out, num_images, shapes, epoch)
+            missing = [table for table in needed if (epoch, table) not in tables]
+            if not needed:
                 live += below[hint.hint - 1]
-            elif kept[0] in missing:
-                goes_on = epoch <= recipe.stage2.epochs and not any(seen == epoch for seen, _ in tables)
-                passes += 0.0 if goes_on else max(below[layer - 1] for layer, _ in missing)
+            elif needed[0] in missing:
+                # the pass that computes this epoch's logits for stage 2 fills the table too, and is counted there
+                with_logits = epoch <= recipe.stage2.epochs and not any(seen == epoch for seen, _ in tables)
+                passes += 0.0 if with_logits else max(below[layer - 1] for layer, _ in missing)
                 for layer, size in missing:
                     tables[epoch, (layer, size)] = hint_table_bytes(num_images, shapes[layer - 1][0], size)
     return HintWork(sum(tables.values()), passes, live / len(recipes))

@@ -1,8 +1,8 @@
-"""The study as its one writer knows it: read from the storage once, then kept beside it in memory.
+"""The study as its only writer sees it: read from the storage once, then mirrored in memory.
 
-Optuna's own way costs a transaction for every suggested parameter and attribute, and reads the storage again for each
-parameter; at 10,000 trials that is 0.1 s a trial on SQLite before any sampling (bench/RESULTS.md). Here a trial is
-written whole, in one transaction, and nothing is read back.
+Optuna's `Trial` takes a transaction for every suggested parameter and attribute, and reads the storage again for each
+parameter: with 10,000 trials, 0.1 s a trial on SQLite before any sampling (bench/RESULTS.md). Here a trial is written
+whole, in one transaction, and nothing is read back.
 """
 
 from collections import Counter
@@ -16,34 +16,34 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search.driver.sampling import History, draw
 from search.workers.protocol import Stopped
 
-UNKEPT = ("reports", "classes")  # attributes too large to hold for every finished trial: 10 kB each
+LARGE_ATTRIBUTES = ("reports", "classes")  # 10 kB a trial: not held in memory once it has finished
 
 
 class Ledger:
     """All trials of a study, by number. Every change goes to the storage first, then to the copy in memory.
 
-    Raises Stopped when the study is not there any more.
+    Raises Stopped when the study has been deleted from the storage.
     """
 
     def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage, seed: int):
         self.storage, self.seed = storage, seed
-        self.name = study.study_name  # asked now: later it may be gone
+        self.name = study.study_name
         self._study_id = storage.get_study_id_from_name(self.name)
         self._ids: dict[int, int] = {}  # the storage's own id of a trial, by the trial's number
         self.trials: list[FrozenTrial] = study.get_trials(deepcopy=True)
         self.counts: Counter[TrialState] = Counter(trial.state for trial in self.trials)
         for trial in self.trials:
-            self._forget(trial)
+            self._drop_large_attributes(trial)
         self._history = History(study.directions, self.trials)
 
     def draw(self, fixed: Mapping[str, Any] | None = None) -> optuna.Trial:
-        """The next trial, for its parameters to be suggested; `fixed` ones are given. It is not in the storage yet."""
+        """The next trial to suggest parameters for, of which `fixed` are set. It is not in the storage yet."""
         return draw(self._history.directions, self._history.recalled(), self.seed, len(self.trials), fixed)
 
     def add(
         self, drawn: optuna.Trial, state: TrialState, constraints: Mapping[str, float], attributes: Mapping[str, Any]
     ) -> int:
-        """Write a drawn trial whole, and give its number: a crash leaves all of it or nothing."""
+        """Write a drawn trial whole and return its number. A crash leaves all of it or nothing."""
         trial = create_trial(
             state=state,
             params=drawn.params,
@@ -51,7 +51,7 @@ class Ledger:
             user_attrs=dict(attributes),
             constraints=dict(constraints),
         )
-        with self._there():
+        with self._stopped_if_deleted():
             trial_id = self.storage.create_new_trial(self._study_id, trial)
         trial.number = len(self.trials)
         self._ids[trial.number] = trial_id
@@ -64,25 +64,25 @@ class Ledger:
         """Write attributes of a trial that has not finished."""
         trial = self.trials[number]
         for name, value in attributes.items():
-            with self._there():
+            with self._stopped_if_deleted():
                 self.storage.set_trial_user_attr(self._id(number), name, value)
             trial.user_attrs[name] = value
 
     def tell(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:
-        """Finish a trial."""
+        """Finish a trial, with its objectives where it is complete."""
         trial = self.trials[number]
-        told = None if values is None else [float(value) for value in values]
-        with self._there():
-            self.storage.set_trial_state_values(self._id(number), state, told)
+        objectives = None if values is None else [float(value) for value in values]
+        with self._stopped_if_deleted():
+            self.storage.set_trial_state_values(self._id(number), state, objectives)
         self.counts[trial.state] -= 1
         self.counts[state] += 1
-        trial.state, trial.values = state, told
+        trial.state, trial.values = state, objectives
         self._history.update(trial)
-        self._forget(trial)
+        self._drop_large_attributes(trial)
 
     def stored(self, number: int) -> dict[str, Any]:
         """Every attribute of a trial, from the storage."""
-        with self._there():
+        with self._stopped_if_deleted():
             return self.storage.get_trial(self._id(number)).user_attrs
 
     def _id(self, number: int) -> int:
@@ -91,18 +91,19 @@ class Ledger:
         return self._ids[number]
 
     @contextmanager
-    def _there(self) -> Iterator[None]:
-        """Optuna's KeyError for what is no more (optuna-dashboard has a button for that), as a line."""
+    def _stopped_if_deleted(self) -> Iterator[None]:
+        """Turn the KeyError of a deleted study (optuna-dashboard has a button for it) into Stopped."""
         try:
             yield
         except KeyError:
             raise Stopped(
-                f"the study `{self.name}` was deleted from its storage while it ran: the same command begins it anew, "
+                f"the study `{self.name}` was deleted from its storage while it ran: the same command starts it again, "
                 "and finds its teacher and tables in the store."
             ) from None
 
     @staticmethod
-    def _forget(trial: FrozenTrial) -> None:
+    def _drop_large_attributes(trial: FrozenTrial) -> None:
+        """Remove them from the copy in memory of a finished trial."""
         if trial.state.is_finished():
-            for name in UNKEPT:
+            for name in LARGE_ATTRIBUTES:
                 trial.user_attrs.pop(name, None)

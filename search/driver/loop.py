@@ -1,7 +1,7 @@
-"""The search itself: ask -> cost -> submit -> report -> tell. The driver is the storage's only writer. No ray.
+"""The search loop: ask, price, submit, report, tell. The driver is the storage's only writer. No ray.
 
-Optuna's objectives are the validation accuracy and the logarithms of parameters and multiply-adds, in which trade-offs
-are proportional; the plain numbers are in the trial's user attributes.
+Optuna's objectives are the validation accuracy and the logarithms of parameters and multiply-adds, so that equal ratios
+of cost are equal steps; the plain numbers are in the trial's user attributes.
 """
 
 import math
@@ -23,36 +23,36 @@ from search.driver.ledger import Ledger
 from search.read.candidates import ENDED
 from search.space import Frame, extreme, params_of, recipe_of, suggest
 from search.study import Study
-from search.workers.faults import DETERMINISTIC, DRIVER_DIED, NODE_DIED, alike, worker_died
+from search.workers.faults import DETERMINISTIC, DRIVER_DIED, NODE_DIED, without_numbers, worker_died
 from search.workers.protocol import EpochDone, Event, Failed, Finished, Notice, Stopped, WorkerLost, Workers
 
 DIRECTIONS: list[Literal["minimize", "maximize"]] = ["maximize", "minimize", "minimize"]
 METRICS = ["val_accuracy", "log10_params", "log10_macs"]
-SAME_FAILURES = 5  # so many equal failures in a row stop the search
-REJECTS = 200  # so many draws over the limits in a row stop the search
+SAME_FAILURES = 5  # this many equal failures in a row stop the search
+REJECTS = 200  # this many draws over the limits in a row stop the search
 REASON_CHARACTERS = 2000
 
 
 class Search:
-    """One study's search over the given workers. `run` returns when so many students were trained."""
+    """One study's search over the given workers."""
 
     def __init__(
         self, study: Study, frame: Frame, storage: optuna.storages.BaseStorage, workers: Workers, store: Store
     ):
         self.study, self.frame, self.workers, self.store = study, frame, workers, store
         known = optuna.load_study(study_name=study.name, storage=storage)
-        self._driver_died = known.user_attrs.get(ENDED) is None  # of what is RUNNING; nothing is where none ran before
+        self._driver_died = known.user_attrs.get(ENDED) is None  # while these trials were RUNNING
         self.ledger = Ledger(known, storage, study.seed)
         self.disk_limit = DiskLimit(store, study.max_disk, self.ledger)
         self.live: dict[int, RunningTrial] = {}
         self.failures: deque[str] = deque(maxlen=SAME_FAILURES)
-        self._digests: dict[str, int] = {}  # the trial that was trained, or is, with the recipe of this digest
-        self._named: list[tuple[str, Recipe]] = []
-        self._left: list[RunningTrial] = []  # waiting for a slot: what lost its worker, or the last driver left running
-        self._held: dict[int, list[RunningTrial]] = {}  # waiting for the trial of this number, whose recipe is theirs
+        self._digests: dict[str, int] = {}  # recipe digest -> the trial that was or is trained with it
+        self._named_students: list[tuple[str, Recipe]] = []
+        self._waiting_for_slot: list[RunningTrial] = []  # lost their worker, or left RUNNING
+        self._waiting_for_trial: dict[int, list[RunningTrial]] = {}  # by the trial with the same recipe
 
     def run(self, trials: int, on_event: Callable[["Search", Event | None], None]) -> None:
-        """Train students until `trials` of the study have been; `on_event` is called with every event.
+        """Train students until the study has `trials` trained ones; `on_event` is called with every event.
 
         Raises Stopped when the search cannot go on, InputError when its limits leave no student.
         """
@@ -60,12 +60,12 @@ class Search:
         self._recover()
         self.disk_limit.tidy()
         while True:
-            while self.workers.free() and (self._left or self.trained() + self._unfinished() < trials):
-                if self._left:
-                    self._submit(self._left.pop(0))
+            while self.workers.free() and (self._waiting_for_slot or self.trained() + self._unfinished() < trials):
+                if self._waiting_for_slot:
+                    self._submit(self._waiting_for_slot.pop(0))
                 else:
                     self._next_trial()
-            if not self.live and not self._left:
+            if not self.live and not self._waiting_for_slot:
                 self.disk_limit.tidy()
                 self.disk_limit.enforce(now=True)
                 return
@@ -82,7 +82,7 @@ class Search:
         return self.ledger.counts[TrialState.COMPLETE] + self.ledger.counts[TrialState.FAIL]
 
     def _unfinished(self) -> int:
-        return len(self.live) + len(self._left) + sum(map(len, self._held.values()))
+        return len(self.live) + len(self._waiting_for_slot) + sum(map(len, self._waiting_for_trial.values()))
 
     def attributes(self, number: int) -> dict[str, Any]:
         """The user attributes of trial `number`; the reports of a finished one are in the storage only."""
@@ -103,11 +103,11 @@ class Search:
         trials = self.ledger.trials
         for frozen in trials:
             attributes, digest = frozen.user_attrs, frozen.user_attrs.get("digest", "")
-            running = frozen.state == TrialState.RUNNING and not self._record_stored_end(frozen.number, attributes)
-            twin = self._digests.get(digest)
-            started = "fruitless" in attributes or twin is None
-            failed = twin is not None and trials[twin].state == TrialState.FAIL != frozen.state
-            if digest and started and (twin is None or failed):
+            running = frozen.state == TrialState.RUNNING and not self._finish_from_storage(frozen.number, attributes)
+            original = self._digests.get(digest)
+            started = "fruitless" in attributes or original is None
+            failed = original is not None and trials[original].state == TrialState.FAIL != frozen.state
+            if digest and started and (original is None or failed):
                 self._digests[digest] = frozen.number
             if running and started:
                 self._continue(RunningTrial.left_behind(frozen.number, attributes, driver_died=self._driver_died))
@@ -116,20 +116,20 @@ class Search:
         known = {frozen.user_attrs.get("name") for frozen in self.ledger.trials}
         for named in self.study.first:
             recipe = self.study.named_recipe(named, self.frame)
-            if named.name not in known and not self._over(recipe):
-                self._named.append((named.name, recipe))
+            if named.name not in known and not self._is_over_limits(recipe):
+                self._named_students.append((named.name, recipe))
 
     def _continue(self, trial: RunningTrial) -> None:
-        """Have a trial of an earlier driver go on, unless it was started in vain too often."""
+        """Continue a trial of an earlier driver, or fail it if its last ATTEMPTS starts got no further."""
         if trial.fruitless < ATTEMPTS:
-            self._left.append(trial)
+            self._waiting_for_slot.append(trial)
             return
         kind, message = worker_died(trial.fruitless, self.attributes(trial.number).get("lost", DRIVER_DIED))
         self.ledger.note(trial.number, reason=f"{kind}: {message}"[:REASON_CHARACTERS])
         self.ledger.tell(trial.number, TrialState.FAIL)
 
-    def _record_stored_end(self, number: int, attributes: dict[str, Any]) -> bool:
-        """Finish a RUNNING trial whose outcome or failure an earlier driver wrote; False where neither is there."""
+    def _finish_from_storage(self, number: int, attributes: dict[str, Any]) -> bool:
+        """Finish a RUNNING trial whose outcome or failure an earlier driver wrote. Returns whether there was one."""
         if "outcome" in attributes:
             outcome = Outcome.model_validate(attributes["outcome"])
             self._complete(number, Recipe.model_validate(attributes["recipe"]), outcome)
@@ -137,17 +137,17 @@ class Search:
             self.ledger.tell(number, TrialState.FAIL)
         return "outcome" in attributes or "reason" in attributes
 
-    def _over(self, recipe: Recipe) -> bool:
+    def _is_over_limits(self, recipe: Recipe) -> bool:
         price = cost(recipe.student)
         return max(self.study.over_budget(price.params, price.macs).values(), default=0.0) > 0
 
     def _next_trial(self) -> None:
-        """Draw until a student is within the limits, and dispatch it. Those that are not are PRUNED without training.
+        """Draw until a student is within the limits, and dispatch it; those over the limits are PRUNED untrained.
 
-        The students that somebody else designed come first: exact for training, the nearest draw for the sampler.
+        The study's named students come first: they are trained as designed, and the sampler gets the nearest draw.
         """
         for _ in range(REJECTS):
-            name, exact = self._named.pop(0) if self._named else (None, None)
+            name, exact = self._named_students.pop(0) if self._named_students else (None, None)
             drawn = self.ledger.draw(params_of(exact, self.study.space, self.frame) if exact else None)
             params = suggest(drawn, self.study.space)
             recipe = exact or recipe_of(params, self.study.space, self.frame)
@@ -180,30 +180,30 @@ class Search:
             self._reuse(trial)
 
     def _reuse(self, trial: RunningTrial) -> None:
-        """Take over what became of the trial with the same recipe, or wait for it while it runs.
+        """Take over the result of the trial with the same recipe, or wait for it while it runs.
 
-        Where it failed by chance (its workers died, its memory did not suffice), this one is trained in its place.
+        Where that trial failed by chance (its workers died, or memory ran out), this one is trained instead.
         """
         digest = trial.recipe.digest()
-        twin = self._digests[digest]
-        known, number = self.ledger.trials[twin], trial.number
+        original = self._digests[digest]
+        known, number = self.ledger.trials[original], trial.number
         if known.state == TrialState.RUNNING:
-            self._held.setdefault(twin, []).append(trial)
+            self._waiting_for_trial.setdefault(original, []).append(trial)
         elif known.state == TrialState.COMPLETE:
-            stored, shared = self.ledger.stored(twin), ("reports", "classes", "outcome")
-            self.ledger.note(number, same_as=twin, **{name: stored[name] for name in shared if name in stored})
+            stored, shared = self.ledger.stored(original), ("reports", "classes", "outcome")
+            self.ledger.note(number, same_as=original, **{name: stored[name] for name in shared if name in stored})
             self.ledger.tell(number, TrialState.COMPLETE, known.values)
         elif str(known.user_attrs.get("reason")).startswith(tuple(f"{kind}:" for kind in DETERMINISTIC)):
-            reason = f"{known.user_attrs['reason']} (trial {twin}, which has the same recipe)"
-            self.ledger.note(number, same_as=twin, reason=reason[:REASON_CHARACTERS])
+            reason = f"{known.user_attrs['reason']} (trial {original}, which has the same recipe)"
+            self.ledger.note(number, same_as=original, reason=reason[:REASON_CHARACTERS])
             self.ledger.tell(number, TrialState.FAIL)
         else:
             self._digests[digest] = number
-            self._left.append(trial)
+            self._waiting_for_slot.append(trial)
 
-    def _release(self, number: int) -> None:
-        """Trial `number` has ended: those that waited for it need not wait any more."""
-        for trial in self._held.pop(number, []):
+    def _take_up_waiting(self, number: int) -> None:
+        """Trial `number` has ended: take up those that waited for it."""
+        for trial in self._waiting_for_trial.pop(number, []):
             self._reuse(trial)
 
     def _submit(self, trial: RunningTrial) -> None:
@@ -231,9 +231,9 @@ class Search:
             self.ledger.note(trial.number, reports=compact(trial.reports))
 
     def _lost(self, trial: RunningTrial, event: WorkerLost) -> None:
-        """Resubmit a trial whose worker died, unless ATTEMPTS starts in a row got no epoch further.
+        """Requeue a trial whose worker died, unless ATTEMPTS starts in a row got no epoch further.
 
-        A node that died does not count, however often.
+        A start that ended with its node does not count.
         """
         if event.began:
             if event.reason != NODE_DIED:
@@ -245,24 +245,24 @@ class Search:
                 return
             trial.attempt += 1
         trial.reports = []
-        self._left.insert(0, trial)
+        self._waiting_for_slot.insert(0, trial)
 
     def _finish(self, trial: RunningTrial, result: Result) -> None:
         outcome = result.outcome
-        refused: DiskError | None = None
+        not_stored: DiskError | None = None
         try:
             self.store.put("student", outcome.weights_sha256, {"student.safetensors": result.weights})
         except DiskError as error:  # the outcome is worth more than the weights, which can be trained again
-            refused = error
+            not_stored = error
         about: dict[str, Any] = {"reports": compact(trial.reports)}
         if result.classes is not None:
             about["classes"] = result.classes.model_dump(mode="json")
-        about["outcome"] = outcome.model_dump(mode="json")  # last: it says that all is there
+        about["outcome"] = outcome.model_dump(mode="json")  # last: where it is there, all is
         self.ledger.note(trial.number, **about)
         self._complete(trial.number, trial.recipe, outcome)
         self.failures.clear()
-        if refused is not None:
-            raise refused
+        if not_stored is not None:
+            raise not_stored
         self.workers.forget(trial.number, trial.recipe)
 
     def _complete(self, number: int, recipe: Recipe, outcome: Outcome) -> None:
@@ -270,14 +270,14 @@ class Search:
         self.ledger.tell(
             number, TrialState.COMPLETE, [outcome.val_accuracy, math.log10(price.params), math.log10(price.macs)]
         )
-        self._release(number)
+        self._take_up_waiting(number)
 
     def _fail(self, trial: RunningTrial, event: Failed) -> None:
         reason = f"{event.kind}: {event.message}"[:REASON_CHARACTERS]
         self.ledger.note(trial.number, reports=compact(trial.reports), log=event.log, reason=reason)
         self.ledger.tell(trial.number, TrialState.FAIL)
-        self._release(trial.number)
+        self._take_up_waiting(trial.number)
         self.workers.forget(trial.number, trial.recipe)
         self.failures.append(reason)
-        if len(self.failures) == SAME_FAILURES and len({alike(failure) for failure in self.failures}) == 1:
+        if len(self.failures) == SAME_FAILURES and len({without_numbers(failure) for failure in self.failures}) == 1:
             raise Stopped(f"{SAME_FAILURES} trials in a row failed in the same way: {reason}")

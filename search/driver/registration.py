@@ -1,4 +1,4 @@
-"""A study's entry in the storage: made once, and held against what is asked for when it is continued."""
+"""A study's entry in the storage: made once, and compared with the given study when it is continued."""
 
 import time
 import warnings
@@ -22,8 +22,8 @@ from search.study import Study, differences
 from search.workers.facts import Facts, TeacherFacts
 from search.workers.protocol import Stopped
 
-PRECISION = "precision"  # the study's attribute that says what its students are trained in
-FORESEEN = (InputError, Stopped, StorageLost, OSError)  # what may end a driver that does its work
+PRECISION = "precision"  # the study's attribute with the precision of its students' training
+FORESEEN = (InputError, Stopped, StorageLost, OSError)  # what may end a driver that works as it should
 ANOTHER_NAME = "start a new study of another name with --name."
 
 
@@ -36,7 +36,7 @@ def known_study(study: Study, storage: optuna.storages.BaseStorage) -> optuna.St
         return None
     known = optuna.load_study(study_name=study.name, storage=storage)
     stored = known.user_attrs.get("study", {})
-    with suppress(ValidationError):  # fields that came later take their defaults
+    with suppress(ValidationError):  # fields added since take their defaults
         stored = Study.model_validate(stored).model_dump(mode="json")
     changed = differences(stored, study.model_dump(mode="json"))
     if changed:
@@ -48,18 +48,18 @@ def known_study(study: Study, storage: optuna.storages.BaseStorage) -> optuna.St
     return known
 
 
-def trained(known: optuna.Study) -> int:
+def trained_count(known: optuna.Study) -> int:
     """How many students a stored study has trained, to the end or until they failed."""
     return len(known.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL)))
 
 
-def running(known: optuna.Study) -> bool:
-    """Whether a driver that died left trials behind that are to go on."""
+def has_running_trials(known: optuna.Study) -> bool:
+    """Whether an earlier driver left trials RUNNING, which are to be continued."""
     return bool(known.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
 
 def check_images(known: optuna.Study | None, facts: Facts) -> None:
-    """Raises InputError when the images are not those that the stored study was trained on."""
+    """Raises InputError when the images are not those of the stored study."""
     stored = known.user_attrs.get("images", {}) if known else {}
     if stored and stored.get("images") != facts.images:
         raise InputError(
@@ -69,9 +69,9 @@ def check_images(known: optuna.Study | None, facts: Facts) -> None:
 
 
 def check_teacher(known: optuna.Study | None, teacher: TeacherFacts, study: Study) -> str | None:
-    """A line to print when the teacher was trained anew by other code than the stored study's.
+    """A line to print when the teacher was trained again and differs from the stored study's; else None.
 
-    Raises InputError when a brought teacher is not the one that the stored study learnt from.
+    Raises InputError when a brought teacher is not the stored study's.
     """
     stored = known.user_attrs.get("teacher", {}) if known else {}
     if not stored or stored.get("teacher") == teacher.teacher:
@@ -88,9 +88,9 @@ def check_teacher(known: optuna.Study | None, teacher: TeacherFacts, study: Stud
 
 
 def precision_of(known: optuna.Study | None, native: Precision) -> Precision:
-    """What `precision="auto"` stands for: what the study began with, or `native`, the first worker's fastest.
+    """What `precision="auto"` means: the precision that the study began with, or `native`, the first worker's fastest.
 
-    A study that an earlier version began has it in its trials only.
+    A study that an earlier version began has it only in its trials.
     """
     if known is not None and (stored := known.user_attrs.get(PRECISION)) is not None:
         return TypeAdapter(Precision).validate_python(stored)
@@ -101,7 +101,7 @@ def precision_of(known: optuna.Study | None, native: Precision) -> Precision:
 
 
 def note_on_precision(precision: Precision, facts: Facts) -> str | None:
-    """A line to print when this machine lacks the study's precision in hardware."""
+    """A line to print when this machine lacks the study's precision in hardware; else None."""
     if precision != "bf16" or facts.native == "bf16":
         return None
     return (
@@ -111,7 +111,7 @@ def note_on_precision(precision: Precision, facts: Facts) -> str | None:
 
 
 def register(study: Study, storage: optuna.storages.BaseStorage, about: dict[str, Any]) -> None:
-    """Enter the study, its teacher, its images and its precision into the storage."""
+    """Write the study, with `about` (its teacher, images and precision) as attributes, into the storage."""
     made = optuna.create_study(study_name=study.name, storage=storage, directions=DIRECTIONS, load_if_exists=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, for optuna-dashboard
@@ -123,9 +123,9 @@ def register(study: Study, storage: optuna.storages.BaseStorage, about: dict[str
 
 @contextmanager
 def recording_the_end(name: str, storage: optuna.storages.BaseStorage) -> Iterator[None]:
-    """Write into the study when its driver ended, so that those who look on need not wait for news to learn it.
+    """Write into the study when its driver ended, so that the pages show it at once.
 
-    Not where an exception that nobody foresaw ended it: for the next driver, this one has died over its trials.
+    An unforeseen exception writes nothing: to the next driver, this one died while its trials ran.
     """
     study = optuna.load_study(study_name=name, storage=storage)
     study.set_user_attr(ENDED, None)
@@ -136,7 +136,7 @@ def recording_the_end(name: str, storage: optuna.storages.BaseStorage) -> Iterat
         foreseen = isinstance(error, FORESEEN)
         raise
     finally:
-        # What ended the driver may be the storage itself, or the study's deletion (KeyError); that is told elsewhere.
+        # The storage itself or the deleted study (KeyError) may have ended the driver; that error is already raised.
         with suppress(KeyError, StorageLost, StorageInternalError, SQLAlchemyError):
             if foreseen:
                 study.set_user_attr(ENDED, time.time())

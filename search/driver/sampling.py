@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from fitnets.values.base import seed_of
 
-RECENT = 250  # trials of each kind (trained, over the limits) that the sampler sees
-FRONT = 100  # Pareto-optimal trials that it sees beside them, evenly thinned
+RECENT = 250  # newest trials of each kind (trained, over the limits) that the sampler sees
+FRONT = 100  # Pareto-optimal trials that it sees besides, at equal steps along the front
 
 
 class History:
@@ -44,26 +44,26 @@ class History:
 
     @property
     def front(self) -> list[FrozenTrial]:
-        """The complete trials that no other one dominates; equal ones are all among them."""
+        """The complete trials that no other one dominates; of equal ones, all."""
         if self._unranked:
             trials = [*self._front, *self._unranked]
             losses = np.array([trial.values for trial in trials]) * self._signs
-            stays = moocore.is_nondominated(losses, keep_weakly=True)
-            self._front = [trial for trial, stay in zip(trials, stays, strict=True) if stay]
+            optimal = moocore.is_nondominated(losses, keep_weakly=True)
+            self._front = [trial for trial, is_optimal in zip(trials, optimal, strict=True) if is_optimal]
             self._unranked = []
         return self._front
 
     def recalled(self, recent: int = RECENT, front: int = FRONT) -> list[FrozenTrial]:
-        """The trials that the sampler sees: the newest of each kind, those running, and a thinned front.
+        """The trials that the sampler sees: the newest of each kind, the running ones, and part of the front.
 
-        All of them while they are few. They depend on the trials alone, not on the order of `update`, so that a
-        continued study draws as an uninterrupted one.
+        While there are few trials, it sees all. Which ones depends on the trials alone, not on the order of `update`,
+        so that a continued study draws as an uninterrupted one does.
         """
         seen = {t.number: t for t in (*self._complete[-recent:], *self._pruned[-recent:], *self._running.values())}
         if len(self._complete) > recent and front:
             ordered = sorted(self.front, key=lambda t: (t.values[0] * self._signs[0], t.number))
-            places = np.linspace(0, len(ordered) - 1, min(front, len(ordered))).round().astype(int)
-            seen |= {ordered[place].number: ordered[place] for place in places}
+            indices = np.linspace(0, len(ordered) - 1, min(front, len(ordered))).round().astype(int)
+            seen |= {ordered[index].number: ordered[index] for index in indices}
         return [seen[number] for number in sorted(seen)]
 
 
@@ -74,11 +74,10 @@ def draw(
     number: int,
     fixed: Mapping[str, Any] | None = None,
 ) -> optuna.Trial:
-    """A study's draw `number` (from 0): a trial that `suggest_*` may be called on; `fixed` parameters are given.
+    """A study's draw `number` (from 0): a trial to call `suggest_*` on, with the `fixed` parameters set.
 
-    The trial belongs to a study in memory that holds `history` and nothing else, so the storage knows nothing of it.
-    The sampler is seeded for each draw: one that was seeded once would repeat its first draws whenever a study is
-    continued.
+    The trial belongs to a study in memory that holds only `history`, so nothing of it is in the storage. The sampler is
+    seeded for each draw: seeded once, it would repeat its first draws whenever a study is continued.
     """
     sampler = TPESampler(seed=seed_of("draw", seed, number) % 2**32)
     study = optuna.create_study(

@@ -1,8 +1,8 @@
-"""Which students go on at a rung of stage 2 and which are stopped: a rule of accuracies and costs alone. Pure.
+"""Which students go on at a rung of stage 2 and which are stopped: a pure function of accuracies and costs.
 
-A student beats another if its accuracy is no lower, its parameters and multiply-adds are no more, and not all three are
-equal. A student that nobody at its rung beats always goes on, however cheap or dear it is: stopping by accuracy alone
-loses the small students of the Pareto front, and does worse than no stopping (bench/RESULTS.md).
+A student dominates another if its accuracy is no lower, its parameters and multiply-adds are no more, and not all three
+are equal. A student that none at its rung dominates always goes on, whatever its cost: stopping by accuracy alone loses
+the small students of the Pareto front, and does worse than no stopping (bench/RESULTS.md).
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ class Stopping(Value):
     eta: int = 3
     """A student stops where 1/eta or more of its peers have fewer dominators."""
     audit: float = 0.05
-    """The share of the students to be stopped that are trained to the end all the same, to count false stops."""
+    """The share of the students to be stopped that are trained to the end nevertheless, to count false stops."""
 
     @model_validator(mode="after")
     def _in_range(self) -> Self:
@@ -47,22 +47,22 @@ class Stopping(Value):
 
     def rung_epochs(self, epochs: int) -> tuple[int, ...]:
         """The epochs of stage 2 (counted from 1) after which students are compared; fewer where `epochs` are few."""
-        places = (max(1, round(share * epochs)) for share in self.rungs)
-        return tuple(place for place in dict.fromkeys(places) if place < epochs)
+        after = (max(1, round(share * epochs)) for share in self.rungs)
+        return tuple(epoch for epoch in dict.fromkeys(after) if epoch < epochs)
 
 
 class Peer(Value):
-    """A student that has reached a rung, whatever became of it afterwards."""
+    """A student that has reached a rung, whether or not it went on."""
 
     number: int = Field(ge=0)
-    """The trial's."""
+    """Of its trial."""
     accuracy: float = Field(ge=0, le=1)
     """On the validation images, after the rung's epoch."""
     params: int = Field(ge=0)
     macs: int = Field(ge=0)
 
-    def beats(self, other: "Peer") -> bool:
-        """Whether it is nowhere worse than `other` and somewhere better."""
+    def dominates(self, other: "Peer") -> bool:
+        """Whether it dominates `other`: worse in nothing, and better in something."""
         mine, theirs = self._losses(), other._losses()
         return mine != theirs and all(a <= b for a, b in zip(mine, theirs, strict=True))
 
@@ -71,42 +71,44 @@ class Peer(Value):
 
 
 class Verdict(Value):
-    """What was decided for a student at a rung, and from what."""
+    """What was decided for a student at a rung, and the counts that decided it."""
 
     goes_on: bool
     dominators: int
-    """How many of its peers beat it."""
+    """How many of its peers dominate it."""
     better: int
     """How many of its peers have fewer dominators."""
     peers: int
-    """How many students had reached the rung, itself included."""
+    """How many students had reached the rung, this one included."""
     audited: bool = False
-    """The rule stops it, but it is trained to its end for the count of false stops."""
+    """The rule stops it, but it is trained to its end to count false stops."""
 
 
 def decide(stopping: Stopping, study_seed: int, number: int, peers: Sequence[Peer]) -> Verdict:
     """The verdict on trial `number`, one of `peers`: every student that has reached the rung so far, in any order.
 
-    Stops it where better * eta >= peers. An audited student goes on at every later rung too, because the audit depends
-    on the study's seed and its number alone. The time is quadratic in the number of peers (bench/LOG.md).
-    Raises ValueError where a number is missing or there twice.
+    It is stopped where better * eta >= peers. An audited student goes on at every later rung too, because the audit
+    depends only on the study's seed and its number. The time is quadratic in the number of peers (bench/LOG.md).
+    Raises ValueError where `number` is missing, or a number occurs twice.
     """
-    places = {peer.number: place for place, peer in enumerate(peers)}
-    if number not in places or len(places) < len(peers):
+    indices = {peer.number: index for index, peer in enumerate(peers)}
+    if number not in indices or len(indices) < len(peers):
         raise ValueError(
             f"trial {number} is compared with trials {sorted(peer.number for peer in peers)}, but each student that "
             "reached the rung is listed once, itself included: pass every one of them once."
         )
     counts = dominator_counts(peers)
-    mine = counts[places[number]]
+    mine = counts[indices[number]]
     better = sum(count < mine for count in counts)
     stops = better * stopping.eta >= len(peers)
-    spared = stops and audited(study_seed, number, stopping.audit)
-    return Verdict(goes_on=not stops or spared, dominators=mine, better=better, peers=len(peers), audited=spared)
+    is_audited = stops and audited(study_seed, number, stopping.audit)
+    return Verdict(
+        goes_on=not stops or is_audited, dominators=mine, better=better, peers=len(peers), audited=is_audited
+    )
 
 
 def dominator_counts(peers: Sequence[Peer]) -> list[int]:
-    """How many of the peers beat each of them."""
+    """For each of the peers, how many of the others dominate it."""
     rows = [peer._losses() for peer in peers]
     equal = Counter(rows)
     error, params, macs = np.array(rows, dtype=float).reshape(-1, 3).T.copy()
@@ -115,7 +117,7 @@ def dominator_counts(peers: Sequence[Peer]) -> list[int]:
 
 
 def audited(study_seed: int, number: int, share: float) -> bool:
-    """Whether trial `number` is trained to its end although the rule stops it: so are a `share` of all numbers."""
+    """Whether trial `number` is trained to its end even if the rule stops it; true of a `share` of all numbers."""
     return seed_of("audit", study_seed, number) % AUDIT_STEPS < AUDIT_STEPS * share
 
 
@@ -133,7 +135,7 @@ def false_stop_bound(false: int, audits: int, confidence: float = 0.95) -> float
 
 
 class Rungs:
-    """Who has reached each rung of a study, in the order of arrival, and what was decided then."""
+    """The students that have reached each rung of a study, in the order of arrival, and the verdicts on them."""
 
     def __init__(self, stopping: Stopping, study_seed: int):
         self.stopping, self.study_seed = stopping, study_seed
@@ -144,7 +146,7 @@ class Rungs:
     def arrive(self, epoch: int, peer: Peer) -> Verdict:
         """The verdict on a student that reaches the rung at `epoch` of stage 2.
 
-        A verdict is final: a report that comes again, after a lost worker say, gets the first one and adds no peer.
+        A verdict is final: a report that is repeated, say after a lost worker, gets the first one and adds no peer.
         """
         key = (epoch, peer.number)
         if key not in self.verdicts:

@@ -60,7 +60,7 @@ def main(
     writable(runs)
     if not dry_run:
         writable(_folder(runs, out), "--out")
-    from search.workers.crew import RayWorkers  # here, so that a wrong word on the command line is told at once
+    from search.workers.crew import RayWorkers  # here, so that a wrong option is reported at once
 
     try:
         with cli.terminable(), ExitStack() as opened:

@@ -22,6 +22,7 @@ class Watch(Display):
         self.reports: dict[int, Report] = {}
         self._trained = 0.0
         self._forecast = 0.0
+        self._began = time.monotonic()
 
     def on_event(self, event: Event | None) -> None:
         """Something happened in a run (or nothing did, for a second)."""

@@ -1,6 +1,6 @@
-"""A slot's process: a Trainer, and for each trial its log, its limit of time, and what became of it. No ray, no torch.
+"""A slot's process: a Trainer, and each trial's log, time limit, and result or fault. No ray, no torch.
 
-A trial is a stream of None (it has begun), a Report for each epoch, and at last its Result or its Fault.
+A trial is a stream of None (it has begun), a Report for each epoch, and finally its Result or its Fault.
 """
 
 import faulthandler
@@ -19,7 +19,7 @@ from search.workers.faults import describe, over_time, spoils
 from search.workers.logs import Log
 
 Maker = Callable[[Data, str, str, bool], Any]
-"""Makes a Trainer of the images, the folder of the data, that of the store, and whether there is a GPU."""
+"""Makes a Trainer from the data set, the data folder, the store's folder, and whether there is a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,53 +30,53 @@ class Fault:
     message: str
     log: str
     spoiled: bool = False
-    """The process cannot be used any more."""
+    """The process can no longer be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Where a trial's log goes, and how long it may take, in seconds; None: no log, no limit."""
+    """The folder of a trial's log, and how long it may take, in seconds; None: no log, no limit."""
 
     logs: str | None = None
     seconds: int | None = None
-    """An epoch that ends later is the trial's last."""
+    """The trial ends after the epoch in which it passes this limit."""
     hung: float | None = None
-    """An epoch that has not ended by then never will: the process is ended."""
+    """A trial that has not ended by then hangs: its process is ended."""
 
 
 def trainer(data: Data, data_dir: str, store_dir: str, gpu: bool) -> Any:
-    """The real Trainer. One thread for each CPU slot: two share a core badly."""
-    from search.workers.trainer import Trainer  # here, so that the driver does without torch
+    """The real Trainer, with one thread for each CPU slot: two threads would compete for its core."""
+    from search.workers.trainer import Trainer  # here, so that the driver need not import torch
 
     return Trainer(data, data_dir, store_dir, "cuda" if gpu else "cpu", None if gpu else 1)
 
 
 class Actor:
-    """A Trainer in its own process. Made into a Ray actor by `RayWorkers`."""
+    """A Trainer in its own process. `RayWorkers` makes it a Ray actor."""
 
     def __init__(self) -> None:
         self.trainer: Any = None
         self.limits = Limits()
 
     def hello(self) -> None:
-        """Answers as soon as the process is there."""
+        """Returns once the process has started."""
 
     def open(self, make: Maker, data: Data, data_dir: str, store_dir: str, gpu: bool, limits: Limits) -> Facts:
-        """Read the images, and say what they are."""
+        """Read the images and describe them."""
         self.trainer, self.limits = make(data, data_dir, store_dir, gpu), limits
         facts: Facts = self.trainer.facts()
         return facts
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """Any of the Trainer's plain methods."""
+        """Call one of the Trainer's plain methods."""
         return getattr(self.trainer, method)(*arguments)
 
     def stream(self, method: str, *arguments: Any) -> Iterator[Any]:
-        """Any of the Trainer's generators: its items, then its result."""
+        """Run one of the Trainer's generators: its items, then its result."""
         yield (yield from getattr(self.trainer, method)(*arguments))
 
     def train(self, number: int, recipe: Recipe) -> Iterator[Report | Result | Fault | None]:
-        """Run trial `number`. Whatever it raises is told as a Fault: the process, and the next trial, go on."""
+        """Run trial `number`. Whatever it raises becomes a Fault: the process goes on to the next trial."""
         limits = self.limits
         log = Log(Path(limits.logs) if limits.logs else None, number)
         log.began()
@@ -91,16 +91,16 @@ class Actor:
             kind, message = (error.kind, error.message) if isinstance(error, OverTime) else describe(error)
             fault = Fault(kind, message, log.last(), spoils(error))
         if not fault.spoiled:  # its process ends anyway, and a lost GPU would only raise again
-            self._tidy()
+            self._free_memory()
         yield fault
 
     def _timed(self, stream: Generator[Report, None, Result], log: Log) -> Generator[Report, None, Result]:
-        """A trial's Reports, logged. Epochs told again count with the time that they took when they were trained.
+        """A trial's Reports, logged. A replayed epoch counts with the seconds that its training took.
 
-        Raises OverTime after the epoch in which the limit is reached.
+        Raises OverTime after the epoch in which the limit is passed.
         """
-        seconds, before, began = self.limits.seconds, 0.0, time.monotonic()
-        with _ended(self.limits.hung, log) as postpone:
+        seconds, replayed, began = self.limits.seconds, 0.0, time.monotonic()
+        with _killed_after(self.limits.hung, log) as postpone:
             while True:
                 try:
                     report = next(stream)
@@ -108,17 +108,17 @@ class Actor:
                     result: Result = stop.value
                     return result
                 if report.replayed:
-                    before += report.seconds
-                    postpone(-before)
+                    replayed += report.seconds
+                    postpone(-replayed)
                 else:
                     log.epoch(report)
-                if seconds is not None and before + time.monotonic() - began > seconds:
+                if seconds is not None and replayed + time.monotonic() - began > seconds:
                     raise OverTime(seconds)
                 yield report
 
     @staticmethod
-    def _tidy() -> None:
-        """Give back what a failed trial held: its frames first, then the GPU's cached memory."""
+    def _free_memory() -> None:
+        """Free what a failed trial held: its frames first, then the GPU memory that torch caches."""
         gc.collect()
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
@@ -126,7 +126,7 @@ class Actor:
 
 
 class OverTime(Exception):
-    """A trial took longer than it may."""
+    """A trial passed its time limit."""
 
     def __init__(self, seconds: int):
         self.kind, self.message = over_time(seconds)
@@ -134,10 +134,10 @@ class OverTime(Exception):
 
 
 @contextmanager
-def _ended(seconds: float | None, log: Log) -> Iterator[Callable[[float], None]]:
-    """End this process after so many seconds in the context, whatever it hangs in, its stack in the log.
+def _killed_after(seconds: float | None, log: Log) -> Iterator[Callable[[float], None]]:
+    """End this process after `seconds` in the context, wherever it hangs, with its stack in the log.
 
-    Gives a function that moves the end by so many seconds.
+    Yields a function that postpones that by a number of seconds.
     """
     if seconds is None:
         yield lambda by: None

@@ -1,4 +1,4 @@
-"""Ray itself: started on this machine, or joined where it runs; and which nodes it has. The only `import ray`."""
+"""Ray: started on this machine or joined elsewhere, its nodes and its actors. The only `import ray`."""
 
 import functools
 import logging
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from fitnets.errors import InputError
 from search.storage.address import shown
-from search.workers.faults import foreseen, in_words
+from search.workers.faults import foreseen, one_line
 from search.workers.machine import cores
 from search.workers.protocol import Stopped
 
@@ -24,16 +24,16 @@ OBJECT_STORE_BYTES = 256 * 2**20  # enough for teachers and weights; Ray's defau
 
 
 class Node(NamedTuple):
-    """A live machine of the cluster."""
+    """A live node of the cluster."""
 
     host: str
     slots: int
-    """How many fit on it."""
+    """How many it can run."""
 
 
 @functools.cache
 def ray() -> Any:
-    """Ray, imported once its environment is set: it reads these when it is imported, and its workers inherit them."""
+    """Ray, imported after its environment variables are set: it reads them on import, and its workers inherit them."""
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # the node is 127.0.0.1: every port is on loopback
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -50,8 +50,8 @@ def _silence(ray: Any) -> None:
     """Keep Ray's error pages off the terminal, and a password on the command line out of Ray's dashboard.
 
     The only private names of Ray. `log_to_driver=False` silences workers' logs, but not what a thread of the driver
-    prints of every worker that dies (`listen_error_messages`); the search prints a line of its own. And a job's entry
-    point is the process's command line as the system has it (`get_entrypoint_name`): `ray.init` takes no other.
+    prints of every worker that dies (`listen_error_messages`); the search prints a line of its own. And Ray takes a
+    job's entry point from the process's command line (`get_entrypoint_name`): `ray.init` takes no other.
     """
     import ray._private.worker
 
@@ -71,15 +71,15 @@ def connect(address: str | None, slots: int | None) -> None:
         _start(slots or cores())
     else:
         _join(address)
-    signal.signal(signal.SIGTERM, on_terminate)  # Ray has set its own, which ends the process in the middle of a write
+    signal.signal(signal.SIGTERM, on_terminate)  # Ray's own ends the process even in the middle of a write
 
 
 def _start(cpus: int) -> None:
-    """Start Ray. It gives itself 30 s, which are too few on a machine that is busy: so again, a few times."""
+    """Start Ray, in START_ATTEMPTS attempts: each may take 30 s, which is too little on a busy machine."""
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
             ray().init(
-                address="local",  # never somebody's cluster that happens to run here
+                address="local",  # never a cluster that happens to run here
                 num_cpus=cpus,
                 include_dashboard=False,
                 log_to_driver=False,
@@ -87,7 +87,7 @@ def _start(cpus: int) -> None:
                 object_store_memory=OBJECT_STORE_BYTES,
             )
             return
-        except Exception as error:  # Ray raises nothing more special
+        except Exception as error:  # Ray raises nothing more specific
             ray().shutdown()
             if attempt == START_ATTEMPTS:
                 reason = str(error).splitlines()[0]
@@ -95,7 +95,7 @@ def _start(cpus: int) -> None:
 
 
 def _join(address: str) -> None:
-    """Connect to a running cluster. Raises InputError at once where nothing listens: Ray itself tries for minutes."""
+    """Connect to a running cluster. Raises InputError at once if nothing listens there: Ray would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isascii() and port.isdigit():
         try:
@@ -134,28 +134,28 @@ def slot_count(resources: Mapping[str, float], gpu: float) -> int:
     return min(cpus, int(gpus) * math.floor(1 / gpu + 1e-9))
 
 
-def demand(slots: int, gpu: float) -> None:
-    """Tell the cluster's autoscaler, if it has one, how many slots are wanted; 0 takes it back."""
+def request(slots: int, gpu: float) -> None:
+    """Ask the cluster's autoscaler, if it has one, for `slots` slots; 0 withdraws the request."""
     from ray.autoscaler.sdk import request_resources
 
     request_resources(bundles=[{"CPU": 1} | ({"GPU": gpu} if gpu else {})] * slots)
 
 
-def started(cls: type, node: str, gpu: float) -> Any:
-    """An actor of that class on that node. It ends with this process, and Ray never starts it again by itself."""
+def start_actor(cls: type, node: str, gpu: float) -> Any:
+    """Start an actor of that class on that node. It ends with this process, and Ray never restarts it."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    there = NodeAffinitySchedulingStrategy(node, soft=False)
-    return ray().remote(cls).options(num_cpus=1, num_gpus=gpu, scheduling_strategy=there).remote()
+    on_node = NodeAffinitySchedulingStrategy(node, soft=False)
+    return ray().remote(cls).options(num_cpus=1, num_gpus=gpu, scheduling_strategy=on_node).remote()
 
 
-def answer(reference: Any) -> Any:
-    """The value of a reference. Raises a worker's InputError as such, and what else is foreseen as Stopped."""
+def get(reference: Any) -> Any:
+    """The value of a reference. Raises a worker's InputError as it is, and its other foreseen errors as Stopped."""
     try:
         return ray().get(reference)
     except ray().exceptions.RayTaskError as error:
         if isinstance(error.cause, InputError):
             raise type(error.cause)(str(error.cause)) from error
         if foreseen(error.cause):
-            raise Stopped(in_words(error.cause)) from error
+            raise Stopped(one_line(error.cause)) from error
         raise

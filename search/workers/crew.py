@@ -1,11 +1,11 @@
-"""Workers over Ray: trials on the slots of this machine, or of a cluster whose nodes may join and leave meanwhile.
+"""Workers on Ray: trials on the slots of this machine, or of a cluster whose nodes may join and leave meanwhile.
 
 A trial is a streaming generator: Reports come to the driver while it trains. Retries belong to the driver, because
 Ray's own retry of a generator matches items by index and can lose a result.
 
-Where files lie: every worker reads the images under `--data` and keeps teacher, tables and checkpoints under `--runs`,
-each at the same path on its own machine. Where that is one shared folder, a trial that lost its worker goes on from its
-checkpoint on any node; where each node has its own, it begins again there. Results come to the driver either way.
+Files: every worker reads the images under `--data` and writes teacher, tables and checkpoints under `--runs`, each at
+the same path on its own machine. If that is one shared folder, a trial that lost its worker goes on from its checkpoint
+on any node; if each node has its own, it begins again there. Results come to the driver either way.
 """
 
 import time
@@ -19,14 +19,14 @@ from search.workers import cluster
 from search.workers.actor import Fault, Limits, Maker, trainer
 from search.workers.cluster import ray
 from search.workers.facts import Facts, Speed, TeacherFacts
-from search.workers.faults import over_time, why_gone
+from search.workers.faults import over_time, why_died
 from search.workers.logs import Log
 from search.workers.protocol import EpochDone, Event, Failed, Finished, Notice, Stopped, WorkerLost
 from search.workers.slots import Slot, Slots, WorkerGone
 
 T = TypeVar("T")
-ATTEMPTS = 3  # so many workers in a row that die over the teacher, no epoch further, stop the search
-GRACE = 10.0  # a trial over its time ends after its epoch; one that hangs is ended so many seconds later
+ATTEMPTS = 3  # this many workers in a row that die without getting an epoch of the teacher further stop the search
+GRACE = 10.0  # seconds after its time limit at which a trial that hangs is ended; others end after their epoch
 
 
 class RayWorkers:
@@ -35,9 +35,9 @@ class RayWorkers:
     def __init__(self, address: str | None, slots: int | None, gpu_fraction: float, make: Maker = trainer):
         cluster.connect(address, slots)
         gpu = gpu_fraction if cluster.has("GPU") else 0.0
-        self._demanded = slots or 0 if address is not None else 0
-        if self._demanded:
-            cluster.demand(self._demanded, gpu)
+        self._requested = slots or 0 if address is not None else 0
+        if self._requested:
+            cluster.request(self._requested, gpu)
         self._slots, self._make = Slots(slots, gpu, joins=address is not None), make
         self._events: list[Event] = []
         self._limits = Limits()
@@ -56,16 +56,16 @@ class RayWorkers:
 
     @property
     def slots(self) -> int:
-        """How many slots there are, or will be when all have started."""
+        """How many slots there are, those that are still starting included."""
         return self._slots.capacity()
 
     def teach(self, teacher: Trained | Brought | Ensemble, on_report: Callable[[Report], None]) -> TeacherFacts:
-        """Train the teacher (an ensemble member by member) or find it trained, and have every slot load it."""
+        """Train the teacher (an ensemble member by member) unless it is trained, and have every slot load it."""
         files = [self._trained(member, on_report) for member in teacher.members]
         return self._slots.teach(teacher, ray().put(files) if files else None)
 
     def _trained(self, teacher: Trained, on_report: Callable[[Report], None]) -> dict[str, bytes]:
-        """Train one teacher on one slot, or find it trained: its files.
+        """Train one teacher on one slot unless it is trained. Returns its files.
 
         When that slot's worker dies, another goes on from the teacher's checkpoint, or begins again.
         """
@@ -74,31 +74,31 @@ class RayWorkers:
         def train(actor: Any) -> dict[str, bytes]:
             nonlocal furthest
             for item in actor.stream.options(num_returns="streaming").remote("train_teacher", teacher):
-                report = cluster.answer(item)
+                report = cluster.get(item)
                 if report is not None:
                     on_report(report)
                     furthest = max(furthest, report.epoch)
-            files: dict[str, bytes] = cluster.answer(actor.call.remote("export_teacher", teacher))
+            files: dict[str, bytes] = cluster.get(actor.call.remote("export_teacher", teacher))
             return files
 
         return self._on_a_slot(train, lambda: furthest)
 
     def has(self, teacher: Trained | Brought | Ensemble) -> bool:
-        """Whether the teacher needs no training any more."""
-        return bool(self._on_a_slot(lambda actor: cluster.answer(actor.call.remote("has", teacher))))
+        """Whether the teacher has been trained."""
+        return bool(self._on_a_slot(lambda actor: cluster.get(actor.call.remote("has", teacher))))
 
     def measure(self, net: Net, training: Training, precision: Precision, distill: Distill | None = None) -> Speed:
         """Time a training of `net` on one slot: see `search.workers.trainer`."""
         arguments = ("measure", net, training, precision, distill)
-        speed: Speed = self._on_a_slot(lambda actor: cluster.answer(actor.call.remote(*arguments)))
+        speed: Speed = self._on_a_slot(lambda actor: cluster.get(actor.call.remote(*arguments)))
         return speed
 
     def measure_brought(self, teacher: Brought, batch: int) -> Speed:
         """Time a brought teacher's forward pass on one slot."""
 
         def measure(actor: Any) -> Speed:
-            cluster.answer(actor.call.remote("open_teacher", teacher, None))
-            speed: Speed = cluster.answer(actor.call.remote("measure_teacher", batch))
+            cluster.get(actor.call.remote("open_teacher", teacher, None))
+            speed: Speed = cluster.get(actor.call.remote("measure_teacher", batch))
             return speed
 
         return self._on_a_slot(measure)
@@ -113,10 +113,10 @@ class RayWorkers:
         self._slots.note_precision(slot, recipe.precision)
         slot.stream = slot.actor.train.options(num_returns="streaming").remote(number, recipe)
         slot.step, slot.awaited, slot.since = "trial", slot.stream, time.monotonic()
-        slot.number, slot.began, slot.before = number, False, 0.0
+        slot.number, slot.began, slot.replayed = number, False, 0.0
 
     def forget(self, number: int, recipe: Recipe) -> None:
-        """Trial `number` is over and stored: the slot that ran it may delete its checkpoint."""
+        """Have the slot that ran trial `number` delete its checkpoint: the trial is finished and stored."""
         for slot in self._slots.idle():
             if slot.number == number:
                 slot.actor.call.remote("forget", recipe)
@@ -124,22 +124,22 @@ class RayWorkers:
     def wait(self, seconds: float) -> list[Event]:
         """The events of the next `seconds` (2 s at most); an empty list when there were none.
 
-        Raises Stopped when there is no worker, and none can be had.
+        Raises Stopped when there is no worker and none can be started.
         """
-        heard = self._slots.tick(seconds)
-        events = [event for slot, item in heard if (event := self._event(slot, item)) is not None]
-        active = [slot for slot, _ in heard]  # these may have ended in time, and the driver be the slow one
+        received = self._slots.tick(seconds)
+        events = [event for slot, item in received if (event := self._event(slot, item)) is not None]
+        active = [slot for slot, _ in received]  # these may have been in time and only the driver late
         silent = [slot for slot in self._slots.all if slot.step == "trial" and slot not in active]
-        for slot in [slot for slot in silent if self._over(slot) > 2 * GRACE]:
-            self._slots.drop(slot)  # its machine is cut off, or its process stopped: it does not even end itself
-            events.append(self._gone(slot, "it does not answer"))
+        for slot in [slot for slot in silent if self._seconds_over(slot) > 2 * GRACE]:
+            self._slots.drop(slot)  # its machine is cut off or its process suspended, or it would have ended itself
+            events.append(self._worker_gone(slot, "it does not answer"))
         notes, self._slots.notes = self._slots.notes, []
         return [*events, *(Notice(text) for text in notes)]
 
     def close(self) -> None:
-        """Stop the actors, and Ray with them where we started it; a cluster need not grow for us any more."""
-        if self._demanded:
-            cluster.demand(0, 0.0)
+        """Stop the actors, withdraw the request to the autoscaler, and leave Ray; a local one is stopped."""
+        if self._requested:
+            cluster.request(0, 0.0)
         for slot in self._slots.all:
             ray().kill(slot.actor)
         ray().shutdown()
@@ -147,33 +147,33 @@ class RayWorkers:
     def _event(self, slot: Slot, item: Report | Result | Fault | WorkerGone | None) -> Event | None:
         slot.began = slot.began or not isinstance(item, WorkerGone)
         if isinstance(item, Report):
-            slot.before += item.seconds if item.replayed else 0.0
+            slot.replayed += item.seconds if item.replayed else 0.0
             return EpochDone(slot.number, item)
         if isinstance(item, Result):
-            slot.rest()
+            slot.become_idle()
             return Finished(slot.number, item)
         if isinstance(item, Fault):
-            slot.rest()
+            slot.become_idle()
             if item.spoiled:
                 self._slots.drop(slot)
             return Failed(slot.number, item.kind, item.message, item.log)
-        return self._gone(slot, item.why) if isinstance(item, WorkerGone) else None
+        return self._worker_gone(slot, item.reason) if isinstance(item, WorkerGone) else None
 
-    def _gone(self, slot: Slot, why: str) -> Event:
-        """A trial's worker is gone: it was ended for its time, or the trial is to go on elsewhere."""
-        if self._limits.seconds is not None and self._over(slot) >= 0:
-            log = Log(Path(self._limits.logs) if self._limits.logs else None, slot.number)  # where we share its folder
+    def _worker_gone(self, slot: Slot, reason: str) -> Event:
+        """The event of a worker that died: its trial was over its time, or is to be continued on another worker."""
+        if self._limits.seconds is not None and self._seconds_over(slot) >= 0:
+            log = Log(Path(self._limits.logs) if self._limits.logs else None, slot.number)  # may be another node's
             return Failed(slot.number, *over_time(self._limits.seconds), log.last())
-        return WorkerLost(slot.number, why, slot.began)
+        return WorkerLost(slot.number, reason, slot.began)
 
-    def _over(self, slot: Slot) -> float:
-        """By how many seconds a slot's trial is over its time; minus infinity without a limit."""
+    def _seconds_over(self, slot: Slot) -> float:
+        """By how many seconds a slot's trial is over its time limit; minus infinity without a limit."""
         limit = self._limits.seconds
-        return slot.before + time.monotonic() - slot.since - limit if limit is not None else -float("inf")
+        return slot.replayed + time.monotonic() - slot.since - limit if limit is not None else -float("inf")
 
     def _on_a_slot(self, work: Callable[[Any], T], progress: Callable[[], int] = lambda: 0) -> T:
-        """Do `work` with an idle slot's actor; where it dies, again with another's, while `progress` is made."""
-        died, before = 0, progress()
+        """Do `work` with an idle slot's actor, and again with another's if it dies, as long as `progress()` grows."""
+        died, reached = 0, progress()
         while True:
             while not self._slots.idle():
                 self._slots.tick(1.0)
@@ -184,10 +184,10 @@ class RayWorkers:
                 raise
             except ray().exceptions.RayError as error:
                 self._slots.drop(slot)
-                died = died + 1 if progress() == before else 1
-                before = progress()
+                died = died + 1 if progress() == reached else 1
+                reached = progress()
                 if died >= ATTEMPTS:
                     raise Stopped(
-                        f"{died} workers in a row died before a trial could start ({why_gone(str(error))}): see "
+                        f"{died} workers in a row died before a trial could start ({why_died(str(error))}): see "
                         "whether the machine has memory for the images and the teacher."
                     ) from error

@@ -1,4 +1,4 @@
-"""What workers tell the driver of what they hold. No torch."""
+"""What workers report to the driver of their images, teacher and speed. No torch."""
 
 from fitnets.config import Precision
 from fitnets.values.base import Value, later
@@ -7,7 +7,7 @@ from fitnets.values.per_class import PerClass
 
 
 class Facts(Value):
-    """What the driver needs to know of the images."""
+    """What the driver needs to know about the images."""
 
     shape: Shape
     classes: tuple[str, ...]
@@ -17,26 +17,26 @@ class Facts(Value):
     """Digest of the images and their split."""
     device: str
     native: Precision
-    """The precision that training is fastest in there."""
+    """The precision in which training is fastest on that device."""
     notes: tuple[str, ...] = later(())
-    """What a person should know of the images, a plain line each."""
+    """What the user should know about the images, a line each."""
 
 
 class TeacherFacts(Value):
-    """What the driver needs to know of the teacher."""
+    """What the driver needs to know about the teacher."""
 
     teacher: str
     """The teacher's digest."""
     hint_shapes: tuple[Shape, ...]
     val_accuracy: float
     classes: PerClass | None = later(None)
-    """None for one that an earlier version trained."""
+    """None for a teacher that an earlier version trained."""
     notes: tuple[str, ...] = later(())
-    """What was done to a brought one, a plain line each."""
+    """What was done to a brought teacher, a line each."""
 
 
 class Speed(Value):
-    """Seconds for one image, measured on the real images on this machine, this process alone."""
+    """Seconds per image, measured with the real images on a worker's machine, in one process."""
 
     train_step: float
     """Forward, backward and update."""

@@ -1,13 +1,13 @@
-"""What can go wrong in a trial, in the user's words: a kind, and a message that ends in what to do. No torch, no ray.
+"""What can go wrong in a trial: for each fault a kind, and a message that ends with the remedy. No torch, no ray.
 
 | kind | what happened |
 | --- | --- |
-| `Diverged` | a loss stopped being a finite number |
-| `OutOfMemory` | the GPU's or the machine's memory did not suffice |
+| `Diverged` | a loss became infinite or not a number |
+| `OutOfMemory` | the GPU or the machine ran out of memory |
 | `OverTime` | the trial took longer than `trial_seconds` |
-| `InputError` | recipe, images, teacher or disk do not admit it; the message says which |
-| `WorkerDied` | its workers died, again and again, none of them an epoch further than the one before |
-| any other | an exception by its own name: a brought teacher's code, say |
+| `InputError` | the recipe, images, teacher or disk do not allow it; the message says which |
+| `WorkerDied` | several workers in a row died, none an epoch further than the one before |
+| any other | an exception by its own name, for example from a brought teacher's code |
 """
 
 import re
@@ -23,41 +23,41 @@ GPU_REMEDY = "raise `gpu_fraction`, so that fewer trials share a GPU, or lower `
 
 
 def foreseen(error: BaseException) -> tuple[str, str] | None:
-    """The kind and message of an exception that is foreseen. By name, so that torch need not be imported."""
+    """The kind and message of a foreseen exception, else None. Found by name, so that torch need not be imported."""
     names = {cls.__name__ for cls in type(error).__mro__}
-    text = text_of(error)
+    text = message_of(error)
     first = text.splitlines()[0]
     if "OutOfMemoryError" in names:
-        return "OutOfMemory", f"the GPU's memory does not suffice ({first}): {GPU_REMEDY}"
-    if "MemoryError" in names or any(sign in text for sign in _NO_MEMORY):
-        return "OutOfMemory", f"the machine's memory does not suffice ({first}): {MACHINE_REMEDY}"
+        return "OutOfMemory", f"the GPU is out of memory ({first}): {GPU_REMEDY}"
+    if "MemoryError" in names or any(phrase in text for phrase in _NO_MEMORY):
+        return "OutOfMemory", f"the machine is out of memory ({first}): {MACHINE_REMEDY}"
     return (type(error).__name__, text) if {"InputError", "Diverged"} & names else None
 
 
 def describe(error: BaseException) -> tuple[str, str]:
-    """The kind and message of whatever ended a trial."""
-    own = f"{text_of(error)} (the trial's log has the traceback: correct what it names)"
-    return foreseen(error) or (type(error).__name__, own)
+    """The kind and message of any exception that ended a trial."""
+    unforeseen = f"{message_of(error)} (the trial's log has the traceback: correct what it names)"
+    return foreseen(error) or (type(error).__name__, unforeseen)
 
 
-def in_words(error: BaseException) -> str:
-    """One line for an exception that ended no trial."""
-    kind, message = foreseen(error) or (type(error).__name__, text_of(error))
+def one_line(error: BaseException) -> str:
+    """The kind and message of an exception outside a trial, as one line."""
+    kind, message = foreseen(error) or (type(error).__name__, message_of(error))
     return f"{kind}: {message.splitlines()[0]}"
 
 
-def text_of(error: BaseException) -> str:
-    """What an exception says; a brought teacher's own exception may fail even at that."""
+def message_of(error: BaseException) -> str:
+    """An exception's message; the `__str__` of a brought teacher's own exception may itself raise."""
     try:
         return str(error).strip() or "no message"
     except Exception:
         return "its message cannot be read"
 
 
-def why_gone(text: str) -> str:
-    """Why a worker is gone, from what Ray says of it."""
+def why_died(text: str) -> str:
+    """Why a worker died, from Ray's message about it."""
     if "memory" in text and "killed" in text and "monitor" in text.lower():
-        return f"Ray ended it for want of memory: {MACHINE_REMEDY}"
+        return f"Ray ended it because the machine was out of memory: {MACHINE_REMEDY}"
     if "node has died" in text or "node was terminated" in text:
         return NODE_DIED
     if "worker process has died" in text:
@@ -66,7 +66,7 @@ def why_gone(text: str) -> str:
 
 
 def over_time(seconds: int) -> tuple[str, str]:
-    """The kind and message of a trial that took longer than it may."""
+    """The kind and message of a trial that passed its time limit."""
     return "OverTime", (
         f"it was not finished after {seconds} s: raise --trial-seconds, or lower the epochs or `base_width` in the "
         "study."
@@ -74,7 +74,7 @@ def over_time(seconds: int) -> tuple[str, str]:
 
 
 def worker_died(attempts: int, reason: str) -> tuple[str, str]:
-    """The kind and message of a trial whose workers died so often, and none got further than the one before."""
+    """The kind and message of a trial after this many workers died, none of them further than the one before."""
     return "WorkerDied", (
         f"{attempts} workers in a row died over it, none of them an epoch further ({reason}): see its log, and that of "
         "the machine for a lack of memory."
@@ -82,10 +82,10 @@ def worker_died(attempts: int, reason: str) -> tuple[str, str]:
 
 
 def spoils(error: BaseException) -> bool:
-    """Whether its process cannot use the GPU any more after this exception."""
-    return type(error).__name__ == "AcceleratorError" or any(sign in text_of(error) for sign in _SPOILED)
+    """Whether a process can no longer use the GPU after this exception."""
+    return type(error).__name__ == "AcceleratorError" or any(phrase in message_of(error) for phrase in _SPOILED)
 
 
-def alike(reason: str) -> str:
-    """A reason without the numbers in it: two trials with equal ones failed in the same way."""
+def without_numbers(reason: str) -> str:
+    """A reason without the numbers in it: trials for which it is equal failed in the same way."""
     return _NUMBER.sub("#", reason)

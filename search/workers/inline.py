@@ -1,4 +1,4 @@
-"""One slot in this process: the same protocol as Ray's workers, for tests and debuggers."""
+"""One slot in this process, with the same protocol as Ray's workers: for tests and debugging."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ class InlineWorkers:
 
     @property
     def trainer(self) -> Trainer:
-        """What trains; after `open`."""
+        """The Trainer, once `open` was called."""
         assert isinstance(self._actor.trainer, Trainer), "open comes first"
         return self._actor.trainer
 
@@ -37,7 +37,7 @@ class InlineWorkers:
         return self._actor.open(_trainer, data, str(data_dir), str(store_dir), False, limits)
 
     def teach(self, teacher: Trained | Brought | Ensemble, on_report: Callable[[Report], None]) -> TeacherFacts:
-        """Train the teacher, or find it trained."""
+        """Train the teacher unless it is trained, and load it."""
         for report in self.trainer.train_teacher(teacher):
             on_report(report)
         return self.trainer.open_teacher(teacher, None)
@@ -67,5 +67,5 @@ class InlineWorkers:
         return [Finished(number, item)]
 
     def forget(self, number: int, recipe: Recipe) -> None:
-        """Trial `number` is over and stored: its checkpoint may go."""
+        """Delete the checkpoint of trial `number`, which is finished and stored."""
         self.trainer.forget(recipe)

@@ -1,11 +1,11 @@
-"""A trial's log: what its worker did, a line for each epoch really trained. Written where the worker runs. No torch.
+"""A trial's log: what its worker did, a line for each epoch trained. Written where the worker runs. No torch.
 
     2026-11-20T16:20:31Z began on node1 as process 4711
     2026-11-20T16:20:33Z stage 1 epoch 3/8 loss 0.512345 hint_r2 0.3100 seconds 1.203
     2026-11-20T16:20:40Z done
 
-An epoch's line comes after its checkpoint; an epoch that a checkpoint only tells again has none. A failure leaves its
-traceback. Each start of the trial, on whichever machine sees this folder, goes on in the same file.
+An epoch's line is written after its checkpoint; an epoch replayed from a checkpoint has none. A failure adds its
+traceback. Every start of the trial, on any machine that shares this folder, appends to the same file.
 """
 
 import os
@@ -29,7 +29,7 @@ def logs_folder(runs: Path, study: str) -> Path:
 
 
 class Log:
-    """The log of trial `number`, to be added to. A folder of None, or one that cannot be written, keeps none."""
+    """The log of trial `number`, appended to. With no folder (None), or one that cannot be written, there is none."""
 
     def __init__(self, folder: Path | None, number: int):
         self.path = folder / f"{number}.log" if folder is not None else None
@@ -66,7 +66,7 @@ class Log:
         return "\n".join(text.splitlines()[-LAST_LINES:])[-LAST_CHARACTERS:]
 
     def _line(self, text: str) -> None:
-        """Add a line, by one write. A full disk must not end a training for want of its log."""
+        """Append a line in one write. A full disk must not end a training because of its log."""
         if self.path is None:
             return
         now = datetime.now(UTC).isoformat(timespec="seconds").removesuffix("+00:00")
@@ -77,5 +77,5 @@ class Log:
 
 
 def trained_epochs(path: Path) -> list[tuple[str, int]]:
-    """The epochs that a log says were trained, in order: `("stage 1", 3)`. An epoch in it twice was trained twice."""
+    """The epochs trained according to a log, in order: `("stage 1", 3)`. One listed twice was trained twice."""
     return [(found[1], int(found[2])) for line in path.read_text().splitlines() if (found := _EPOCH.match(line))]

@@ -1,4 +1,4 @@
-"""What this machine is called, and how much of it is ours."""
+"""This machine's processor, and the cores that this process may use."""
 
 import math
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def processor() -> str:
-    """The processor's name, where the system tells it."""
+    """The processor's name, as far as the system knows it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

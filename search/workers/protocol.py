@@ -1,4 +1,4 @@
-"""What workers tell the search of its trials, and what the search asks of them. No ray, no optuna."""
+"""The events that workers report to the search, and the methods that it calls on them. No ray, no optuna."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,7 +24,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A trial's own fault: it is not tried again. `search.workers.faults` has the kinds."""
+    """A trial failed by its own fault and is not retried. `search.workers.faults` lists the kinds."""
 
     number: int
     kind: str
@@ -35,17 +35,17 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A trial's worker died: it goes on elsewhere, from its checkpoint where that can be read there."""
+    """A trial's worker died: the trial is to go on with another worker, from its checkpoint if that one can read it."""
 
     number: int
     reason: str
     began: bool = True
-    """False when the worker was dead before the trial came to it."""
+    """False when the worker had died before the trial reached it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A worker or a node came or went."""
+    """A line to print: a worker or a node came or went."""
 
     text: str
 

@@ -1,8 +1,8 @@
 """The slots of a Ray cluster: actors that come and go with its nodes. No trials here.
 
 Each starts by itself, step by step (its process, the images, the teacher), while others work. One that dies is
-replaced where there is room; one that cannot start is tried again, later each time. The search is stopped only when no
-slot works and none can be started.
+replaced where a node has resources for it; one that cannot start is retried, after a longer pause each time. The search
+is stopped only when no slot works and none can be started.
 """
 
 import time
@@ -16,14 +16,14 @@ from search.workers import cluster
 from search.workers.actor import Actor
 from search.workers.cluster import ray
 from search.workers.facts import Facts, TeacherFacts
-from search.workers.faults import NODE_DIED, in_words, why_gone
+from search.workers.faults import NODE_DIED, one_line, why_died
 from search.workers.protocol import Stopped
 
-LOOK_SECONDS = 2.0  # how often the cluster is looked at
-START_SECONDS = 180.0  # a process that is not there by then will not come
-START_ATTEMPTS = 3  # so many workers in a row that cannot start, while none works, stop the search
-NOBODY_SECONDS = 600.0  # without a node that has room for a worker, the search waits so long for one to join
-MOST_BACKOFF = 300.0  # a node where no worker starts is tried again after 2, 4, 8 ... seconds, at most so many
+CHECK_SECONDS = 2.0  # between two checks of the cluster's nodes
+START_SECONDS = 180.0  # a process that has not started by then will not
+START_ATTEMPTS = 3  # this many workers in a row that cannot start, while none works, stop the search
+NO_NODE_SECONDS = 600.0  # how long the search waits for a node that can run a worker to join
+MAX_BACKOFF_SECONDS = 300.0  # a node where no worker starts is retried after 2, 4, 8 ... seconds, at most these
 
 
 @dataclass(eq=False, slots=True)
@@ -38,136 +38,138 @@ class Slot:
     step: Literal["process", "images", "teacher", "idle", "trial"] = "process"
     stream: Any = None
     number: int = -1
-    """The trial that it runs, or ran last; -1 before the first."""
+    """Of the trial that it runs, or ran last; -1 before the first."""
     began: bool = False
-    before: float = 0.0
-    """Seconds of the trial's epochs that were trained before."""
+    """Whether its trial has begun."""
+    replayed: float = 0.0
+    """Seconds that its trial's replayed epochs took when they were trained."""
     native: Precision = "float32"
-    """The precision that its processor is fastest in."""
+    """The precision in which its processor is fastest."""
 
-    def rest(self) -> None:
-        """Be idle."""
+    def become_idle(self) -> None:
+        """Wait for a trial."""
         self.step, self.awaited, self.stream = "idle", None, None
 
 
 class WorkerGone(NamedTuple):
     """A slot whose process or node died."""
 
-    why: str
+    reason: str
 
 
 class Slots:
-    """All slots; at most `most`, each with a core and `gpu` of a GPU. Nodes join only where `joins`."""
+    """All slots: at most `limit`, each with a core and a share `gpu` of a GPU. Nodes may join only if `joins`."""
 
-    def __init__(self, most: int | None, gpu: float, *, joins: bool):
-        self.most, self.gpu, self.joins = most, gpu, joins
+    def __init__(self, limit: int | None, gpu: float, *, joins: bool):
+        self.limit, self.gpu, self.joins = limit, gpu, joins
         self.all: list[Slot] = []
         self.notes: list[str] = []
         self.facts: Facts | None = None
-        self.taught: TeacherFacts | None = None
+        self.teacher_facts: TeacherFacts | None = None
         self._nodes = cluster.nodes(gpu)
-        self._open: tuple[Any, ...] = ()
-        self._teacher: tuple[Any, ...] = ()
-        self._look_at = 0.0
-        self._nobody_since: float | None = None
+        self._open_arguments: tuple[Any, ...] = ()
+        self._teacher_arguments: tuple[Any, ...] = ()
+        self._check_at = 0.0
+        self._no_node_since: float | None = None
         self._failed_starts = 0
-        self._pause: dict[str, float] = {}  # node -> seconds between its last two starts that failed
-        self._not_before: dict[str, float] = {}
-        self._slow: set[str] = set()  # nodes that lack the study's precision in hardware, noted already
+        self._pause: dict[str, float] = {}  # node -> seconds until its next start, after one that failed
+        self._not_before: dict[str, float] = {}  # node -> when that is, by the monotonic clock
+        self._noted_slow: set[str] = set()  # nodes that lack the study's precision in hardware, noted already
 
     def capacity(self) -> int:
-        """How many slots there are, or will be when all have started."""
-        there = sum(node.slots for node in self._nodes.values())
-        return there if self.most is None else min(self.most, there)
+        """How many slots there are, those that are still starting included."""
+        available = sum(node.slots for node in self._nodes.values())
+        return available if self.limit is None else min(self.limit, available)
 
     def idle(self) -> list[Slot]:
-        """Those that wait for work."""
+        """The slots that wait for a trial."""
         return [slot for slot in self.all if slot.step == "idle"]
 
     def note_precision(self, slot: Slot, precision: Precision) -> None:
-        """Note, once for each node, that it lacks a `precision` which the first worker has in hardware."""
+        """Note, once for each node, that it lacks `precision` in hardware, where the first worker has it."""
         first = self.facts.native if self.facts is not None else slot.native
-        if precision == "bf16" == first != slot.native and slot.node not in self._slow:
-            self._slow.add(slot.node)
+        if precision == "bf16" == first != slot.native and slot.node not in self._noted_slow:
+            self._noted_slow.add(slot.node)
             host = self._nodes[slot.node].host if slot.node in self._nodes else "a node"
             self.notes.append(f"note: {host} lacks bf16 in hardware, which the study trains in: its trials are slower")
 
     def open(self, *arguments: Any) -> Facts:
-        """Have every slot, now and later, open the images with these arguments; what the first one found."""
-        self._open = arguments
+        """Have every slot, now and later, open the images with these arguments. Returns the first one's Facts."""
+        self._open_arguments = arguments
         while self.facts is None:
             self.tick(1.0)
         return self.facts
 
     def teach(self, *arguments: Any) -> TeacherFacts:
-        """Have every slot, now and later, load the teacher with these arguments; what the first one found."""
-        self._teacher = arguments
+        """Have every slot, now and later, load the teacher with these arguments. Returns the first one's facts."""
+        self._teacher_arguments = arguments
         for slot in self.idle():
             self._load_teacher(slot)
-        while self.taught is None:
+        while self.teacher_facts is None:
             self.tick(1.0)
-        return self.taught
+        return self.teacher_facts
 
     def tick(self, seconds: float) -> list[tuple[Slot, Any]]:
-        """Wait for the slots, `seconds` at most (and 2 s): the items of those with a trial, Gone where one died.
+        """Wait `seconds` at most, and 2 s: the items that trials yielded, WorkerGone for a worker that died.
 
-        Raises Stopped when no slot works and none can be had, InputError when the first one finds the input wrong.
+        Raises Stopped when no slot works and none can be started, InputError when the first one finds the input wrong.
         """
-        gone = self._look() if time.monotonic() >= self._look_at else []
+        lost = self._check_nodes() if time.monotonic() >= self._check_at else []
         awaited = {slot.awaited: slot for slot in self.all if slot.awaited is not None}
-        if not awaited or gone:
-            time.sleep(0 if gone else min(seconds, LOOK_SECONDS))
-            return gone
-        first, _ = ray().wait(list(awaited), num_returns=1, timeout=min(seconds, LOOK_SECONDS))
+        if not awaited or lost:
+            time.sleep(0 if lost else min(seconds, CHECK_SECONDS))
+            return lost
+        first, _ = ray().wait(list(awaited), num_returns=1, timeout=min(seconds, CHECK_SECONDS))
         more, _ = ray().wait(list(awaited), num_returns=len(awaited), timeout=0)
-        return [heard for reference in {*first, *more} if (heard := self._receive(awaited[reference])) is not None]
+        items = [self._receive(awaited[reference]) for reference in {*first, *more}]
+        return [item for item in items if item is not None]
 
     def drop(self, slot: Slot) -> None:
-        """Give a slot up; another takes its place."""
+        """Give up a slot; another one will be started in its place."""
         self.all.remove(slot)
-        ray().kill(slot.actor)  # it may be cut off and alive
-        self._look_at = 0.0
+        ray().kill(slot.actor)  # it may be alive and only cut off
+        self._check_at = 0.0
 
-    def _look(self) -> list[tuple[Slot, Any]]:
+    def _check_nodes(self) -> list[tuple[Slot, Any]]:
         """Update the nodes: drop the slots whose node left, and start slots where a node has resources for them."""
         now = time.monotonic()
-        self._look_at = now + LOOK_SECONDS
+        self._check_at = now + CHECK_SECONDS
         before, self._nodes = self._nodes, cluster.nodes(self.gpu)
         for name in before.keys() - self._nodes.keys():
             self.notes.append(f"node {before[name].host} left: {self.capacity()} slot(s)")
         for name in self._nodes.keys() - before.keys():
             self.notes.append(f"node {self._nodes[name].host} joined: {self.capacity()} slot(s)")
-        gone: list[tuple[Slot, Any]] = []
+        lost: list[tuple[Slot, Any]] = []
         for slot in list(self.all):
             if slot.node not in self._nodes:
                 self.drop(slot)
                 if slot.step == "trial":
-                    gone.append((slot, WorkerGone(NODE_DIED)))
+                    lost.append((slot, WorkerGone(NODE_DIED)))
             elif slot.step == "process" and now - slot.since > START_SECONDS:
-                self._not_started(slot, f"no process came up in {START_SECONDS:.0f} s: somebody else may have the slot")
-        self._nobody(now)
-        self._grow(now)
-        return gone
+                self._not_started(slot, f"no process started in {START_SECONDS:.0f} s: another job may use the node")
+        self._check_capacity(now)
+        self._start_slots(now)
+        return lost
 
-    def _nobody(self, now: float) -> None:
-        """Wait NOBODY_SECONDS for a node with a slot; raise Stopped then, or at once where no node can join."""
+    def _check_capacity(self, now: float) -> None:
+        """Where no node can run a worker: raise Stopped after NO_NODE_SECONDS, or at once if none can join."""
         if self.capacity():
-            self._nobody_since = None
+            self._no_node_since = None
         elif not self.joins:
             raise Stopped("Ray's process on this machine has died: run the same command again, and it goes on.")
-        elif self._nobody_since is None:
-            self._nobody_since = now
+        elif self._no_node_since is None:
+            self._no_node_since = now
             self.notes.append("no node has room for a worker: waiting for one to join")
-        elif now - self._nobody_since > NOBODY_SECONDS:
+        elif now - self._no_node_since > NO_NODE_SECONDS:
             raise Stopped(
-                f"no node of the cluster has had room for a worker for {NOBODY_SECONDS:.0f} s: start nodes with a core"
+                f"no node of the cluster has had room for a worker for {NO_NODE_SECONDS:.0f} s: start nodes with a core"
                 f"{f' and {self.gpu:g} of a GPU' if self.gpu else ''} for each, and run the same command again."
             )
 
-    def _grow(self, now: float) -> None:
+    def _start_slots(self, now: float) -> None:
         """Start slots where nodes have resources for them, on the emptiest node first.
 
-        The first one alone: it decodes the images into the store for all.
+        The first slot starts alone: it decodes the images into the store for all.
         """
         used = Counter(slot.node for slot in self.all)
         while len(self.all) < (self.capacity() if self.facts is not None else 1):
@@ -177,7 +179,7 @@ class Slots:
                 return
             name = min(names, key=lambda name: used[name])
             used[name] += 1
-            actor = cluster.started(Actor, name, self.gpu)
+            actor = cluster.start_actor(Actor, name, self.gpu)
             self.all.append(Slot(actor, name, actor.hello.remote(), now))
 
     def _receive(self, slot: Slot) -> tuple[Slot, Any] | None:
@@ -188,65 +190,65 @@ class Slots:
                 slot.awaited = next(slot.stream)
             item = ray().get(slot.awaited, timeout=0)
         except errors.GetTimeoutError:
-            return None  # it is on its way from another machine: waited for with the others
+            return None  # still in transit from another machine: awaited again
         except StopIteration:
             self.drop(slot)
             return slot, WorkerGone("its stream ended without a result")
         except errors.RayTaskError as error:
-            return self._ended(slot, in_words(error.cause), error.cause)
+            return self._died(slot, one_line(error.cause), error.cause)
         except errors.RayError as error:
-            return self._ended(slot, why_gone(str(error)))
+            return self._died(slot, why_died(str(error)))
         if slot.step == "trial":
             slot.awaited = slot.stream
             return slot, item
-        self._started(slot, item)
+        self._step_done(slot, item)
         return None
 
-    def _started(self, slot: Slot, item: Facts | TeacherFacts | None) -> None:
+    def _step_done(self, slot: Slot, item: Facts | TeacherFacts | None) -> None:
         """A slot has finished a step of its start: the process, the images, or the teacher."""
         if item is None:
-            slot.step, slot.awaited = "images", slot.actor.open.remote(*self._open)
+            slot.step, slot.awaited = "images", slot.actor.open.remote(*self._open_arguments)
         elif isinstance(item, Facts):
             self.facts, slot.native = self.facts or item, item.native
             if item.images != self.facts.images:
                 self._not_started(slot, "its images are not those of the other workers: give all nodes the same --data")
-            elif self._teacher:
+            elif self._teacher_arguments:
                 self._load_teacher(slot)
             else:
                 self._ready(slot)
         else:
-            self.taught = self.taught or item
-            if item.teacher != self.taught.teacher:
+            self.teacher_facts = self.teacher_facts or item
+            if item.teacher != self.teacher_facts.teacher:
                 self._not_started(slot, "its teacher is not that of the other workers: give all nodes the same weights")
             else:
                 self._ready(slot)
 
-    def _ended(self, slot: Slot, why: str, error: BaseException | None = None) -> tuple[Slot, WorkerGone] | None:
-        """A slot's process died or raised, during a trial or while it started."""
-        if slot.step != "trial" and why != NODE_DIED:
-            self._not_started(slot, why, error)
+    def _died(self, slot: Slot, reason: str, error: BaseException | None = None) -> tuple[Slot, WorkerGone] | None:
+        """A slot's process died or raised, during a trial or while it was starting."""
+        if slot.step != "trial" and reason != NODE_DIED:
+            self._not_started(slot, reason, error)
             return None
         self.drop(slot)
-        return (slot, WorkerGone(why)) if slot.step == "trial" else None
+        return (slot, WorkerGone(reason)) if slot.step == "trial" else None
 
     def _load_teacher(self, slot: Slot) -> None:
-        slot.step, slot.awaited = "teacher", slot.actor.call.remote("open_teacher", *self._teacher)
+        slot.step, slot.awaited = "teacher", slot.actor.call.remote("open_teacher", *self._teacher_arguments)
 
     def _ready(self, slot: Slot) -> None:
-        slot.rest()
-        self._failed_starts, self._look_at = 0, 0.0  # the first one lets the others start
+        slot.become_idle()
+        self._failed_starts, self._check_at = 0, 0.0  # the others start after the first one
         self._pause.pop(slot.node, None)
 
-    def _not_started(self, slot: Slot, why: str, error: BaseException | None = None) -> None:
-        """A slot could not start: raise InputError if it was the first one and its input is wrong, else retry later."""
+    def _not_started(self, slot: Slot, reason: str, error: BaseException | None = None) -> None:
+        """A slot could not start: raise InputError if it was the first and its input is wrong, else retry later."""
         self.drop(slot)
-        first = self.facts is None if slot.step == "images" else self.taught is None
+        first = self.facts is None if slot.step == "images" else self.teacher_facts is None
         if first and isinstance(error, InputError):
             raise type(error)(str(error)) from error
         self._failed_starts += 1
-        pause = self._pause[slot.node] = min(MOST_BACKOFF, 2 * self._pause.get(slot.node, LOOK_SECONDS / 2))
+        pause = self._pause[slot.node] = min(MAX_BACKOFF_SECONDS, 2 * self._pause.get(slot.node, CHECK_SECONDS / 2))
         self._not_before[slot.node] = time.monotonic() + pause
         host = self._nodes[slot.node].host if slot.node in self._nodes else "a node that left"
         if self._failed_starts >= START_ATTEMPTS and not any(slot.step in ("idle", "trial") for slot in self.all):
-            raise Stopped(f"{self._failed_starts} workers in a row could not start, the last one on {host}: {why}")
-        self.notes.append(f"a worker on {host} could not start, and is tried again in {pause:.0f} s: {why}")
+            raise Stopped(f"{self._failed_starts} workers in a row could not start, the last one on {host}: {reason}")
+        self.notes.append(f"a worker on {host} could not start, and is tried again in {pause:.0f} s: {reason}")

@@ -1,6 +1,6 @@
-"""What one worker holds for the whole study: the images, the teacher and its tables. No ray, no optuna.
+"""What a worker holds for the whole study: the images, the teacher and its tables. No ray, no optuna.
 
-A trial pays for its own training only; everything else was paid when the worker opened.
+Everything but a trial's own training is done once, when the worker starts.
 """
 
 import statistics
@@ -27,9 +27,9 @@ from fitnets.training.run import Run
 from fitnets.values.net import Net
 from search.workers.facts import Facts, Speed, TeacherFacts
 
-MEASUREMENTS = 5  # of which the median counts
-MEASURED_STEPS = 20  # of a training in one measurement, at most
-MEASURED_SECONDS = 4.0  # of all measurements together, about
+MEASUREMENTS = 5  # their median is taken
+MEASURED_STEPS = 20  # at most, in one measurement of a training
+MEASURED_SECONDS = 4.0  # for all measurements together, about
 
 
 class Trainer:
@@ -46,7 +46,7 @@ class Trainer:
         self.teacher: Teacher | None = None
 
     def facts(self) -> Facts:
-        """The images' shape, classes and numbers."""
+        """What the driver needs to know about the images."""
         images = self.images
         return Facts(
             shape=images.shape,
@@ -60,16 +60,16 @@ class Trainer:
         )
 
     def has(self, teacher: Trained | Brought | Ensemble) -> bool:
-        """Whether the teacher needs no training any more."""
+        """Whether the teacher has been trained."""
         return all(teachers.is_trained(member, self.images, self.store) for member in teacher.members)
 
     def train_teacher(self, teacher: Trained | Brought | Ensemble) -> Iterator[Report]:
-        """Train the teacher into the store, unless it is there or somebody brings it; an ensemble member by member."""
+        """Train the teacher into the store, unless it is there or a brought one; an ensemble member by member."""
         for member in teacher.members:
             yield from teachers.trained(member, self.images, self.store)
 
     def export_teacher(self, teacher: Trained) -> dict[str, bytes]:
-        """The trained teacher's files, for workers that see another disk."""
+        """The trained teacher's files, for workers that do not share this disk."""
         return teachers.files(teacher, self.images, self.store)
 
     def open_teacher(
@@ -90,44 +90,44 @@ class Trainer:
         )
 
     def train(self, recipe: Recipe) -> Generator[Report, None, Result]:
-        """Run one recipe, or go on with it where its worker died: Reports as they come, then the Result.
+        """Run a recipe, from its checkpoint if there is one: Reports as they come, then the Result.
 
-        What a finished run would go on from stays until `forget`, because the driver may die before it has the Result.
+        The checkpoint of a finished run stays until `forget`, because the driver may die before it has the Result.
         """
         assert self.teacher is not None, "open_teacher comes first"
         return (yield from distill(recipe, self.images, self.teacher, self.store, keep=True))
 
     def forget(self, recipe: Recipe) -> None:
-        """Delete the checkpoint of a run whose end the driver has written down."""
+        """Delete the checkpoint of a run whose result the driver has stored."""
         assert self.teacher is not None, "open_teacher comes first"
         discard(recipe, self.images, self.teacher, self.store)
 
     def trained(self, recipe: Recipe) -> Result:
-        """Run one recipe to its end, and let nobody hear of the epochs."""
+        """Run a recipe to its end, without Reports."""
         assert self.teacher is not None, "open_teacher comes first"
         return result_of(distill(recipe, self.images, self.teacher, self.store))
 
     def measure(self, net: Net, training: Training, precision: Precision, distill: Distill | None = None) -> Speed:
-        """Time some steps of a training of `net` as they are trained, and forward passes, on real images.
+        """Time training steps and forward passes of `net` on the real images.
 
-        The loss is that of stage 2 with a table of logits, or without `distill` that on the labels alone.
+        The loss is that of stage 2 with a table of logits, or, without `distill`, that on the labels alone.
         """
         images, device = self.images, self.images.device
         network = Network(net)
         initialise(network, "scaled", 0.0, 0)
         network.to(device).to(memory_format=torch.channels_last)
         num_images, label_N = len(images.train), images.train.label_N
-        spread_N = torch.randperm(num_images, generator=torch.Generator().manual_seed(0)).to(device)
-        taught_NK = torch.zeros(num_images, len(images.classes), dtype=torch.float16, device=device)
+        order_N = torch.randperm(num_images, generator=torch.Generator().manual_seed(0)).to(device)
+        teacher_NK = torch.zeros(num_images, len(images.classes), dtype=torch.float16, device=device)
         plan = Plan.draw(num_images, 1, images.data, device)
 
         def loss(step_B: Tensor) -> Tensor:
-            index_B = spread_N[step_B]
+            index_B = order_N[step_B]
             with computing(precision, device):
                 logits_BK = network(images.views(plan, index_B))
             if distill is None:
                 return torch.nn.functional.cross_entropy(logits_BK.float(), label_N[index_B])
-            return kd_loss(logits_BK, taught_NK[index_B], label_N[index_B], distill.lambda_start, distill)
+            return kd_loss(logits_BK, teacher_NK[index_B], label_N[index_B], distill.lambda_start, distill)
 
         run, batch = Run(network, training.changed(lr=1e-6)), min(training.batch, num_images)
 
@@ -136,14 +136,14 @@ class Trainer:
             epochs = fit(run, lambda epoch: loss, num_images=steps * batch, seed=0, device=device)
             return next(epochs).seconds / steps
 
-        seconds(1)  # the first step makes what the others find made
+        seconds(1)  # the first step allocates what the others reuse
         once = seconds(1)
         steps = max(1, min(int(MEASURED_SECONDS / MEASUREMENTS / once), num_images // batch, MEASURED_STEPS))
         step = once if once > MEASURED_SECONDS else statistics.median(seconds(steps) for _ in range(MEASUREMENTS))
         return Speed(train_step=step / batch, forward=self._forward(network.eval(), batch))
 
     def measure_teacher(self, batch: int) -> Speed:
-        """Time forward passes of the teacher that is open; nobody trains it here."""
+        """Time forward passes of the teacher that is open; its `train_step` is 0."""
         assert self.teacher is not None, "open_teacher comes first"
         return Speed(train_step=0.0, forward=self._forward(self.teacher.network, batch))
 
@@ -163,7 +163,7 @@ class Trainer:
 
 
 def _seconds(call: Callable[[], None]) -> float:
-    """The median of a few calls after one to warm up; a call that takes long is timed once."""
+    """The median of a few calls after a warm-up call; a slow call is timed once."""
     times: list[float] = []
     for attempt in range(1 + MEASUREMENTS):
         start = time.perf_counter()

@@ -10,7 +10,7 @@ import torch
 from fitnets.config import Outcome, Recipe, Report, Result
 from fitnets.errors import Diverged, InputError
 from search.workers.actor import Actor, Fault, Limits
-from search.workers.faults import alike, describe, foreseen, over_time, spoils, why_gone
+from search.workers.faults import describe, foreseen, over_time, spoils, why_died, without_numbers
 from search.workers.logs import trained_epochs
 from tests.helpers import RECIPE
 
@@ -168,7 +168,7 @@ def test_what_a_trial_took_before_counts_as_its_time() -> None:
     ],
 )
 def test_failures_are_alike_when_only_their_numbers_differ(one: str, other: str, equal: bool) -> None:
-    assert (alike(one) == alike(other)) == equal
+    assert (without_numbers(one) == without_numbers(other)) == equal
 
 
 def test_a_process_that_lost_its_gpu_is_known() -> None:
@@ -179,9 +179,9 @@ def test_a_process_that_lost_its_gpu_is_known() -> None:
 
 def test_why_a_worker_is_gone_is_one_line() -> None:
     ours = "The actor died unexpectedly before finishing this task.\n\tpid: 1\nThe actor "
-    assert why_gone(f"{ours}died because its node has died. Node Id: e46c") == "its node died"
-    assert why_gone(f"{ours}is dead because its worker process has died. Worker exit type: X") == "its process died"
-    assert why_gone("something else\nand more") == "something else"
+    assert why_died(f"{ours}died because its node has died. Node Id: e46c") == "its node died"
+    assert why_died(f"{ours}is dead because its worker process has died. Worker exit type: X") == "its process died"
+    assert why_died("something else\nand more") == "something else"
     assert describe(ValueError("")) == (
         "ValueError",
         "no message (the trial's log has the traceback: correct what it names)",

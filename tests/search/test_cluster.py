@@ -276,7 +276,7 @@ def killed(*arguments: Any) -> Any:
 def test_workers_that_cannot_start_end_the_search_with_one_message(
     made: Maker, why: str, crew_of: Callable[..., RayWorkers], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slots, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(slots, "CHECK_SECONDS", 0.2)
     crew = crew_of(2, made)
     with pytest.raises(Stopped, match=rf"3 workers in a row could not start, .*: {why}"):
         crew.open(STUDY.data, tmp_path, tmp_path)

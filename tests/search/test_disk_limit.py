@@ -117,7 +117,7 @@ def test_an_absent_store_takes_nothing(tmp_path: Path) -> None:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """`search.run` over inline workers, which looks at its disk whenever it can."""
-    monkeypatch.setattr(disk_limit, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(disk_limit, "CHECK_SECONDS", 0.0)
     monkeypatch.setitem(sys.modules, "search.workers.crew", types.SimpleNamespace(RayWorkers=Crew))
     return lambda *words: invoke("run", *words)
 

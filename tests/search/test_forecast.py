@@ -6,7 +6,7 @@ from fitnets.config import Hint
 from fitnets.nets.cost import cost
 from fitnets.values import table_sizes
 from fitnets.values.net import Net
-from search.driver.forecast import Drawn, forecast, hint_work, took, typical
+from search.driver.forecast import RandomTrial, forecast, forecast_and_actual, hint_work, typical
 from search.space import recipe_of, suggest
 from search.units import format_duration
 from search.workers.facts import Facts, Speed
@@ -65,7 +65,7 @@ def test_longer_trials_cost_more() -> None:
 
 def test_the_typical_student_is_within_the_limits_and_in_the_middle() -> None:
     costs = sorted(
-        cost(recipe_of(suggest(Drawn(s), STUDY.space), STUDY.space, FRAME).student).params for s in range(99)
+        cost(recipe_of(suggest(RandomTrial(s), STUDY.space), STUDY.space, FRAME).student).params for s in range(99)
     )
     recipe, relative, feasible = typical(STUDY, FRAME)
     assert costs[10] < cost(recipe.student).params < costs[-10]
@@ -107,4 +107,4 @@ def test_a_pass_that_tells_the_hints_tells_the_logits_too(monkeypatch: pytest.Mo
 
 
 def test_a_forecast_is_held_against_what_the_run_took() -> None:
-    assert took(98.2, 224.0) == "forecast 98 s, took 3 min 44 s"
+    assert forecast_and_actual(98.2, 224.0) == "forecast 98 s, took 3 min 44 s"

@@ -49,7 +49,7 @@ def test_the_verdict_is_what_counting_by_hand_gives(points: list[Point], eta: in
     better = sum(count < counts[-1] for count in counts)
     peers = peers_of(points)
     assert dominator_counts(peers) == counts
-    assert [[a.beats(b) for b in peers] for a in peers] == [[beats(a, b) for b in points] for a in points]
+    assert [[a.dominates(b) for b in peers] for a in peers] == [[beats(a, b) for b in points] for a in points]
     assert last(peers, eta) == Verdict(
         goes_on=better * eta < len(points), dominators=counts[-1], better=better, peers=len(points)
     )
@@ -152,7 +152,7 @@ def test_every_stopped_student_is_beaten_by_one_that_went_on(
     for place, (rung, student) in enumerate(ledger):
         if not told[rung, student.number].goes_on:
             earlier = [other for epoch, other in ledger[:place] if epoch == rung]
-            assert any(other.beats(student) and told[rung, other.number].goes_on for other in earlier)
+            assert any(other.dominates(student) and told[rung, other.number].goes_on for other in earlier)
 
 
 @settings(deadline=None)
