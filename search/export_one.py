@@ -1,6 +1,6 @@
 """`python -m search.export_one STUDY --trial 23`: one student as a folder to ship, whatever the budget.
 
-The pages use this for their downloads. `search.pick` is the command that chooses.
+The pages use this for their downloads. `search.pick` chooses a student by a budget.
 """
 
 import sys
@@ -30,7 +30,7 @@ def main(
         known = [c.trial for c in snapshot.front()]
         state = "is not in the study" if found is None else f"is {found.state}, not trained to its end"
         raise InputError(f"trial {trial} {state}: choose one that is, as {known[:5]}.")
-    from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused before
+    from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused first
 
     shipper = Shipper(snapshot, runs)
     shipper.check_writable(out)

@@ -1,6 +1,6 @@
-"""`python -m search.latency STUDY`: how long the students on the front take on this machine, for the pages.
+"""`python -m search.latency STUDY`: times the students on the front on this machine, for the pages.
 
-The search times nothing itself: its own load would be in every number.
+The search itself times nothing, because its own load would distort every number.
 """
 
 import sys
@@ -38,7 +38,7 @@ def main(
     load, busy = latencies.load()
     console = Console(highlight=False, soft_wrap=True)
     with driving(url, snapshot.study), console.status("timing ..."):
-        from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused before
+        from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused first
 
         shipper = Shipper(snapshot, runs)
         timed = 0

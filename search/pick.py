@@ -54,7 +54,7 @@ def main(
         raise InputError(none_within(snapshot, nearest_miss(snapshot.candidates, budget)))
     console = Console(highlight=False)
     with console.status("exporting ...") as status:
-        from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused before
+        from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused first
 
         shipper = Shipper(snapshot, runs, status.update)
         shipper.check_writable(out)

@@ -48,7 +48,7 @@ def main(
 
 
 def print_results(snapshot: Snapshot, console: Console) -> None:
-    """The front as a table, and what became of the other trials."""
+    """Print the front as a table, the number of trials in each state, and the paper's results on the same data set."""
     front = snapshot.front()
     if front:
         console.print(front_table(front, snapshot))
@@ -73,7 +73,7 @@ def print_results(snapshot: Snapshot, console: Console) -> None:
 
 
 def front_table(front: tuple[Candidate, ...], snapshot: Snapshot) -> Table:
-    """Accuracy against cost, from the smallest student up, the teacher last."""
+    """Accuracy and cost of the students on the front, the smallest first, the teacher last."""
     table = Table(title=f"{snapshot.study}: Pareto front, validation accuracy", title_justify="left", padding=(0, 0))
     for heading in ("trial", "accuracy", "params", "mult-adds", "stages", "hint", "tau", "lambda"):
         table.add_column(heading, justify="left" if heading == "stages" else "right", no_wrap=True)

@@ -1,4 +1,4 @@
-"""Counts, sizes and durations: how they are written for people, and how people may write them. No torch."""
+"""Counts, sizes and durations: formatted for people, and parsed from the command line. No torch."""
 
 import itertools
 import math
@@ -25,7 +25,7 @@ def format_bytes(size: float) -> str:
 
 
 def _scaled(value: float) -> tuple[str, str]:
-    """Three digits, and the prefix of the unit that they count."""
+    """Three significant digits, and the prefix of their unit."""
     for unit, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= unit * 0.9995:
             return f"{value / unit:.3g}" if abs(value) < unit * 999.5 else f"{value / unit:,.0f}", prefix
@@ -49,7 +49,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_stages(stages: tuple[tuple[int, ...], ...]) -> str:
-    """Widths stage by stage, repeated ones counted: `16x3 | 32x3 | 48x2 64`."""
+    """Widths stage by stage, runs of equal ones as width x count: `16x3 | 32x3 | 48x2 64`."""
     groups = ([(width, len(list(run))) for width, run in itertools.groupby(widths)] for widths in stages)
     return " | ".join(" ".join(f"{width}x{n}" if n > 1 else f"{width}" for width, n in group) for group in groups)
 

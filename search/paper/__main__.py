@@ -60,7 +60,7 @@ def main(
     writable(runs)
     if not dry_run:
         writable(_folder(runs, out), "--out")
-    from search.workers.crew import RayWorkers  # here, so that a wrong option is reported at once
+    from search.workers.crew import RayWorkers  # here, because Ray loads slowly: wrong input is refused first
 
     try:
         with cli.terminable(), ExitStack() as opened:
@@ -92,34 +92,35 @@ def _trained(
     out: Path | None,
     dry_run: bool,
 ) -> tuple[Experiment, list[str], str]:
-    """Train what is missing. Returns the experiment, its runs' keys, and the device."""
+    """Train the runs that are missing. Returns the experiment, the keys of its runs, and the device."""
     with console.status("reading the images ..."):
         facts = crew.open(data_of(system, scale, families[-1]), data, runs / "store")
     planned = experiment(system, scale, families, seeds, facts.native)
     _check_images(planned, facts, data)
-    told = f"{system}, {scale}: {facts.train:,} training and {facts.val:,} validation images of {facts.shape}"
-    console.print(f"{told}; {crew.slots} slot(s) on {facts.device}", soft_wrap=True)
-    kept = FinishedRuns(_folder(runs, out) / "done", Store(runs / "store"))
+    summary = f"{system}, {scale}: {facts.train:,} training and {facts.val:,} validation images of {facts.shape}"
+    console.print(f"{summary}; {crew.slots} slot(s) on {facts.device}", soft_wrap=True)
+    finished = FinishedRuns(_folder(runs, out) / "done", Store(runs / "store"))
 
-    def taught(on_report: Callable[[Report], None]) -> list[str]:
+    def keys_with_teacher(on_report: Callable[[Report], None]) -> list[str]:
+        """The runs' keys: they depend on the teacher, which is trained unless the store has it."""
         teacher = crew.teach(planned.teacher, on_report)
         return [key_of(recipe, planned.data, facts, teacher) for _, _, recipe in planned.runs()]
 
     def missing(keys: list[str]) -> list[int]:
-        return [number for number, key in enumerate(keys) if kept.get(key) is None]
+        return [number for number, key in enumerate(keys) if finished.get(key) is None]
 
     with console.status("timing a few batches ..."):
         has_teacher = crew.has(planned.teacher)
-        keys = taught(lambda report: None) if has_teacher else []  # at once: it is only loaded
+        keys = keys_with_teacher(lambda report: None) if has_teacher else []  # fast: it is only loaded
         left = missing(keys) if has_teacher else list(range(len(planned.runs())))
         expected = forecast(planned, facts, left, has_teacher, crew.measure)
     console.print(f"  {expected.line(left, crew.slots)}", soft_wrap=True)
     if dry_run:
         return planned, [], facts.device
     with Watch(console, planned, expected, left, crew.slots) as watch:
-        keys = keys or taught(watch.teacher)
-        watch.missing = set(missing(keys))  # a teacher that was trained again may be the one of before
-        train(planned, keys, kept, crew, watch.on_event)
+        keys = keys or keys_with_teacher(watch.teacher)
+        watch.missing = set(missing(keys))  # a teacher that was trained again may be equal to the one before
+        train(planned, keys, finished, crew, watch.on_event)
     return planned, keys, facts.device
 
 
@@ -141,7 +142,7 @@ def _folder(runs: Path, out: Path | None) -> Path:
 def _compared(
     console: Console, planned: Experiment, keys: list[str], device: str, data: Path, runs: Path, out: Path | None
 ) -> None:
-    """Read the test images once, print ours beside the paper's, and write both files."""
+    """Measure every run on the test images, print our results beside the paper's, and write table and picture."""
     from search.paper.compare import compare  # needs torch
 
     store, folder = Store(runs / "store"), _folder(runs, out)

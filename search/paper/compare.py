@@ -1,4 +1,4 @@
-"""Finished runs to the table: every student and the teacher on the test images. Needs torch."""
+"""From finished runs to the table: every student and the teacher on the test images. Needs torch."""
 
 import os
 import platform
@@ -15,22 +15,28 @@ from search.paper.table import Comparison, Seed, arms_of, row
 from search.paper.tested import TestImages
 from search.workers.machine import processor
 
-SVHN_TRAIN = 598_388  # pylearn2's split
+SVHN_TRAIN = 598_388  # training images of SVHN with the extra ones, in pylearn2's split
 
 
 def compare(
-    experiment: Experiment, keys: list[str], kept: FinishedRuns, data_dir: Path, runs: Path, store: Store, device: str
+    experiment: Experiment,
+    keys: list[str],
+    finished: FinishedRuns,
+    data_dir: Path,
+    runs: Path,
+    store: Store,
+    device: str,
 ) -> Comparison:
-    """Read the test images for every run; `keys` are the runs', in their order."""
+    """Measure every run on the test images; `keys` are those of the experiment's runs, in their order."""
     test = TestImages(experiment, data_dir, runs, store, device)
     teacher, own = experiment.teacher, test.teacher(experiment.teacher)
-    assert own.test is not None, "it is measured at once"
+    assert own.test is not None, "a trained teacher was measured"
     seconds = own.test.seconds
     family = experiment.teacher_family
     rows = [row(experiment.teacher_name, "teacher", family, teacher.net, [own], teacher.net, seconds)]
     for arm, numbers in arms_of(experiment):
-        finished = [kept.get(keys[number]) for number in numbers]
-        seeds = [_seed(one, kept, test, f"{arm.name} by {arm.method}, {arm.family} recipe") for one in finished]
+        label = f"{arm.name} by {arm.method}, {arm.family} recipe"
+        seeds = [_seed(finished.get(keys[number]), finished, test, label) for number in numbers]
         net = arm.recipe.student
         rows.append(row(arm.name, arm.method, arm.family, net, seeds, teacher.net, seconds))
     return Comparison(
@@ -46,22 +52,22 @@ def compare(
 
 
 def _images(data: Data, root: Path, train: int) -> list[str]:
-    """What differs in the images themselves."""
-    told = []
+    """How the images themselves differ from the paper's, for people."""
+    found = []
     folder = root / data.name / "train"
     if any(path.suffix.lower() in (".jpg", ".jpeg") for path in islice(folder.glob("*/*"), 1)):
-        told.append(f"{data.name} from JPEG files: re-coded, where the published images are lossless")
+        found.append(f"{data.name} from JPEG files: re-coded, where the published images are lossless")
     if data.name == "svhn" and train < SVHN_TRAIN and data.limit is None:
-        told.append(f"{train:,} training images; the paper adds SVHN's extra ones: {SVHN_TRAIN:,}")
-    return told
+        found.append(f"{train:,} training images; the paper adds SVHN's extra ones: {SVHN_TRAIN:,}")
+    return found
 
 
-def _seed(finished: FinishedRun | None, kept: FinishedRuns, test: TestImages, name: str) -> Seed:
-    assert finished is not None, "train() has kept every run, or said why not"
-    outcome = finished.outcome
+def _seed(run: FinishedRun | None, finished: FinishedRuns, test: TestImages, name: str) -> Seed:
+    assert run is not None, "train() stored every run, or raised"
+    outcome = run.outcome
     if outcome is None:
         return Seed(test=None, val_accuracy=None, train_seconds=0.0)
-    weights = kept.weights(outcome)
-    assert weights is not None, "FinishedRuns.get looked for them"
-    measured = test.student(finished.recipe.student, weights, name)
+    weights = finished.weights(outcome)
+    assert weights is not None, "FinishedRuns.get found them"
+    measured = test.student(run.recipe.student, weights, name)
     return Seed(test=measured, val_accuracy=outcome.val_accuracy, train_seconds=outcome.seconds)

@@ -1,4 +1,4 @@
-"""What the paper's nets cost: counted by us, beside what it prints. No torch."""
+"""The cost of the paper's nets: as counted here, beside what the paper prints. No torch."""
 
 from rich.console import Console
 from rich.table import Table
@@ -15,7 +15,7 @@ ALTERNATIVES = {
     "4 pieces": ("MNIST's last convolutions in 4 pieces, as the code has them", Reading(mnist_pieces=4)),
     "appendix": ("SVHN's student as the appendix names it", Reading(svhn_student="fitnet4")),
 }
-"""Readings that the paper also offers, and that its printed counts speak against."""
+"""Other readings of the paper, which its printed counts rule out."""
 FEWER = {"aflw/fitnet1": 15.0, "aflw/fitnet2": 2.5}
 """How many times fewer multiply-adds than the teacher the paper claims (section 3.4); it prints no counts there."""
 
@@ -34,7 +34,7 @@ class Count(Value):
     agrees: bool | None
     """Whether both counts round to the printed ones; None where nothing is printed."""
     note: str
-    """How far we are from a budget or a ratio, and what the paper leaves open."""
+    """How far the count is from a budget or a ratio, and what the paper leaves open."""
 
 
 def counts(reading: Reading = Reading()) -> list[Count]:  # noqa: B008 (frozen)
@@ -46,7 +46,7 @@ def counts(reading: Reading = Reading()) -> list[Count]:  # noqa: B008 (frozen)
 def _count(one: PaperNet, found: dict[str, PaperNet]) -> Count:
     printed = _printed(one.name)
     params, macs = (printed.printed_params, printed.printed_macs) if printed else (None, None)
-    agreements = [told.agrees(ours) for told, ours in ((params, one.weights), (macs, one.macs)) if told is not None]
+    agreements = [text.agrees(ours) for text, ours in ((params, one.weights), (macs, one.macs)) if text is not None]
     budget = next((name for name in BUDGETS if one.name.endswith(f"-{name}")), "")
     notes = [one.doubt] if one.doubt else []
     if budget:
@@ -78,7 +78,7 @@ def _pair(one: PaperNet, found: dict[str, PaperNet]) -> str:
     data = one.name.split("/")[0]
     teacher = found["cifar10/teacher" if data == "figure2" else f"{data}/teacher"]
     guided, hint = _rows(one.net, one.pair.guided), _rows(teacher.net, one.pair.hint)
-    kernel = max(guided - hint, 0) + 1  # a larger hint map is pooled down to the student's
+    kernel = max(guided - hint, 0) + 1  # a hint map that is larger is pooled down to the student's
     return f"{one.pair.guided}<-{one.pair.hint}, {kernel}x{kernel}"
 
 
@@ -109,8 +109,8 @@ def _table(title: str, rows: list[Count], notes: list[str]) -> Table:
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     headings = ("net", "layers", "hint", "parameters", "paper", "mult-adds", "paper", "agrees")
     for heading in headings:
-        words = heading in ("net", "hint", "agrees")
-        table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "net")
+        is_text = heading in ("net", "hint", "agrees")
+        table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading != "net")
     for row in rows:
         verdict = {True: "yes", False: "no", None: "-"}[row.agrees]
         if row.note:

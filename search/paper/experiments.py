@@ -1,7 +1,7 @@
-"""What each of the paper's tables needs trained, at two sizes: values only.
+"""What must be trained for each of the paper's tables, at two sizes: values only.
 
-`quick` is sized for two CPU cores, `full` for one GPU. A student's row differs from the next one's in nothing but what
-the row says; seeds are added when it is run.
+`quick` is sized for two CPU cores, `full` for one GPU. Rows of a table differ only in what they name: student, method
+and recipe. Seeds are added when an experiment is run.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Size(Value):
     paper: Lengths
     seeds: int = 3
     limit: int | None = None
-    """Use about so many training images."""
+    """The approximate number of training images; None for all."""
 
 
 class Arm(Value):
@@ -52,11 +52,11 @@ class Experiment(Value):
     arms: tuple[Arm, ...]
     seeds: int
     differs: tuple[str, ...]
-    """What differs from the paper, and what is taken where it contradicts itself."""
+    """What differs from the paper, and which reading is taken where it contradicts itself."""
 
     @property
     def teacher_family(self) -> Family:
-        """The family of recipes that the teacher is trained by."""
+        """The family of the teacher's recipe."""
         return _lead([arm.family for arm in self.arms])
 
     def runs(self) -> list[tuple[Arm, int, Recipe]]:
@@ -110,9 +110,9 @@ SMALL_FIGURE_2 = {
     "L11": (((4, 4, 5), (8, 8, 8), (12, 12, 16)), 7),
     "L13": (((4, 4, 4, 4), (6, 6, 6, 8), (8, 12, 12)), 8),
 }
-"""Table 6's layouts for 28x28 digits, the 13 layers that the text speaks of besides; with their guided layers."""
+"""Table 6's layouts scaled to 28x28 digits, with their guided layers; besides, the 13 layers that the text mentions."""
 ALTERNATIVES_ON = "L11"
-"""The small net that section 3.1's alternatives are tried on, by the paper's recipe. The full size has FitNet 4."""
+"""The small net on which section 3.1's alternatives are tried, by the paper's recipe. The full size uses FitNet 4."""
 
 
 def data_of(system: System, scale: Scale, family: Family) -> Data:
@@ -122,13 +122,13 @@ def data_of(system: System, scale: Scale, family: Family) -> Data:
         return recipes.data_of(system, family).changed(limit=limit)
     if scale == "full":
         return recipes.data_of("cifar10", family)
-    return recipes.data_of("mnist", "paper").changed(limit=limit)  # the same images as they are, for both families
+    return recipes.data_of("mnist", "paper").changed(limit=limit)  # both families see the same images
 
 
 def experiment(
     system: System, scale: Scale, families: Sequence[Family], seeds: int | None, native: Precision
 ) -> Experiment:
-    """The experiment; `native` is the precision that the workers are fast in, for the modern recipe."""
+    """The experiment; `native` is the workers' fast precision, which the modern recipe uses."""
     size = SIZES[system, scale]
     arms: list[Arm] = []
     for family in families:
@@ -136,8 +136,8 @@ def experiment(
         for name, net, pair, methods in _students(system, size, family):
             for method in methods if family == "paper" else [method for method in methods if method in METHODS]:
                 recipe = recipes.student(net, pair, system, family, method, lengths)
-                precise = native if family == "modern" and system != "figure2" else "float32"
-                arms.append(Arm(name=name, method=method, family=family, recipe=recipe.changed(precision=precise)))
+                precision = native if family == "modern" and system != "figure2" else "float32"
+                arms.append(Arm(name=name, method=method, family=family, recipe=recipe.changed(precision=precision)))
     lead = _lead(families)
     teacher_epochs = (size.modern if lead == "modern" else size.paper).teacher
     return Experiment(
@@ -185,29 +185,29 @@ def _students(system: System, size: Size, family: Family) -> list[tuple[str, Net
 
 
 def differences(system: System, scale: Scale, families: Sequence[Family], size: Size) -> tuple[str, ...]:
-    """What differs from the paper, and what is taken where it contradicts itself, for people."""
-    told = []
+    """For people: what differs from the paper, and which reading is taken where it contradicts itself."""
+    found = []
     if size.limit is not None:
-        told.append(f"about {size.limit:,} training images (validation included), not all of them")
+        found.append(f"about {size.limit:,} training images (validation included), not all of them")
     if system == "figure2" and scale == "quick":
-        told.append(f"MNIST and nets of {SMALL_BUDGET / 1e6:g}M multiply-adds; the paper: CIFAR-10, 30M and 107M")
+        found.append(f"MNIST and nets of {SMALL_BUDGET / 1e6:g}M multiply-adds; the paper: CIFAR-10, 30M and 107M")
     for family in families:
         lengths = size.modern if family == "modern" else size.paper
         if lengths != UP_TO:
-            told.append(
+            found.append(
                 f"{family} recipe: {lengths.teacher} epochs of the teacher, {lengths.stage1} of stage 1, "
                 f"{lengths.stage2} of stage 2; the paper: up to {PAPER_EPOCHS} each"
             )
     if "modern" in families:
-        told.append("modern recipe: initialisation, optimiser, schedule, hint loss and views are not the paper's")
+        found.append("modern recipe: initialisation, optimiser, schedule, hint loss and views are not the paper's")
     if "paper" in families and len(families) > 1:
-        told.append("one teacher for both recipes, trained by the modern one")
+        found.append("one teacher for both recipes, trained by the modern one")
     if "paper" in families:
-        told += [f"paper recipe: {reading}" for reading in TAKEN[system]]
+        found += [f"paper recipe: {reading}" for reading in TAKEN[system]]
         data, own = data_of(system, scale, _lead(families)), data_of(system, scale, "paper")
         if data == own:
             small = system == "figure2" and scale == "quick"
-            told += [f"paper recipe: {reading}" for reading in IMAGES["small figure2" if small else system]]
+            found += [f"paper recipe: {reading}" for reading in IMAGES["small figure2" if small else system]]
         else:
-            told.append(f"paper recipe: on the modern recipe's images ({seen(data)}), not on its own ({seen(own)})")
-    return tuple(told)
+            found.append(f"paper recipe: on the modern recipe's images ({seen(data)}), not on its own ({seen(own)})")
+    return tuple(found)

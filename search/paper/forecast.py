@@ -1,4 +1,4 @@
-"""How long an experiment takes on these workers, from a few timed batches: arithmetic only."""
+"""How long an experiment takes on these workers, computed from a few timed batches."""
 
 from collections.abc import Callable, Collection
 
@@ -14,7 +14,7 @@ Measure = Callable[[Net, Training, Precision], Speed]
 
 
 class Forecast(Value):
-    """Seconds of work that is left, on one slot each; trainings that may stop early count whole."""
+    """The work that is left, in seconds on one slot; trainings that may stop early count in full."""
 
     teacher: float
     tables: float
@@ -23,7 +23,7 @@ class Forecast(Value):
     """One for each of the experiment's runs, in their order; 0 for a run that is finished."""
 
     def line(self, missing: Collection[int], slots: int) -> str:
-        """For people."""
+        """For people, in one line."""
         trained = sum(self.runs)
         total = self.teacher + (self.tables + trained) / slots
         return (
@@ -36,7 +36,9 @@ class Forecast(Value):
 def forecast(
     experiment: Experiment, facts: Facts, missing: Collection[int], has_teacher: bool, measure: Measure
 ) -> Forecast:
-    """For the `missing` runs, by number; `measure` times a net's training step and forward pass for one image."""
+    """The forecast for the runs numbered in `missing`; `measure` gives seconds per image of a net's training step and
+    forward pass.
+    """
     known: dict[tuple[Net, Precision], Speed] = {}
 
     def speed(net: Net, training: Training, precision: Precision) -> Speed:
@@ -46,19 +48,19 @@ def forecast(
 
     teacher, recipes = experiment.teacher, [recipe for _, _, recipe in experiment.runs()]
     views = {
-        (recipe.precision, whole, experiment.data.equivalent_epoch(epoch))
+        (recipe.precision, on_all, experiment.data.equivalent_epoch(epoch))
         for recipe in (recipes[number] for number in missing)
         if recipe.distill.lambda_start
-        for whole in range(1 + recipe.retrain)
+        for on_all in range(1 + recipe.retrain)
         for epoch in range(1, recipe.stage2.last + 1)
     }
-    passed = sum(facts.train + facts.val * whole for _, whole, _ in views)
-    its = Speed(train_step=0.0, forward=0.0)
+    passed = sum(facts.train + facts.val * on_all for _, on_all, _ in views)
+    teacher_speed = Speed(train_step=0.0, forward=0.0)
     if views or not has_teacher:
-        its = speed(teacher.net, teacher.training, teacher.precision)
+        teacher_speed = speed(teacher.net, teacher.training, teacher.precision)
     return Forecast(
-        teacher=0.0 if has_teacher else teacher.training.last * _epoch(facts, its, teacher.retrain),
-        tables=passed * its.forward,
+        teacher=0.0 if has_teacher else teacher.training.last * _epoch(facts, teacher_speed, teacher.retrain),
+        tables=passed * teacher_speed.forward,
         runs=tuple(
             _run(recipe, facts, speed(recipe.student, recipe.stage2, recipe.precision)) if number in missing else 0.0
             for number, recipe in enumerate(recipes)
@@ -75,7 +77,7 @@ def _run(recipe: Recipe, facts: Facts, speed: Speed) -> float:
 
 
 def _epoch(facts: Facts, speed: Speed, retrain: bool) -> float:
-    """An epoch's seconds; with its counterpart on all images, where a second training follows the first."""
+    """An epoch's seconds; with `retrain`, together with its counterpart in the second training, on all images."""
     validation = speed.forward * facts.val
     first = speed.train_step * facts.train + validation
     return first + retrain * (speed.train_step * (facts.train + facts.val) + validation)

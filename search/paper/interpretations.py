@@ -1,4 +1,4 @@
-"""What is taken where the paper's text, tables and code contradict each other or say nothing: for people, by system.
+"""Which reading is taken where the paper's text, tables and code disagree or are silent: for people, by system.
 
 The reasons are in docs/paper.md.
 """
@@ -40,7 +40,7 @@ TAKEN: dict[str, tuple[str, ...]] = {
     ),
     "figure2": (*MAXOUT, "the nets of 11 layers are hinted at layer 7 (Table 6); Table 7: at layer 6"),
 }
-"""Of nets and trainings."""
+"""Readings about nets and trainings."""
 _CIFAR = (
     "views are flipped (text); the released code also shifts them, the student's by 8 pixels, the teacher's by 4",
     "a fifth of each class, drawn at random, is for validation; the released code: the last 10,000 images",
@@ -56,11 +56,11 @@ IMAGES: dict[str, tuple[str, ...]] = {
     "figure2": _CIFAR,
     "small figure2": (_SIXTH, "the images are standardised and not flipped; CIFAR's are contrast-normalised, whitened"),
 }
-"""Of images, their split and their views, where the paper's recipe has its own."""
+"""Readings about images, their split and their views, where the paper's recipe has its own."""
 
 
 def seen(data: Data) -> str:
-    """What the networks see of the images."""
+    """For people: how the images are preprocessed and augmented."""
     kind = "GCN and ZCA" if data.whiten else "local contrast normalisation" if data.local_contrast else "standardised"
     shifts = [f"shifts by up to {data.shift}"] if data.shift else []
     return ", ".join([kind, *shifts, *(["flips"] if data.flip else [])])

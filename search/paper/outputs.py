@@ -1,4 +1,4 @@
-"""The folder that --out names: what cannot be written there is told in its words."""
+"""Writing into the folder that --out names: an error names that option."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from fitnets.errors import InputError
 
 @contextmanager
 def written(path: Path) -> Iterator[None]:
-    """Around what writes `path`. Raises InputError when its folder or its disk refuses it."""
+    """The context in which `path` is written; its folder is created. Raises InputError when it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield

@@ -1,6 +1,6 @@
-"""A comparison as a picture: figure 2 over the depth, the tables row by row. Needs matplotlib, the extra `paper`.
+"""A comparison as a picture: figure 2 against depth, the tables row by row. Needs matplotlib, the extra `paper`.
 
-Not plotly, which the pages use: it needs a browser to write a file.
+Not Plotly, which the pages use, because that needs a browser to write an image.
 """
 
 import statistics
@@ -62,14 +62,14 @@ def _by_row(axes: "Axes", rows: Sequence[Row]) -> None:
         means = [statistics.fmean(rows[place].test_errors) for place in places]
         style: dict[str, Any] = {"linestyle": "none", "marker": MARKERS[method], "color": COLOURS[method]}
         axes.plot(places, means, label=f"{method}, mean", **style)
-    known = [(place, row.paper_error) for place, row in enumerate(rows) if row.paper_error is not None]
-    if known:
-        axes.plot(*zip(*known, strict=True), **PAPER)
+    printed = [(place, row.paper_error) for place, row in enumerate(rows) if row.paper_error is not None]
+    if printed:
+        axes.plot(*zip(*printed, strict=True), **PAPER)
     names = [f"{row.name.split('/')[-1]}, {row.method}" for row in rows]
     axes.set_xticks(range(len(rows)), names, rotation=30, ha="right", fontsize=8)
 
 
 def _seeds(axes: "Axes", method: str, places: Sequence[int], rows: Sequence[Row]) -> None:
-    """Every seed as a faint point, so that the spread is seen and not only told."""
+    """Every seed as a faint point, so that the spread is visible."""
     points = [(place, error) for place, row in zip(places, rows, strict=True) for error in row.test_errors]
     axes.plot(*zip(*points, strict=True), linestyle="none", marker=".", color=COLOURS[method], alpha=0.4, markersize=5)

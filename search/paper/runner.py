@@ -1,6 +1,6 @@
-"""Train an experiment's runs on the workers, and keep each one that finishes. No torch, no ray.
+"""Train an experiment's runs on the workers, and store each one that finishes. No torch, no ray.
 
-A run is named by everything that it depends on, so the same command goes on where it was stopped.
+A run's key is a digest of everything that it depends on, so the same command continues where it was stopped.
 """
 
 from collections import Counter, deque
@@ -18,11 +18,11 @@ from search.paper.outputs import written
 from search.workers.facts import Facts, TeacherFacts
 from search.workers.protocol import EpochDone, Event, Finished, Notice, Stopped, WorkerLost, Workers
 
-DIVERGED = "Diverged"  # a loss that is no number: a result of the recipe, not a fault of the machine
+DIVERGED = "Diverged"  # the loss became NaN or infinite: a result of the recipe, not a fault of the machine
 
 
 class FinishedRun(Value):
-    """A run that is done."""
+    """A run that finished."""
 
     recipe: Recipe
     outcome: Outcome | None
@@ -30,13 +30,13 @@ class FinishedRun(Value):
 
 
 class FinishedRuns:
-    """The finished runs: one JSON for each in a folder, their weights in the store."""
+    """The finished runs: a JSON file for each in a folder, their weights in the store."""
 
     def __init__(self, folder: Path, store: Store):
         self.folder, self.store = folder, store
 
     def get(self, key: str) -> FinishedRun | None:
-        """A finished run whose weights are still there; None for one that must be trained."""
+        """A finished run; None where it must be trained, also because its weights are no longer stored."""
         try:
             found = FinishedRun.model_validate_json((self.folder / f"{key}.json").read_bytes())
         except (OSError, ValidationError):
@@ -44,11 +44,11 @@ class FinishedRuns:
         return found if found.outcome is None or self.weights(found.outcome) is not None else None
 
     def weights(self, outcome: Outcome) -> bytes | None:
-        """A run's safetensors file."""
+        """A run's safetensors file; None where it is no longer stored."""
         return (self.store.get("student", outcome.weights_sha256) or {}).get("student.safetensors")
 
     def put(self, key: str, finished: FinishedRun, weights: bytes | None) -> None:
-        """Keep a run: weights first, so that what is listed can be tested.
+        """Store a run: weights first, so that every listed run has them.
 
         Raises InputError when the folder cannot be written.
         """
@@ -56,29 +56,30 @@ class FinishedRuns:
             self.store.put("student", finished.outcome.weights_sha256, {"student.safetensors": weights})
         path = self.folder / f"{key}.json"
         with written(path):
-            making = path.with_suffix(".making")
-            making.write_text(finished.model_dump_json(indent=1) + "\n")
-            making.replace(path)
+            temporary = path.with_suffix(".making")
+            temporary.write_text(finished.model_dump_json(indent=1) + "\n")
+            temporary.replace(path)
 
 
 def key_of(recipe: Recipe, data: Data, facts: Facts, teacher: TeacherFacts) -> str:
-    """What a run depends on. Without the code's version: days of training are not thrown away for a comment."""
+    """A digest of what a run depends on. Not of the code's version: a changed comment must not discard a training."""
     return sha256(canonical_json([recipe.digest(), facts.images, facts.device, data.views, teacher.teacher]))
 
 
 def train(
     experiment: Experiment,
     keys: list[str],
-    kept: FinishedRuns,
+    stored: FinishedRuns,
     crew: Workers,
-    tell: Callable[[Event | None], None],
+    on_event: Callable[[Event | None], None],
 ) -> None:
-    """Train what is missing of the experiment's runs; `keys` are theirs, in their order.
+    """Train those of the experiment's runs that are not stored; `keys` are those of all runs, in their order.
 
-    Raises Stopped when runs failed, or lost their worker too often, after all others are done.
+    `on_event` is called with every event, and with None after a second without one. Raises Stopped when runs failed, or
+    lost their worker too often, once all others have finished.
     """
     runs = experiment.runs()
-    waiting = deque(number for number, key in enumerate(keys) if kept.get(key) is None)
+    waiting = deque(number for number, key in enumerate(keys) if stored.get(key) is None)
     lost: Counter[int] = Counter()
     running: set[int] = set()
     failures: dict[int, str] = {}
@@ -90,7 +91,7 @@ def train(
         events = crew.wait(1.0)
         for event in events:
             if isinstance(event, EpochDone | Notice):
-                tell(event)
+                on_event(event)
                 continue
             number = event.number
             running.discard(number)
@@ -102,16 +103,16 @@ def train(
                     failures[number] = event.reason
             elif isinstance(event, Finished):
                 finished = FinishedRun(recipe=runs[number][2], outcome=event.result.outcome)
-                kept.put(keys[number], finished, event.result.weights)
+                stored.put(keys[number], finished, event.result.weights)
             elif event.kind == DIVERGED:
-                kept.put(keys[number], FinishedRun(recipe=runs[number][2], outcome=None), None)
+                stored.put(keys[number], FinishedRun(recipe=runs[number][2], outcome=None), None)
             else:
                 failures[number] = f"{event.kind}: {event.message}"
             if not isinstance(event, WorkerLost):
                 crew.forget(number, runs[number][2])
-            tell(event)
+            on_event(event)
         if not events:
-            tell(None)
+            on_event(None)
     if failures:
         number, reason = next(iter(failures.items()))
         arm, seed, _ = runs[number]

@@ -1,4 +1,4 @@
-"""Ours beside the paper's: rows as values, as a table for people, as JSON. No torch."""
+"""Our results beside the paper's: the rows as values, and as a table for people. No torch."""
 
 import statistics
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from search.units import format_count
 
 
 class Measured(Value):
-    """A net on the test images."""
+    """A net's accuracy and speed on the test images."""
 
     test_accuracy: float
     seconds: float
-    """Of one pass over the test images, the forward pass alone: the median of a few."""
+    """Of the forward passes over all test images, the median of a few repetitions."""
 
 
 class Seed(Value):
@@ -41,15 +41,15 @@ class Row(Value):
     weights: int
     macs: int
     test_errors: tuple[float, ...]
-    """In percent, a seed each; a training that diverged counts as guessing."""
+    """In percent, one for each seed; a training that diverged counts as guessing."""
     val_errors: tuple[float, ...]
     diverged: int
     speedup: float | None
-    """The teacher's seconds for the test images over ours, on this machine."""
+    """The teacher's seconds for the test images divided by this net's, on this machine."""
     compression: float
-    """The teacher's weights over ours."""
+    """The teacher's number of weights divided by this net's."""
     train_seconds: float
-    """The mean of a run's."""
+    """The mean over seeds."""
     paper_error: float | None
     paper_params: str | None
     paper_macs: str | None
@@ -58,12 +58,12 @@ class Row(Value):
 
 
 class Comparison(Value):
-    """One table, with what must be known to read it."""
+    """One table, with the context that is needed to read it."""
 
     experiment: Experiment
     rows: tuple[Row, ...]
     differs: tuple[str, ...]
-    """The experiment's own `differs`, and what differs in the images that were there."""
+    """The experiment's own `differs`, and how the images themselves differ from the paper's."""
     train_images: int
     test_images: int
     machine: str
@@ -79,26 +79,26 @@ def printed(arm_name: str, method: str) -> Published | None:
 
 def row(name: str, method: str, family: str, net: Net, seeds: Sequence[Seed], teacher: Net, seconds: float) -> Row:
     """A row from its seeds; `seconds` are those of the teacher's pass over the test images."""
-    known, price, guess = printed(name, method), cost(net), 1 / net.classes
+    paper, own, guess = printed(name, method), cost(net), 1 / net.classes
     passes = [seed.test.seconds for seed in seeds if seed.test is not None]
     return Row(
         name=name,
         method=method,
         family=family,
         layers=net.depth,
-        weights=price.weights,
-        macs=price.macs,
+        weights=own.weights,
+        macs=own.macs,
         test_errors=tuple(_percent(seed.test.test_accuracy if seed.test else guess) for seed in seeds),
         val_errors=tuple(_percent(guess if seed.val_accuracy is None else seed.val_accuracy) for seed in seeds),
         diverged=sum(seed.test is None for seed in seeds),
         speedup=seconds / statistics.median(passes) if passes else None,
-        compression=cost(teacher).weights / price.weights,
+        compression=cost(teacher).weights / own.weights,
         train_seconds=statistics.fmean(seed.train_seconds for seed in seeds),
-        paper_error=_percent(known.test_accuracy) if known else None,
-        paper_params=f"~{known.printed_params.text}" if known and known.printed_params else None,
-        paper_macs=f"~{known.printed_macs.text}" if known and known.printed_macs else None,
-        paper_speedup=known.speedup if known else None,
-        paper_compression=known.compression if known else None,
+        paper_error=_percent(paper.test_accuracy) if paper else None,
+        paper_params=f"~{paper.printed_params.text}" if paper and paper.printed_params else None,
+        paper_macs=f"~{paper.printed_macs.text}" if paper and paper.printed_macs else None,
+        paper_speedup=paper.speedup if paper else None,
+        paper_compression=paper.compression if paper else None,
     )
 
 
@@ -115,13 +115,13 @@ def spread(values: Sequence[float]) -> str:
 
 
 def arms_of(experiment: Experiment) -> list[tuple[Arm, list[int]]]:
-    """Every arm with the numbers of its runs."""
+    """Every arm with the indices of its runs."""
     runs = experiment.runs()
     return [(arm, [n for n, run in enumerate(runs) if run[0] is arm]) for arm in experiment.arms]
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    """Print the table, and what must be known to read it. Columns that nothing is known for are left out."""
+    """Print the table and its context. Columns without any value are left out."""
     experiment = comparison.experiment
     several = len({arm.family for arm in experiment.arms}) > 1
     columns: dict[str, list[str]] = {
@@ -143,10 +143,10 @@ def show(comparison: Comparison, console: Console) -> None:
         box=None,
         padding=(0, 1, 0, 0),
     )
-    known = {heading: cells for heading, cells in columns.items() if any(cells)}
-    for heading in known:
+    filled = {heading: cells for heading, cells in columns.items() if any(cells)}
+    for heading in filled:
         table.add_column(heading, justify="left" if heading in ("net", "method") else "right")
-    for cells in zip(*known.values(), strict=True):
+    for cells in zip(*filled.values(), strict=True):
         table.add_row(*cells)
     console.print(table)
     console.print(

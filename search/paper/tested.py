@@ -1,6 +1,6 @@
-"""The one reading of the test images: accuracies of teacher and students, and how long a pass over the images takes.
+"""The only use of the test images: the accuracies of teacher and students, and how long a pass over the images takes.
 
-Needs torch. Runs when the workers are gone, so that nothing else takes the machine's time.
+Needs torch. Runs after the workers have ended, so that they do not distort the timings.
 """
 
 import json
@@ -24,13 +24,13 @@ from search.paper.table import Measured, Seed
 from search.ship import test_reads
 
 PASSES = 3
-PASS_SECONDS = 20.0  # a pass that takes longer is timed once
+PASS_SECONDS = 20.0  # a pass that takes longer is not repeated
 
 
 class TestImages:
-    """An experiment's test images, and the log of who was read on them. One thread where there is no GPU."""
+    """An experiment's test images; each net measured on them is logged. Uses one thread where there is no GPU."""
 
-    __test__ = False  # not a test, whatever pytest makes of the name
+    __test__ = False  # pytest would take it for a test by its name
 
     def __init__(self, experiment: Experiment, data_dir: Path, runs: Path, store: Store, device: str):
         if device == "cpu":
@@ -41,7 +41,7 @@ class TestImages:
         self._seconds: dict[Net, float] = {}
 
     def teacher(self, teacher: Trained) -> Seed:
-        """The trained teacher. Raises InputError when it is not in the store."""
+        """The trained teacher, measured. Raises InputError when it is not in the store."""
         if not teachers.is_trained(teacher, self.images, self.store):
             raise InputError(
                 f"the trained teacher is not in `{self.store.root}`: let --runs name a folder that every worker sees."
@@ -52,33 +52,33 @@ class TestImages:
         return Seed(test=measured, val_accuracy=loaded.val_accuracy, train_seconds=about["seconds"])
 
     def student(self, net: Net, weights: bytes, name: str) -> Measured:
-        """A student, from its weights."""
+        """A student, measured, from its safetensors file."""
         return self._measured(restored(net, weights), net, sha256(weights), name)
 
     def _measured(self, network: nn.Module, net: Net, digest: str, name: str) -> Measured:
         network = network.to(self.images.device).to(memory_format=torch.channels_last)
         study = f"paper-{self.experiment.system}-{self.experiment.scale}"
         test_reads.begin(self.runs, study, digest, trial=name)
-        right = accuracy(network, self.images, self.split)
-        test_reads.finish(self.runs, study, digest, right, trial=name)
+        test_accuracy = accuracy(network, self.images, self.split)
+        test_reads.finish(self.runs, study, digest, test_accuracy, trial=name)
         if net not in self._seconds:
             self._seconds[net] = self._pass_seconds(network)
-        return Measured(test_accuracy=right, seconds=self._seconds[net])
+        return Measured(test_accuracy=test_accuracy, seconds=self._seconds[net])
 
     @torch.no_grad()
     def _pass_seconds(self, network: nn.Module) -> float:
-        """Seconds of the forward passes over all test images, the median of a few."""
+        """Seconds of the forward passes over all test images, the median of up to `PASSES` repetitions."""
         times: list[float] = []
         for _ in range(PASSES):
-            took = 0.0
+            seconds = 0.0
             for x_BCHW, _ in self.images.batches(self.split):
                 self._wait()
-                began = time.perf_counter()
+                start = time.perf_counter()
                 network(x_BCHW)
                 self._wait()
-                took += time.perf_counter() - began
-            times.append(took)
-            if took > PASS_SECONDS:
+                seconds += time.perf_counter() - start
+            times.append(seconds)
+            if seconds > PASS_SECONDS:
                 break
         return statistics.median(times)
 

@@ -1,4 +1,4 @@
-"""What a person sees while an experiment trains: a line for every run that ends, and what is left."""
+"""The terminal display while an experiment trains: a line for every run that ends, and the time left."""
 
 import time
 
@@ -13,19 +13,19 @@ from search.workers.protocol import EpochDone, Event, Failed, Finished, Notice, 
 
 
 class Watch(Display):
-    """Hears of the teacher's epochs and the runs' events. Use it as a context."""
+    """Shows the teacher's epochs and the runs' events. Use it as a context manager."""
 
     def __init__(self, console: Console, experiment: Experiment, forecast: Forecast, missing: list[int], slots: int):
         super().__init__(console, len(forecast.runs))
         self.runs, self.forecast, self.slots = experiment.runs(), forecast, slots
         self.missing = set(missing)
         self.reports: dict[int, Report] = {}
-        self._trained = 0.0
-        self._forecast = 0.0
+        self._actual_seconds = 0.0
+        self._forecast_seconds = 0.0
         self._began = time.monotonic()
 
     def on_event(self, event: Event | None) -> None:
-        """Something happened in a run (or nothing did, for a second)."""
+        """Show an event of a run; None after a second without one."""
         if isinstance(event, EpochDone):
             self.reports[event.number] = event.report
         elif isinstance(event, Notice):
@@ -44,8 +44,8 @@ class Watch(Display):
         if isinstance(event, Failed):
             return f"{name} failed: {event.kind}: {event.message}"
         outcome = event.result.outcome
-        self._trained += outcome.seconds
-        self._forecast += self.forecast.runs[event.number]
+        self._actual_seconds += outcome.seconds
+        self._forecast_seconds += self.forecast.runs[event.number]
         hint = f", hint R2 {outcome.hint_r2:.2f}" if outcome.hint_r2 is not None else ""
         error = 100 * (1 - outcome.val_accuracy)
         return f"{name}: validation error {error:.2f}%{hint}, {format_duration(outcome.seconds)}   [{self._summary()}]"
@@ -56,16 +56,16 @@ class Watch(Display):
 
     def _running(self, number: int) -> str:
         report = self.reports[number]
-        told = f"{report.stage} {report.epoch}/{report.epochs}, loss {report.loss:.3f}"
+        line = f"{report.stage} {report.epoch}/{report.epochs}, loss {report.loss:.3f}"
         if report.hint_r2 is not None:
-            told += f", hint R2 {report.hint_r2:.2f}"
+            line += f", hint R2 {report.hint_r2:.2f}"
         if report.val_accuracy is not None:
-            told += f", validation error {100 * (1 - report.val_accuracy):.2f}%"
-        return f"  {self._name(number)}: {told}"
+            line += f", validation error {100 * (1 - report.val_accuracy):.2f}%"
+        return f"  {self._name(number)}: {line}"
 
     def _summary(self) -> str:
-        """The forecast for what is missing, corrected by how long the finished runs really took."""
-        factor = self._trained / self._forecast if self._forecast else 1.0
+        """The forecast for the missing runs, scaled by how long the finished ones took compared with theirs."""
+        factor = self._actual_seconds / self._forecast_seconds if self._forecast_seconds else 1.0
         left = factor * sum(self.forecast.runs[number] for number in self.missing) / self.slots
         done = len(self.runs) - len(self.missing)
         passed = time.monotonic() - self._began

@@ -1,4 +1,4 @@
-"""A deployment budget, and which students are within it. Pure; no torch."""
+"""A deployment budget, and which students are within it. No input or output; no torch."""
 
 import math
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from search.read.candidates import Candidate
 
 
 class Budget(Value):
-    """What the student may cost at most, and how accurate it must be at least. None: no such limit."""
+    """Upper limits on what a student costs and a lower limit on its validation accuracy. None means no limit."""
 
     max_params: PositiveInt | None = None
     max_macs: PositiveInt | None = None
@@ -19,7 +19,7 @@ class Budget(Value):
     min_accuracy: float | None = Field(None, ge=0, le=1)
 
     def known_before_export(self) -> "Budget":
-        """Without the limits that only an exported file can be held against."""
+        """The budget without the limits that only an exported file can be checked against."""
         return self.changed(max_latency_ms=None, max_size_kb=None)
 
 
@@ -28,18 +28,18 @@ class Broken(Value):
 
     limit: str
     value: float | None
-    """None where nobody has measured it."""
+    """None where it was not measured."""
     allowed: float
 
     @property
     def excess(self) -> float:
-        """By how much, relative to what is allowed; infinite where it is not known."""
+        """By how much, relative to the limit; infinite where the value is not known."""
         if self.value is None:
             return math.inf
         return abs(self.value - self.allowed) / self.allowed if self.allowed else abs(self.value)
 
     def text(self) -> str:
-        """As a phrase."""
+        """For people, as a phrase."""
         if self.value is None:
             return f"`{self.limit}` allows {self.allowed:,.4g}, but it was not measured"
         value, allowed = (
@@ -53,12 +53,12 @@ Miss = tuple[Candidate, list[Broken]]
 
 
 def finished(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The students that can be picked, the most accurate first; among equals the cheaper first."""
+    """The finished students, the most accurate first; of equally accurate ones the cheaper first."""
     rows = [c for c in candidates if c.state == "complete" and c.outcome is not None]
-    return sorted(rows, key=_worth)
+    return sorted(rows, key=_rank)
 
 
-def _worth(candidate: Candidate) -> tuple[float, int, int]:
+def _rank(candidate: Candidate) -> tuple[float, int, int]:
     assert candidate.outcome is not None
     return -candidate.outcome.val_accuracy, candidate.cost.params, candidate.cost.macs
 
@@ -66,9 +66,9 @@ def _worth(candidate: Candidate) -> tuple[float, int, int]:
 def broken(
     candidate: Candidate, budget: Budget, *, latency_ms: float | None = None, size_kb: float | None = None
 ) -> list[Broken]:
-    """The limits that a finished student breaks; latency and size count only where they were measured."""
+    """The limits that a finished student breaks; latency and size are checked only where they are given."""
     assert candidate.outcome is not None
-    held = [
+    limits = [
         ("max_params", candidate.cost.params, budget.max_params),
         ("max_macs", candidate.cost.macs, budget.max_macs),
         ("max_latency_ms", latency_ms, budget.max_latency_ms),
@@ -76,7 +76,7 @@ def broken(
     ]
     found = [
         Broken(limit=limit, value=value, allowed=allowed)
-        for limit, value, allowed in held
+        for limit, value, allowed in limits
         if value is not None and allowed is not None and value > allowed
     ]
     accuracy = candidate.outcome.val_accuracy
@@ -86,15 +86,15 @@ def broken(
 
 
 def fitting(candidates: Iterable[Candidate], budget: Budget) -> list[Candidate]:
-    """The finished students within the limits that are known before export, the most accurate first."""
+    """The finished students that break no limit that can be checked before export, the most accurate first."""
     return [c for c in finished(candidates) if not broken(c, budget)]
 
 
 def nearest_miss(candidates: Iterable[Candidate], budget: Budget) -> Miss | None:
-    """The student whose worst excess is the smallest, with the limits that it breaks; None without students."""
+    """The finished student that is nearest to the budget as far as that is known before export."""
     return nearest((c, broken(c, budget)) for c in finished(candidates))
 
 
 def nearest(misses: Iterable[Miss]) -> Miss | None:
-    """Of students with the limits that they break, the one whose worst excess is the smallest."""
+    """The student whose worst excess is the smallest, with the limits that it breaks; None without students."""
     return min(misses, key=lambda miss: max((limit.excess for limit in miss[1]), default=0.0), default=None)

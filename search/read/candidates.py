@@ -1,7 +1,6 @@
-"""Read-only results: storage -> Candidates, and which of them are on the Pareto front. No torch, no ray.
+"""A study's results as values: its candidates, and which of them are on the Pareto front. No torch, no ray.
 
-`python -m search.results STUDY` prints them. This and `search.read.reader`, its incremental reader, are the app's only
-doors to a study.
+`python -m search.results STUDY` prints them. `search.read.reader` reads them from a storage.
 """
 
 import csv
@@ -16,9 +15,9 @@ from search.read import pareto
 
 State = Literal["complete", "running", "pruned", "infeasible", "failed"]
 STATES: dict[str, State] = {"COMPLETE": "complete", "RUNNING": "running", "PRUNED": "pruned", "FAIL": "failed"}
-"""Optuna's states as ours; a trial over the limits is PRUNED there."""
+"""Our state for each of Optuna's. A trial over the limits, `infeasible` here, is PRUNED in Optuna."""
 
-ENDED = "driver_ended"  # the study's attribute that says when its driver ended
+ENDED = "driver_ended"  # the study's attribute with the time at which its driver ended
 
 
 class Timing(Value):
@@ -34,7 +33,7 @@ class Timing(Value):
 
 
 class Candidate(Value):
-    """A row of the results: one trial's recipe, cost and outcome, and whether it is on the front."""
+    """One trial: its recipe, cost and outcome, and whether it is on the Pareto front."""
 
     trial: int
     name: str | None
@@ -85,7 +84,7 @@ class Candidate(Value):
 
 
 class Unread(Value):
-    """A trial that is no candidate: without a recipe, or with one that this version cannot read."""
+    """A trial that is not a candidate: it has no recipe, or one that this version cannot read."""
 
     trial: int
     state: State
@@ -93,36 +92,36 @@ class Unread(Value):
 
 
 class Snapshot(Value):
-    """One study as it stands."""
+    """One study at one moment."""
 
     study: str
     definition: dict[str, Any]
     teacher: dict[str, Any]
     """Its digest, validation accuracy and cost; empty before it is trained."""
     images: dict[str, Any]
-    """Their shape, classes and numbers, and the folder that they were read from."""
+    """Their shape, classes and counts, and the folder that they were read from."""
     candidates: tuple[Candidate, ...]
     unread: tuple[Unread, ...] = ()
     stopped: float | None = None
-    """When its driver ended, in seconds since 1970; None while one runs, and where one was killed."""
+    """When its driver ended, in seconds since 1970; None while it runs, and where it was killed."""
 
     def unreadable(self) -> tuple[Unread, ...]:
-        """The trials that ended and should be a row, but cannot be read."""
+        """The trials that ended without failing, but cannot be read."""
         return tuple(u for u in self.unread if u.state not in ("running", "failed"))
 
     def front(self) -> tuple[Candidate, ...]:
-        """The Pareto front, from the smallest student up."""
+        """The Pareto front, the smallest student first."""
         return tuple(sorted((c for c in self.candidates if c.on_front), key=lambda c: (c.cost.params, c.cost.macs)))
 
 
 def objectives(candidate: Candidate) -> tuple[float, int, int]:
-    """To be minimised. Only for finished candidates."""
+    """The objectives, all to be minimised: minus accuracy, parameters, multiply-adds. Only for finished candidates."""
     assert candidate.outcome is not None
     return -candidate.outcome.val_accuracy, candidate.cost.params, candidate.cost.macs
 
 
 def marked(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """The candidates, with those on the front marked; the same objects where nothing changed."""
+    """The candidates with `on_front` set; the same objects where it does not change."""
     finished = [c for c in candidates if c.outcome is not None and c.state == "complete"]
     on_front = {finished[i].trial for i in pareto.front([objectives(c) for c in finished])}
     return tuple(

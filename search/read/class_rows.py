@@ -1,4 +1,4 @@
-"""A student's accuracy class by class, beside its teacher's: what the page of one student shows. No torch."""
+"""A student's accuracy on each class, beside its teacher's, for the page of one student. No torch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,21 +14,21 @@ class Row(Value):
 
     name: str
     images: int
-    """Validation images of it."""
+    """The number of its validation images."""
     accuracy: float
     teacher: float | None
-    """The teacher's accuracy on it; None where it was not counted."""
+    """The teacher's accuracy on it; None where that is not known."""
     mistaken: tuple[tuple[str, int], ...]
-    """What the student took its images for, and how many: the most frequent first."""
+    """The classes that the student mistook its images for, each with the number of images; the most frequent first."""
 
     @property
     def gap(self) -> float:
-        """How far the student is below its teacher; below perfection where the teacher was not counted."""
+        """How far the student is below its teacher, or below 1 where the teacher's accuracy is not known."""
         return (1.0 if self.teacher is None else self.teacher) - self.accuracy
 
 
 def of_teacher(about: Mapping[str, Any]) -> PerClass | None:
-    """The teacher's counts, as stored with a study; None where there are none, or in a form not known here."""
+    """The teacher's counts as stored with a study; None where there are none, or this version cannot read them."""
     try:
         return PerClass.model_validate(about["classes"])
     except (KeyError, ValidationError):
@@ -36,11 +36,11 @@ def of_teacher(about: Mapping[str, Any]) -> PerClass | None:
 
 
 def rows(student: PerClass, teacher: PerClass | None, names: Sequence[str]) -> list[Row]:
-    """Every class that has validation images, in the images' own order; a class without a name is called by its number.
+    """The classes that have validation images, in the data set's order; a class without a name gets its number.
 
-    A teacher that was counted on other images is left out.
+    The teacher's counts are left out when they were made on other images.
     """
-    theirs = teacher if teacher is not None and teacher.of == student.of else None
+    comparable = teacher if teacher is not None and teacher.of == student.of else None
 
     def name(number: int) -> str:
         return names[number] if number < len(names) else str(number)
@@ -50,7 +50,7 @@ def rows(student: PerClass, teacher: PerClass | None, names: Sequence[str]) -> l
             name=name(number),
             images=images,
             accuracy=student.right[number] / images,
-            teacher=theirs.right[number] / images if theirs else None,
+            teacher=comparable.right[number] / images if comparable else None,
             mistaken=tuple((name(predicted), count) for true, predicted, count in student.mistaken if true == number),
         )
         for number, images in enumerate(student.of)

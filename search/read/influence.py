@@ -1,6 +1,6 @@
-"""What made the students good: their settings as numbers, and how much each matters. No torch.
+"""The students' settings as numbers, and how much each matters for accuracy. No torch.
 
-Settings are read from the recipes, so that students which somebody else designed count too.
+Settings are read from the recipes, so that students which the sampler did not propose count too.
 """
 
 import math
@@ -16,9 +16,9 @@ from fitnets.values.base import Value
 from search.read.candidates import Candidate
 from search.read.tradeoffs import accuracy
 
-FEWEST = 10  # students, below which nothing is said
-ENOUGH = 50  # students, below which importances are unreliable
-MOST = 2000  # the newest students, which importances rest on
+FEWEST = 10  # with fewer students, importances are not computed
+ENOUGH = 50  # with fewer students, importances are unreliable
+MOST = 2000  # importances are computed from so many of the newest students
 
 
 class Setting(Value):
@@ -31,9 +31,9 @@ class Setting(Value):
 
 
 def settings(rows: Sequence[Candidate]) -> list[Setting]:
-    """All settings in which the students differ, in the order of the recipe."""
+    """The settings in which the students differ, in the order of the recipe."""
     found = [
-        Setting(name=name, log=log, values=tuple(_clean(read(c)) for c in rows)) for name, (log, read) in _READ.items()
+        Setting(name=name, log=log, values=tuple(_finite(read(c)) for c in rows)) for name, (log, read) in _READ.items()
     ]
     return [setting for setting in found if len({v for v in setting.values if v is not None}) > 1]
 
@@ -44,14 +44,14 @@ class Importances(Value):
     shares: dict[str, float]
     """They sum to 1; the largest first."""
     count: int
-    """The students that they rest on."""
+    """The number of students that they were computed from."""
 
 
 def importances(rows: Sequence[Candidate]) -> Importances | None:
     """How much each setting matters for accuracy (PED-ANOVA: what sets the best tenth apart).
 
-    Rests on the students with hints where those are the most, because the others lack some settings. None with fewer
-    than `FEWEST` students.
+    Where most students have hints, only those are used, because the others lack some settings. None with fewer than
+    `FEWEST` students.
     """
     recent = sorted(rows, key=lambda c: c.trial)[-MOST:]
     hinted = [c for c in recent if c.recipe.hint is not None]
@@ -65,7 +65,7 @@ def importances(rows: Sequence[Candidate]) -> Importances | None:
     study = optuna.create_study(direction="maximize", storage=optuna.storages.InMemoryStorage())
     study.add_trials(_trials(recent, known))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # experimental
+        warnings.simplefilter("ignore")  # Optuna marks it as experimental
         evaluator = PedAnovaImportanceEvaluator()
         found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     total = sum(found.values())
@@ -76,38 +76,38 @@ def importances(rows: Sequence[Candidate]) -> Importances | None:
 
 
 def _trials(rows: Sequence[Candidate], known: Sequence[Setting]) -> list[FrozenTrial]:
-    spans: dict[str, BaseDistribution] = {}
+    distributions: dict[str, BaseDistribution] = {}
     for setting in known:
         values = [v for v in setting.values if v is not None]
-        spans[setting.name] = FloatDistribution(min(values), max(values), log=setting.log and min(values) > 0)
+        distributions[setting.name] = FloatDistribution(min(values), max(values), log=setting.log and min(values) > 0)
     return [
         create_trial(
             state=TrialState.COMPLETE,
             value=accuracy(c),
             params={s.name: s.values[i] for s in known},
-            distributions=spans,
+            distributions=distributions,
         )
         for i, c in enumerate(rows)
     ]
 
 
 def inside(rows: Sequence[Candidate], ranges: dict[str, tuple[float, float]]) -> list[Candidate]:
-    """The students whose settings lie within every range; a setting that a student lacks does not exclude it."""
+    """The students whose settings lie within all ranges; a student without a setting is not excluded by its range."""
     known = {s.name: s.values for s in settings(rows)}
-    kept = list(range(len(rows)))
+    indices = list(range(len(rows)))
     for name, (low, high) in ranges.items():
         values = known.get(name)
         if values is not None:
-            kept = [i for i in kept if (v := values[i]) is None or low <= v <= high]
-    return [rows[i] for i in kept]
+            indices = [i for i in indices if (v := values[i]) is None or low <= v <= high]
+    return [rows[i] for i in indices]
 
 
 def guided_share(c: Candidate) -> float | None:
-    """Where the guided layer lies, as a share of the student's convolutions; None without hints."""
+    """The guided layer's number divided by that of the student's convolutions; None without hints."""
     return None if c.recipe.hint is None else c.recipe.hint.guided / len(c.recipe.student.convs)
 
 
-def _clean(value: float | None) -> float | None:
+def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 

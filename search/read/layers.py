@@ -1,4 +1,4 @@
-"""The layers of a student and its teacher, with their shares of the cost and the hint pair marked. Pure; no torch."""
+"""The layers of a student and its teacher: their shares of the cost, and which are hint and guided layer. No torch."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -30,14 +30,14 @@ class LayerRow(Value):
 
 
 def student(recipe: Recipe) -> list[LayerRow]:
-    """A student's layers, the guided one marked."""
+    """A student's layers, the guided layer marked."""
     return described(recipe.student, recipe.hint.guided if recipe.hint else None, "guided layer")
 
 
 def teacher(snapshot: Snapshot, recipe: Recipe) -> list[LayerRow]:
     """The teacher's layers, the hint layer marked; an ensemble's are those of its first member, which gives the hints.
 
-    None where the stored definition does not hold them.
+    Empty where the stored definition does not hold them.
     """
     hint = recipe.hint.hint if recipe.hint else None
     try:
@@ -51,7 +51,7 @@ def teacher(snapshot: Snapshot, recipe: Recipe) -> list[LayerRow]:
 
 
 def counted(rows: Sequence[LayerRow]) -> str:
-    """How many layers a net has; of a teacher that was brought along, how many of them are known."""
+    """How many layers a net has; for a brought teacher, how many hint layers are known."""
     if not rows:
         return ""
     if any(row.kind == "unknown" for row in rows):
@@ -60,7 +60,7 @@ def counted(rows: Sequence[LayerRow]) -> str:
 
 
 def regressor(recipe: Recipe) -> str | None:
-    """What lies between the two in stage 1, in words; None without hints."""
+    """The regressor between guided layer and hint layer in stage 1, for people; None without hints."""
     if recipe.hint is None:
         return None
     return {
@@ -71,7 +71,7 @@ def regressor(recipe: Recipe) -> str | None:
 
 
 def described(net: Net, marked: int | None, role: Literal["guided layer", "hint layer"]) -> list[LayerRow]:
-    """A net's layers, one of them marked."""
+    """A net's layers; the one numbered `marked` has the role."""
     rows = layers(net)
     params, macs = sum(row.params for row in rows), sum(row.macs for row in rows)
     texts = [_conv(net, i) for i in range(len(net.convs))]
@@ -104,7 +104,7 @@ def _activation(pieces: int) -> str:
 
 
 def _brought(teacher: Brought, shapes: Any, hint: int | None) -> list[LayerRow]:
-    """A teacher that was brought along: only its hint layers are known, by name."""
+    """A brought teacher's hint layers, by name: nothing else of it is known."""
     rows = list(zip(teacher.hint_layers, shapes, strict=False))
     return [
         LayerRow(

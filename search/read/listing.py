@@ -1,4 +1,4 @@
-"""Which studies a storage has, and how many trials they have in each state."""
+"""The studies of a storage, and how many of their trials are in each state."""
 
 from search.read import queries
 from search.read.candidates import STATES, State
@@ -13,7 +13,7 @@ def studies(url: str) -> list[str]:
 
 
 def counts(url: str, name: str) -> dict[State, int]:
-    """How many trials are in each state, by one quick query; those over the limits count as pruned."""
+    """How many trials are in each state, by one fast query; those over the limits count as pruned."""
     with reading(url), ReadOnlyStorage(url) as storage:
         found = storage.read(lambda engine: queries.state_counts(engine, name))
     return {STATES.get(state, "running"): count for state, count in found.items()}

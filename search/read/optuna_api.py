@@ -1,6 +1,6 @@
-"""The same as `search.read.tables`, through Optuna's public API: slower, for storages whose tables are not known here.
+"""The queries of `search.read.tables` through Optuna's public API: slower, for storages with another table schema.
 
-Optuna is imported when a storage is opened: the pages seldom need it, and it takes a second.
+Optuna is imported only when a storage is opened: the pages seldom need it, and importing it takes a second.
 """
 
 import json
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(engine: sqlalchemy.Engine) -> Iterator["BaseStorage"]:
-    """Optuna's storage over the connections of an engine that cannot write. It makes and upgrades no tables."""
+    """Optuna's storage over the connections of a read-only engine. It neither creates nor upgrades tables."""
     from optuna.storages import RDBStorage
 
     storage = RDBStorage(

@@ -1,4 +1,4 @@
-"""Trade-offs between numbers: non-dominated points, the knee, hypervolume. Every objective is to be minimised. Pure."""
+"""Trade-offs between numbers: non-dominated points, the knee, hypervolume. Every objective is to be minimised."""
 
 import bisect
 import math
@@ -12,7 +12,7 @@ Point = Sequence[float]
 
 
 def front(points: Sequence[Point]) -> list[int]:
-    """The indices of the points that no other point dominates, in order; of equal points all or none are among them.
+    """The indices of the points that no other point dominates, in order; equal points are all among them, or none is.
 
     A point with a NaN is never on the front and dominates no other.
     """
@@ -26,7 +26,7 @@ def front(points: Sequence[Point]) -> list[int]:
 def knee(points: Sequence[tuple[float, float]]) -> int | None:
     """The point of a front that lies furthest from the line between its ends, both axes scaled to 0..1.
 
-    None where there is no bend: fewer than five points, or none that lies on the better side of that line.
+    None with fewer than five points, or where none lies on the better side of that line.
     """
     if len(points) < 5:
         return None

@@ -1,4 +1,4 @@
-"""The course of a search: how the front grew, which worker trained when, and what failed. Pure; no torch."""
+"""The course of a search: how the front grew, which slot trained what and when, and what failed. No torch."""
 
 import math
 import re
@@ -13,10 +13,10 @@ from search.read.budget import Budget, finished
 from search.read.candidates import Candidate, Snapshot
 from search.read.tradeoffs import Axis, accuracy, front_on, measured, on_axis, verdict
 
-EDGE = 1.1  # where the box ends, beyond the most expensive student, so that it adds to the area too
+EDGE = 1.1  # the box ends beyond the most expensive student, so that this one adds to the area too
 PAUSE = 10.0  # times the median gap between two results: a longer gap is a pause of the search
-WATCHED = 60.0  # seconds for which a study must have been observed before its search is called silent
-SILENCE = 3.0  # times the median trial without news: the search has died
+WATCHED = 60.0  # seconds that a study must have been observed before its search counts as silent
+SILENCE = 3.0  # times the duration of a median trial: a search without news for longer is silent
 
 
 class Standing(Value):
@@ -25,15 +25,15 @@ class Standing(Value):
     counts: dict[str, int]
     """Trials in each state."""
     wanted: int | None
-    """How many students the study wants."""
+    """How many students the study is to train."""
     news: float | None
     """When a trial last started, reported an epoch or ended, in seconds since 1970."""
     result: float | None
     """When a trial last ended."""
     patience: float
-    """How long a running search may be silent."""
+    """How many seconds a running search may be without news."""
     since: float = 0.0
-    """Since when the study is observed: a search that was continued keeps the old times of its trials."""
+    """When this process first observed the study: a continued search still has the old times of its trials."""
     stopped: float | None = None
     """When its driver ended; None where it could not record that."""
 
@@ -50,10 +50,10 @@ class Standing(Value):
 
 
 def standing(snapshot: Snapshot, last_report: float | None = None, since: float = 0.0) -> Standing:
-    """The status of a study. `last_report`: when a trial in training was last seen to report an epoch.
+    """The status of a study.
 
-    Before one was seen, it is estimated as that trial's start plus the seconds of its epochs. `since`: since when the
-    study is observed.
+    `last_report` is when a trial in training was last seen to report an epoch; until then it is estimated as that
+    trial's start plus the seconds of its epochs. `since` is when the study was first observed.
     """
     rows = snapshot.candidates
     running = [c for c in rows if c.state == "running"]
@@ -82,8 +82,8 @@ class Growth(Value):
     seconds: float
     """Training time spent until then, over all workers."""
     hypervolume: float
-    """Share of the box from chance to all right, and from beyond the most expensive student to the cheapest, that
-    the front dominates."""
+    """The share that the front dominates of a box: from chance accuracy to 1, and from beyond the most expensive
+    student to the cheapest."""
     best: float | None
     """The best accuracy so far within the budget."""
     gained: bool
@@ -91,7 +91,7 @@ class Growth(Value):
 
 
 def growth(snapshot: Snapshot, axis: Axis, budget: Budget | None = None) -> list[Growth]:
-    """The search's history, in the order in which its students ended: those whose cost on this axis is known."""
+    """The search's history: the students whose cost on this axis is known, in the order in which they ended."""
     rows = measured(in_order(snapshot.candidates), axis)
     if not rows:
         return []
@@ -126,7 +126,7 @@ def growth(snapshot: Snapshot, axis: Axis, budget: Budget | None = None) -> list
 
 
 def front_after(snapshot: Snapshot, axis: Axis, students: int) -> list[Candidate]:
-    """The front as it was when so many students had finished, the cheapest first."""
+    """The front as it was when `students` had finished, the cheapest first."""
     return front_on(measured(in_order(snapshot.candidates), axis)[:students], axis)
 
 
@@ -136,15 +136,15 @@ def in_order(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 class Stall(Value):
-    """How long the front has not grown."""
+    """How long no student has joined the front."""
 
     students: int
     seconds: float
-    """Of the clock, from the last gain to the last result."""
+    """Wall-clock time from the last gain to the last result."""
 
 
 def stall(history: Sequence[Growth]) -> Stall | None:
-    """Since the last gain; None before the first student."""
+    """The time since the last gain; None before the first student."""
     if not history:
         return None
     last = max((i for i, row in enumerate(history) if row.gained), default=0)
@@ -184,7 +184,7 @@ class Shift(Value):
 
 
 def shifts(snapshot: Snapshot, now: float) -> list[Shift]:
-    """Which slot trained what when: each trial on the first free slot. Those that never ran are left out."""
+    """Which slot trained what and when: each trial on the first free slot. Trials that never ran are left out."""
     rows = [
         (c.started, c.ended if c.state != "running" else now, c)
         for c in snapshot.candidates
@@ -206,22 +206,22 @@ class Pace(Value):
 
     per_hour: float
     left: int | None
-    """Students to go, where the study says how many it wants."""
+    """Students still to train; None where the definition has no number of trials."""
     seconds_left: float | None
 
 
 def pace(snapshot: Snapshot, recent: int = 30) -> Pace | None:
-    """Students an hour over the last ones, and the time left at that pace; None before there are two.
+    """Students an hour over the `recent` last ones, and the time left at that pace; None before there are two.
 
-    A night in which the search stood still is no part of its pace: gaps far beyond the usual one are left out.
+    Pauses of the search, such as a night, are left out: gaps of more than `PAUSE` times the median one.
     """
     rows = in_order(snapshot.candidates)
     ends = [c.ended for c in rows if c.ended][-recent:]
     if len(ends) < 2 or ends[-1] <= ends[0]:
         return None
     gaps = [later - earlier for earlier, later in pairwise(ends)]
-    usual = statistics.median(gaps)
-    gaps = [gap for gap in gaps if gap <= PAUSE * usual] if usual else gaps
+    median = statistics.median(gaps)
+    gaps = [gap for gap in gaps if gap <= PAUSE * median] if median else gaps
     per_hour = 3600 * len(gaps) / sum(gaps)
     wanted = snapshot.definition.get("trials")
     trained = len(rows) + sum(c.state == "failed" for c in snapshot.candidates)

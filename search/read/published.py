@@ -42,10 +42,10 @@ class Published(Value):
     method: Literal["teacher", "backpropagation", "KD", "hints"]
     test_accuracy: float
     printed_params: Rounded | None
-    """Weights alone; None where the paper has none."""
+    """Weights without biases; None where the paper prints none."""
     printed_macs: Rounded | None
     speedup: float | None
-    """Wall-clock of the test pass against the teacher's, on the authors' GPU."""
+    """Wall-clock time of the teacher's pass over the test images divided by this net's, on the authors' GPU."""
     compression: float | None
     note: str
 
@@ -61,23 +61,23 @@ class Published(Value):
 
     @property
     def params(self) -> int:
-        """As printed; our count where the paper prints none (AFLW)."""
+        """The weights as printed; our count where the paper prints none (AFLW)."""
         return self.printed_params.value if self.printed_params else self.of.weights
 
     @property
     def macs(self) -> int | None:
-        """As printed; None where the paper has none."""
+        """The multiply-adds as printed; None where the paper prints none."""
         return self.printed_macs.value if self.printed_macs else None
 
     @cached_property
     def counted(self) -> Cost:
-        """The same net's cost as `fitnets.nets.cost` counts it."""
+        """The net's cost as `fitnets.nets.cost` counts it."""
         return cost(self.net)
 
 
 @cache
 def published(data: str) -> tuple[Published, ...]:
-    """The paper's results for a data set; none for one that it does not have."""
+    """The paper's results for a data set; none where it has no such data set."""
     rows: dict[str, list[dict[str, Any]]] = json.loads(TABLE.read_text())["data"]
     return tuple(_published(**row) for row in rows.get(data, ()))
 
@@ -88,10 +88,10 @@ def _published(net: str, params: str | None, macs: str | None, **rest: Any) -> P
 
 
 def nearest(candidate: Candidate, data: str) -> Published | None:
-    """The paper's FitNet whose weights are the nearest in number."""
+    """The paper's FitNet on `data` whose number of weights is nearest by ratio; None where there is none."""
     fitnets = [p for p in published(data) if p.role == "fitnet"]
-    return min(fitnets, key=lambda p: _distance(p.params, candidate.cost.weights), default=None)
+    return min(fitnets, key=lambda p: _ratio(p.params, candidate.cost.weights), default=None)
 
 
-def _distance(a: int, b: int) -> float:
+def _ratio(a: int, b: int) -> float:
     return max(a, b) / max(1, min(a, b))

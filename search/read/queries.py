@@ -1,4 +1,4 @@
-"""What the pages ask a storage: by SQL where Optuna's tables are the known ones, else through Optuna's public API."""
+"""Queries to a storage: by SQL where Optuna's table schema is a known one, else through Optuna's public API."""
 
 import re
 from collections.abc import Callable
@@ -23,12 +23,12 @@ T = TypeVar("T")
 
 def study_names(engine: sqlalchemy.Engine) -> list[str]:
     """The names of the studies, the newest last."""
-    return _ask(engine, tables.study_names, optuna_api.study_names)
+    return _run(engine, tables.study_names, optuna_api.study_names)
 
 
 def state_counts(engine: sqlalchemy.Engine, name: str) -> dict[str, int]:
     """How many trials are in each of Optuna's states; empty where there is no such study."""
-    return _ask(
+    return _run(
         engine,
         lambda connection: tables.state_counts(connection, name),
         lambda storage: optuna_api.state_counts(storage, name),
@@ -40,7 +40,7 @@ def study_rows(engine: sqlalchemy.Engine, name: str, position: Position, all_rep
 
     The reports of finished trials are left out without `all_reports`.
     """
-    return _ask(
+    return _run(
         engine,
         lambda connection: tables.study_rows(connection, name, position, all_reports),
         lambda storage: optuna_api.study_rows(storage, name, position, all_reports),
@@ -49,14 +49,14 @@ def study_rows(engine: sqlalchemy.Engine, name: str, position: Position, all_rep
 
 def trial_attribute(engine: sqlalchemy.Engine, name: str, trial: int, key: str) -> str | None:
     """One attribute of one trial as JSON; None where there is none."""
-    return _ask(
+    return _run(
         engine,
         lambda connection: tables.trial_attribute(connection, name, trial, key),
         lambda storage: optuna_api.trial_attribute(storage, name, trial, key),
     )
 
 
-def _ask(
+def _run(
     engine: sqlalchemy.Engine,
     by_sql: Callable[[sqlalchemy.Connection], T],
     by_optuna: Callable[["BaseStorage"], T],

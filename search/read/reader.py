@@ -1,4 +1,4 @@
-"""The incremental reader: a study in its storage -> Snapshot, again and again, reading only what is new. Never writes.
+"""The incremental reader: a study in its storage -> Snapshot; a refresh reads only what is new. Never writes.
 
 Finished trials do not change, so they are read once; new and unfinished ones are read at every refresh. No torch, no
 ray.
@@ -26,11 +26,11 @@ FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 
 
 class Observation(NamedTuple):
-    """A study at one moment, and what tells whether it is new."""
+    """A study at one moment, with counters that show whether it changed."""
 
     snapshot: Snapshot
     version: int
-    """Rises when a trial was added, ended or changed, or the study did; an epoch's report is no such change."""
+    """Rises when a trial was added, ended or changed, or the study did; the report of an epoch does not count."""
     reports_version: int
     """Rises with every epoch that a trial in training reports."""
     last_report: float | None
@@ -38,9 +38,9 @@ class Observation(NamedTuple):
 
 
 class Reader(AbstractContextManager["Reader"]):
-    """One study, read again and again.
+    """One study, which can be read again and again, also by several threads.
 
-    Usable from several threads. A storage file that was replaced is read from the start.
+    A storage file that was replaced is read from the start.
     """
 
     def __init__(self, url: str, name: str, all_reports: bool = False):
@@ -49,7 +49,7 @@ class Reader(AbstractContextManager["Reader"]):
         self._all_reports = all_reports
         self._lock = threading.Lock()
         self._storage = ReadOnlyStorage(url)
-        self._forget(None)
+        self._reset(None)
 
     def __exit__(self, *details: object) -> None:
         self.close()
@@ -59,14 +59,14 @@ class Reader(AbstractContextManager["Reader"]):
         self._storage.close()
 
     def refresh(self) -> Snapshot:
-        """The study as it stands; the same object as before when nothing changed.
+        """The study as it is now; the same object as before when nothing changed.
 
         Raises StudyMissing when there is no such file or study, InputError when it cannot be read now.
         """
         return self.look().snapshot
 
     def look(self) -> Observation:
-        """The same, with what tells whether it is new. Raises the same."""
+        """As `refresh`, with the counters. Raises the same errors."""
         with self._lock, reading(self.url):
             self._check_file()
             snapshot = self._update(self._storage.read(self._query))
@@ -77,11 +77,11 @@ class Reader(AbstractContextManager["Reader"]):
         return reports(self._attribute(trial, "reports"))
 
     def classes(self, trial: int) -> PerClass | None:
-        """How many images of each class a finished student recognised; None where they were not counted."""
+        """How many images of each class a finished student classified right; None where they were not counted."""
         return valid(PerClass, self._attribute(trial, "classes"))
 
     def log(self, trial: int) -> str:
-        """The last lines that a failed trial's worker wrote; empty where there are none."""
+        """The last lines of output of a failed trial's worker; empty where there are none."""
         return str(plain(self._attribute(trial, "log")) or "")
 
     def _attribute(self, trial: int, key: str) -> str | None:
@@ -90,19 +90,19 @@ class Reader(AbstractContextManager["Reader"]):
             return self._storage.read(lambda engine: queries.trial_attribute(engine, self.name, trial, key))
 
     def _check_file(self) -> None:
-        """Forget everything where another file took the storage's place."""
+        """Start over where the storage file was replaced by another."""
         path = sqlite_path(self.url)
         if path is None:
             return
         try:
             about = path.stat()
         except OSError as error:
-            self._forget(None)
+            self._reset(None)
             raise storage_missing(path) from error
         if self._file != (about.st_dev, about.st_ino):
-            self._forget((about.st_dev, about.st_ino))
+            self._reset((about.st_dev, about.st_ino))
 
-    def _forget(self, file: tuple[int, int] | None) -> None:
+    def _reset(self, file: tuple[int, int] | None) -> None:
         self._file = file
         self._study_id: int | None = None
         self._about: dict[str, str] = {}
@@ -114,7 +114,7 @@ class Reader(AbstractContextManager["Reader"]):
         self._last_report: float | None = None
 
     def _query(self, engine: sqlalchemy.Engine) -> StudyRows:
-        """What is new in the storage; changes nothing here."""
+        """What is new in the storage. Changes nothing in this object."""
         position = Position(self._study_id, self._last, tuple(self._unfinished))
         found = queries.study_rows(engine, self.name, position, self._all_reports)
         if found is None:
@@ -122,14 +122,14 @@ class Reader(AbstractContextManager["Reader"]):
         return found
 
     def _update(self, found: StudyRows) -> Snapshot:
-        """The study with what was found."""
+        """The study with the new rows."""
         if found.study_id != self._study_id:
-            self._forget(self._file)
+            self._reset(self._file)
             self._study_id = found.study_id
-        changed, reported = self._take(found.trials)
+        changed, reported = self._store(found.trials)
         if changed or found.attributes != self._about or self._snapshot is None:
             self._about = found.attributes
-            self._snapshot = self._made(found.attributes)
+            self._snapshot = self._build(found.attributes)
             self._version += 1
         elif reported:
             rows = tuple(self._rows[c.trial] for c in self._snapshot.candidates)
@@ -137,8 +137,8 @@ class Reader(AbstractContextManager["Reader"]):
         self._reports_version += reported
         return self._snapshot
 
-    def _take(self, trials: Sequence[TrialRow]) -> tuple[bool, bool]:
-        """Remember the rows; whether any of them changed, and whether a trial in training reported an epoch."""
+    def _store(self, trials: Sequence[TrialRow]) -> tuple[bool, bool]:
+        """Store the rows. Returns whether any of them changed, and whether a trial in training reported an epoch."""
         changed = reported = False
         for number, state, started, ended, about in trials:
             if state not in FINISHED:
@@ -158,7 +158,7 @@ class Reader(AbstractContextManager["Reader"]):
             self._rows[number] = row(number, state, started, ended, about)
         return changed, reported
 
-    def _made(self, about: Mapping[str, str]) -> Snapshot:
+    def _build(self, about: Mapping[str, str]) -> Snapshot:
         rows = [self._rows[number] for number in sorted(self._rows)]
         candidates = marked([r for r in rows if isinstance(r, Candidate)])
         self._rows.update({c.trial: c for c in candidates})

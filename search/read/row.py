@@ -1,4 +1,4 @@
-"""One trial as the storage has it -> Candidate. A trial that cannot be read has the reason instead."""
+"""One trial as the storage has it -> Candidate, or Unread with the reason."""
 
 import json
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ def row(number: int, stored: str, started: Any, ended: Any, attrs: Mapping[str, 
     stored_reason = plain(attrs.get("reason"))
     reason = None if stored_reason is None else str(stored_reason)
     if "recipe" not in attrs:
-        waiting = "it has not been dispatched yet" if state == "running" else "it has no recipe"
-        return Unread(trial=number, state=state, reason=reason or waiting)
+        missing = "it has not been dispatched yet" if state == "running" else "it has no recipe"
+        return Unread(trial=number, state=state, reason=reason or missing)
     try:
         recipe = Recipe.model_validate_json(attrs["recipe"])
     except ValidationError as error:
@@ -32,7 +32,7 @@ def row(number: int, stored: str, started: Any, ended: Any, attrs: Mapping[str, 
     outcome, fault = _outcome(attrs.get("outcome"))
     if state == "complete" and outcome is None:
         reason = reason or fault or "it has no outcome"
-    name, began = plain(attrs.get("name")), plain(attrs.get("started"))
+    name, dispatched = plain(attrs.get("name")), plain(attrs.get("started"))
     attempts, same_as = plain(attrs.get("attempts")), plain(attrs.get("same_as"))
     return Candidate(
         trial=number,
@@ -44,7 +44,7 @@ def row(number: int, stored: str, started: Any, ended: Any, attrs: Mapping[str, 
         outcome=outcome,
         reports=reports(attrs.get("reports")),
         reason=reason,
-        started=float(began) if isinstance(began, int | float) else _seconds(started),
+        started=float(dispatched) if isinstance(dispatched, int | float) else _seconds(started),
         ended=_seconds(ended),
         attempts=attempts if isinstance(attempts, int) else 1,
         same_as=same_as if isinstance(same_as, int) else None,
@@ -52,7 +52,7 @@ def row(number: int, stored: str, started: Any, ended: Any, attrs: Mapping[str, 
 
 
 def reports(text: str | None) -> tuple[Report, ...]:
-    """Stored reports; none where there are none, or another version's."""
+    """Stored reports; empty where there are none, or they are another version's."""
     try:
         return _REPORTS.validate_json(text) if text is not None else ()
     except ValidationError:
@@ -76,13 +76,13 @@ def plain(text: str | None) -> Any:
 
 
 def mapping(text: str | None) -> dict[str, Any]:
-    """A stored JSON object; empty where it is absent or something else."""
+    """A stored JSON object; empty where it is absent or not an object."""
     found = plain(text)
     return found if isinstance(found, dict) else {}
 
 
 def _outcome(text: str | None) -> tuple[Outcome | None, str | None]:
-    """A stored outcome, or what is wrong with it."""
+    """A stored outcome, or what is wrong with it; neither where none is stored."""
     if text is None:
         return None, None
     try:
@@ -95,7 +95,7 @@ def _outcome(text: str | None) -> tuple[Outcome | None, str | None]:
 
 
 def _seconds(moment: Any) -> float | None:
-    """A time of Optuna's, UTC without a time zone, as seconds since 1970."""
+    """A time as Optuna stores it (UTC without a time zone) in seconds since 1970."""
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment)
     return moment.replace(tzinfo=UTC).timestamp() if isinstance(moment, datetime) else None

@@ -13,7 +13,7 @@ class Position(NamedTuple):
     """How far a study was read: finished trials do not change, so they are read once."""
 
     study_id: int | None = None
-    """Another one means another study of the same name."""
+    """A different id means that another study has taken the same name."""
     last: int = -1
     """The highest trial number."""
     unfinished: tuple[int, ...] = ()

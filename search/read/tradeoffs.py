@@ -1,4 +1,4 @@
-"""Choosing among students: the front along one cost, its knee, what more accuracy costs, what fits a budget. Pure."""
+"""Choosing among students: the front along one cost, its knee, what more accuracy costs, what fits a budget."""
 
 import bisect
 import math
@@ -13,8 +13,8 @@ from search.read.candidates import Candidate
 
 Axis = Literal["parameters", "multiply-adds", "size", "memory", "latency"]
 AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory", "latency")
-NEAR = 0.005  # students within half a point of the front are always drawn
-DRAWN = 1200  # students in a chart, before the rest are sampled
+NEAR = 0.005  # students within half a percentage point of the front are always drawn
+DRAWN = 1200  # students in a chart; of more, a sample is drawn
 
 
 def on_axis(candidate: Candidate, axis: Axis) -> float:
@@ -35,12 +35,12 @@ def on_axis(candidate: Candidate, axis: Axis) -> float:
 
 
 def measured(candidates: Iterable[Candidate], axis: Axis) -> list[Candidate]:
-    """Those whose cost on this axis is known: all of them, but for latency."""
+    """The candidates whose cost on this axis is known; only latency can be unknown."""
     return [c for c in candidates if axis != "latency" or c.timing is not None]
 
 
 def axes(candidates: Iterable[Candidate]) -> list[Axis]:
-    """The axes that there are values for."""
+    """The axes that can be shown: latency only where a finished student was timed."""
     rows = finished(candidates)
     return [axis for axis in AXES if measured(rows, axis) or axis != "latency"]
 
@@ -54,12 +54,12 @@ def accuracy(candidate: Candidate) -> float:
 def front_on(candidates: Iterable[Candidate], axis: Axis) -> list[Candidate]:
     """The finished students that none beats in both accuracy and this cost, the cheapest first."""
     rows = measured(finished(candidates), axis)
-    kept = [rows[i] for i in pareto.front([(on_axis(c, axis), -accuracy(c)) for c in rows])]
-    return sorted(kept, key=lambda c: (on_axis(c, axis), c.trial))
+    front = [rows[i] for i in pareto.front([(on_axis(c, axis), -accuracy(c)) for c in rows])]
+    return sorted(front, key=lambda c: (on_axis(c, axis), c.trial))
 
 
 def knee_of(front: Sequence[Candidate], axis: Axis) -> Candidate | None:
-    """The front's best balance: furthest from the line between its ends, by accuracy and the logarithm of the cost."""
+    """The front's knee: furthest from the line between its ends, by accuracy and the logarithm of the cost."""
     at = pareto.knee([(math.log10(on_axis(c, axis)), -accuracy(c)) for c in front])
     return None if at is None else front[at]
 
@@ -67,7 +67,7 @@ def knee_of(front: Sequence[Candidate], axis: Axis) -> Candidate | None:
 def verdict(candidate: Candidate, budget: Budget) -> list[Broken]:
     """The limits that a finished student breaks; size is that of its float32 weights.
 
-    Under a limit on latency a student that was not timed does not fit either.
+    A student that was not timed breaks a limit on latency too.
     """
     latency = candidate.timing.p50_ms if candidate.timing else None
     found = broken(candidate, budget, latency_ms=latency, size_kb=candidate.cost.weight_bytes / 1000)
@@ -77,7 +77,7 @@ def verdict(candidate: Candidate, budget: Budget) -> list[Broken]:
 
 
 def best(candidates: Iterable[Candidate], budget: Budget, count: int = 5) -> list[Candidate]:
-    """The most accurate students within the budget; of several with equal recipes the first."""
+    """The most accurate students within the budget; of several with equal recipes only the first."""
     found: list[Candidate] = []
     for candidate in finished(candidates):
         if len(found) == count:
@@ -93,7 +93,7 @@ def nearest_miss(candidates: Iterable[Candidate], budget: Budget) -> tuple[Candi
 
 
 def replicates(candidate: Candidate, candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The finished students of the same recipe but for the seed, this one included."""
+    """The finished students whose recipes differ in nothing but the seed, this one included."""
     own = candidate.recipe.model_copy(update={"seed": 0})
     return [
         c
@@ -114,18 +114,18 @@ def relatives(candidate: Candidate, candidates: Iterable[Candidate]) -> list[Can
 
 
 class Exchange(Value):
-    """What one student costs and gains against another."""
+    """What another student costs and gains compared with this one."""
 
     to: int
     """The other trial."""
     gain: float
-    """Accuracy gained, as a fraction; negative towards the cheaper one."""
+    """Accuracy gained, as a fraction; negative for a less accurate one."""
     factor: float
-    """Its cost, as a multiple of this one's."""
+    """The other's cost, as a multiple of this one's."""
 
 
 def steps(candidate: Candidate, front: Sequence[Candidate], axis: Axis) -> tuple[Exchange | None, Exchange | None]:
-    """To the next cheaper and the next more accurate student of the front along `axis`."""
+    """The exchanges for the next cheaper and the next more accurate student of the front along `axis`."""
     if not measured([candidate], axis):
         return None, None
     mine = (on_axis(candidate, axis), accuracy(candidate))
@@ -137,7 +137,7 @@ def steps(candidate: Candidate, front: Sequence[Candidate], axis: Axis) -> tuple
 
 
 def beaten(candidate: Candidate, front: Sequence[Candidate], axis: Axis) -> Exchange | None:
-    """To the most accurate student of the front that costs no more, where that beats this one; None on the front."""
+    """The exchange for the most accurate student of the front that costs no more and is better; None on the front."""
     if not measured([candidate], axis):
         return None
     mine = (on_axis(candidate, axis), accuracy(candidate))
@@ -160,29 +160,29 @@ def sampled(
     limit: int = DRAWN,
     front: Sequence[Candidate] | None = None,
 ) -> list[Candidate]:
-    """At most about `limit` of the finished students: `keep`, those near the front, and a fixed choice of the rest.
+    """At most about `limit` of the finished students: `keep`, those near the front, and a fixed sample of the rest.
 
-    `front` is theirs, where it is known already.
+    `front` is their front, where it is known already.
     """
     if len(rows) <= limit:
         return list(rows)
-    kept = {c.trial for c in keep}
-    height = _heights(front_on(rows, axis) if front is None else front, axis)
-    near = [c for c in rows if c.trial in kept or height(c) - accuracy(c) <= NEAR]
-    names = {c.trial for c in near}
-    rest = [c for c in rows if c.trial not in names]
+    always = {c.trial for c in keep}
+    level = _FrontAccuracy(front_on(rows, axis) if front is None else front, axis)
+    near = [c for c in rows if c.trial in always or level(c) - accuracy(c) <= NEAR]
+    included = {c.trial for c in near}
+    rest = [c for c in rows if c.trial not in included]
     chosen = random.Random(0).sample(rest, max(0, min(len(rest), limit - len(near))))
     return near + sorted(chosen, key=lambda c: c.trial)
 
 
 def near_front(rows: Sequence[Candidate], axis: Axis, within: float = 2 * NEAR) -> list[Candidate]:
-    """The finished students whose accuracy is at most `within` below what the front has at their cost."""
-    height = _heights(front_on(rows, axis), axis)
-    return [c for c in rows if height(c) - accuracy(c) <= within]
+    """The finished students whose accuracy is at most `within` below the front's at their cost."""
+    level = _FrontAccuracy(front_on(rows, axis), axis)
+    return [c for c in rows if level(c) - accuracy(c) <= within]
 
 
-class _heights:
-    """The front's accuracy at a student's cost."""
+class _FrontAccuracy:
+    """The best accuracy on the front at no more than a student's cost; -inf where nothing is as cheap."""
 
     def __init__(self, front: Sequence[Candidate], axis: Axis):
         self.costs = [on_axis(c, axis) for c in front]

@@ -1,4 +1,4 @@
-"""Files of JSON lines beside the studies: records are added one at a time, by several processes at once. No torch."""
+"""Files of JSON lines beside the studies, to which several processes may append at once. No torch."""
 
 import json
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from filelock import FileLock, Timeout
 from fitnets.errors import InputError
 from fitnets.values.base import canonical_json
 
-PATIENCE = 60.0  # seconds; a lock is held while one line is written
+PATIENCE = 60.0  # seconds; the lock is held only while one line is written
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-    """Every record, the newest last. A line that a full disk tore is left out; an absent file has none."""
+    """Every record, the newest last; none where the file is absent. A line that a full disk cut short is left out."""
     found = []
     for line in path.read_text(errors="replace").splitlines() if path.is_file() else ():
         with suppress(ValueError):
@@ -33,7 +33,7 @@ def records(path: Path, study: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Nobody else adds to the file within this context. Raises InputError when another process holds it for long."""
+    """Excludes other writers of the file. Raises InputError when another process holds the lock for `PATIENCE`."""
     lock = path.with_name(path.name + ".lock")
     try:
         with FileLock(lock, timeout=PATIENCE):
@@ -45,7 +45,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def append(path: Path, row: dict[str, Any]) -> None:
-    """Add a record, on a line of its own even where the last line is torn. Call it within `locked`."""
+    """Add a record, on a line of its own even where the last line was cut short. Call it within `locked`."""
     with path.open("a+b") as lines:
-        torn = path.read_bytes()[-1:] not in (b"", b"\n")
-        lines.write(b"\n" * torn + canonical_json(row).encode() + b"\n")
+        cut_short = path.read_bytes()[-1:] not in (b"", b"\n")
+        lines.write(b"\n" * cut_short + canonical_json(row).encode() + b"\n")

@@ -1,8 +1,8 @@
 """Measured latencies: a file of timings beside the studies, by student and device. Reads and appends; no torch.
 
-`python -m search.latency STUDY` fills it, and so does `python -m search.pick` where it has a limit on latency. A
-latency belongs to a device as much as to a student: the pages show the timings of the device that timed last, and
-`search.pick` counts those of its own machine only.
+`python -m search.latency STUDY` appends to it, and so does `python -m search.pick` with a limit on latency. A latency
+depends on the device: the pages show the timings of the device that timed last, and `search.pick` uses only those of
+its own machine.
 """
 
 import os
@@ -20,29 +20,29 @@ from search.study import study_names
 from search.workers.machine import cores, processor
 
 LATENCIES = "latencies.jsonl"
-BUSY = 0.5  # processes for each core, from which on a timing measures another load too
+BUSY = 0.5  # load average per core above which other processes distort a timing
 
 
 class Measured(Timing):
     """A timing, and the size of the file that was timed."""
 
     file_bytes: int | None = None
-    """The ONNX file's; None in records of an older version."""
+    """The ONNX file's size; None in records of an older version."""
 
 
 def device() -> str:
-    """What latencies are measured on here."""
+    """The device on which latencies are measured here, as it is stored with them."""
     return f"{processor()} (CPU, onnxruntime {version('onnxruntime')})"
 
 
 def load() -> tuple[float, bool]:
-    """This machine's load average, and whether that is too much for timings."""
+    """This machine's load average over a minute, and whether that is too high for timings."""
     average = os.getloadavg()[0]
     return average, average > BUSY * cores()
 
 
 def add(runs: Path, study: str, candidate: Candidate, timing: Timing) -> None:
-    """Store how long a student took."""
+    """Store a student's timing."""
     assert candidate.outcome is not None
     about = {"study": study, "trial": candidate.trial, "weights_sha256": candidate.outcome.weights_sha256}
     path = runs / LATENCIES
@@ -61,7 +61,7 @@ def stored(runs: Path, study: str) -> dict[str, Timing]:
 
 
 def of_device(runs: Path, study: str, device: str) -> dict[str, Measured]:
-    """The newest timing of each student by its weights' SHA-256, of this device only."""
+    """The newest timing of each student on this device, by its weights' SHA-256."""
     return {weights: timing for weights, timing in _rows(runs, study) if timing.device == device}
 
 
@@ -78,7 +78,7 @@ def _rows(runs: Path, study: str) -> Iterator[tuple[str, Measured]]:
 
 
 def stamp(runs: Path) -> int | None:
-    """Changes whenever something is added; None where nothing was ever timed."""
+    """A number that changes whenever a timing is added; None where nothing was ever timed."""
     try:
         return (runs / LATENCIES).stat().st_mtime_ns
     except OSError:
@@ -86,13 +86,13 @@ def stamp(runs: Path) -> int | None:
 
 
 def command(study: str, runs: Path, url: str, every: bool = False) -> str:
-    """The command that times a study's front, or `every` student, by the study's name in the storage at `url`."""
-    words = ["python", "-m", "search.latency", study]
-    words += ["--all"] if every else []
-    words += [] if runs.resolve() == Path("runs").resolve() else ["--runs", str(runs)]
-    words += [] if study.removesuffix("-smoke") in study_names() else ["--name", study]
-    words += [] if url == storage_url(runs, None) else ["--storage", shown(url)]
-    return shlex.join(words)
+    """The command that times the front, or `every` student, of the stored study `study` in the storage at `url`."""
+    argv = ["python", "-m", "search.latency", study]
+    argv += ["--all"] if every else []
+    argv += [] if runs.resolve() == Path("runs").resolve() else ["--runs", str(runs)]
+    argv += [] if study.removesuffix("-smoke") in study_names() else ["--name", study]
+    argv += [] if url == storage_url(runs, None) else ["--storage", shown(url)]
+    return shlex.join(argv)
 
 
 def attached(snapshot: Snapshot, known: dict[str, Timing]) -> Snapshot:

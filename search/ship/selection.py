@@ -1,6 +1,6 @@
 """The most accurate student whose exported file is within a budget on this machine, and how it was found. No torch.
 
-`search.ship.first_fit` decides which students are exported; here they are, and what was measured is stored.
+`search.ship.first_fit` decides which students are exported. Here they are exported, and their timings are stored.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Selection:
-    """A choice among the students that are within the limits known before export: the most accurate first."""
+    """The choice among `students`, which are within the limits known before export, the most accurate first."""
 
     def __init__(self, shipper: "Shipper", budget: Budget, students: Sequence[Candidate]):
         self.shipper, self.students = shipper, students
@@ -41,7 +41,7 @@ class Selection:
         return None
 
     def effort(self) -> str:
-        """How many students were exported to find the one chosen."""
+        """For people: how many students were exported for the choice."""
         number, text = len(set(self._exported)), ""
         if self._busy and self._search.budget.max_latency_ms is not None:
             text = f" This machine was busy (load {self._load:.1f} on {cores()} cores): no timing was stored."
@@ -49,7 +49,7 @@ class Selection:
         return f"exported {number} of {len(self.students)} students; {known}{text}"
 
     def none_fits(self, time_all: str) -> str:
-        """Why no student was chosen; `time_all` is the command that times every student."""
+        """For people: why no student was chosen; `time_all` is the command that times every student."""
         text = none_within(self.shipper.snapshot, self._search.nearest(self.students))
         left = len(self._search.unknown(self.students))
         rule = (
@@ -69,7 +69,7 @@ class Selection:
 
 
 def none_within(snapshot: Snapshot, miss: Miss | None) -> str:
-    """That no student is within the budget, and which comes nearest."""
+    """For people: no student is within the budget, and which one comes nearest."""
     assert miss is not None, "there are finished students"
     candidate, limits = miss
     assert candidate.outcome is not None
@@ -81,7 +81,7 @@ def none_within(snapshot: Snapshot, miss: Miss | None) -> str:
 
 
 def retrained_note(chosen: "Exported", runs: Path) -> str:
-    """That a student had to be trained again, and whether its weights are the same as before."""
+    """For people: a student had to be trained again, and whether its weights are the same as before."""
     same = sha256(chosen.weights) == _weights_sha256(chosen.candidate)
     became = "bit for bit the same" if same else "but not the same: what follows was measured on the new weights"
     return (

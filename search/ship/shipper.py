@@ -1,4 +1,4 @@
-"""A chosen student as a folder to ship: files, what they cost, and how accurate they are. Needs torch, not ray."""
+"""A chosen student as a folder to ship: its files, their cost and their accuracy. Needs torch, not ray."""
 
 import json
 import os
@@ -29,7 +29,7 @@ LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "safetensors", "fitnet-se
 
 
 class Shipper:
-    """Exports students of one study: opens its images once, and a student's weights when it is exported."""
+    """Exports students of one study. Its images are opened once, a student's weights when it is exported."""
 
     def __init__(self, snapshot: Snapshot, runs: Path, progress: Callable[[str], None] = lambda text: None):
         self.snapshot, self.runs, self.progress = snapshot, runs, progress
@@ -43,23 +43,23 @@ class Shipper:
                 f"{self.images.digest[:12]}, was {str(snapshot.images['images'])[:12]}): its preprocessing and its "
                 "validation images would be others. Restore them, or run the study on these with --name."
             )
-        # Whitened images are no pixels any more; the exported model takes pixels, so it is checked on those.
+        # Whitened images are no longer pixels, but the exported model takes pixels: it is checked on those.
         data = self.study.data
         plain = data.changed(whiten=False, local_contrast=False)
         self.pixels: Images = self.images if data.standardised else load(plain, self.data_dir, self.store)
 
     def check_writable(self, out: Path) -> None:
-        """Raises InputError, before the work, when the folder or the record of the reading could not be written."""
+        """Raises InputError, before anything is exported, when `out` or the log of test reads cannot be written."""
         test_reads.check(self.runs)
-        there = next(place for place in (out, *out.resolve().parents) if place.exists())
-        if not (there.is_dir() and os.access(there, os.W_OK)):
+        existing = next(place for place in (out, *out.resolve().parents) if place.exists())
+        if not (existing.is_dir() and os.access(existing, os.W_OK)):
             raise InputError(f"`{out}` cannot be written: choose another folder with --out.")
 
     def weights(self, candidate: Candidate) -> tuple[bytes, bool]:
-        """The student's weights, and whether they had to be trained again because the store lost them.
+        """The student's safetensors file, and whether it had to be trained again because the store no longer has it.
 
-        That is done on a GPU where there is one, unless a CPU trained it first: there the weights become bit for bit
-        the same.
+        It is trained on a GPU where there is one, unless it was trained on a CPU before: a CPU reproduces the weights
+        bit for bit.
         """
         outcome = candidate.outcome
         assert outcome is not None
@@ -69,8 +69,8 @@ class Shipper:
         took = format_duration(outcome.seconds)
         self.progress(f"training trial {candidate.trial} again: its weights are no longer stored (it took {took}) ...")
         gpu = torch.cuda.is_available() and outcome.versions.get("device") != "cpu"
-        where = ("cuda", None) if gpu else ("cpu", 1)  # as a worker of the search has it
-        trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), *where)
+        device_threads = ("cuda", None) if gpu else ("cpu", 1)  # as in the search: device, threads
+        trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), *device_threads)
         teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
         for _ in trainer.train_teacher(teacher):
             pass
@@ -80,12 +80,12 @@ class Shipper:
         return result.weights, True
 
     def exported(self, candidate: Candidate) -> "Exported":
-        """The student as an ONNX file, timed."""
+        """The student as an ONNX file, with its latency."""
         weights, retrained = self.weights(candidate)
         return self._exported(candidate, restored(candidate.recipe.student, weights), weights, retrained)
 
     def exported_for_timing(self, candidate: Candidate) -> "Exported":
-        """The same without training: where weights are lost, size and latency are those of any weights."""
+        """The same without training: where the weights are lost, random ones give the same size and latency."""
         assert candidate.outcome is not None
         if candidate.outcome.weights_sha256 in self.store.names("student"):
             return self.exported(candidate)
@@ -98,7 +98,7 @@ class Shipper:
         return Exported(candidate, weights, retrained, deployed, file, model, model.latency(self.images.shape))
 
     def write(self, exported: "Exported", out: Path, choice: dict[str, Any]) -> dict[str, Any]:
-        """Check the file on the validation images, read the test set, and write the folder. Returns the card.
+        """Check the file on the validation images, measure it on the test images, write the folder. Returns the card.
 
         `choice` goes into the card: who or what chose this student, and within which limits.
         """
@@ -123,10 +123,10 @@ class Shipper:
         return card
 
     def _tested(self, exported: "Exported") -> dict[str, Any]:
-        """The exported file's and the teacher's accuracy on the test images; the reading is recorded first."""
-        reading = (self.runs, self.snapshot.study, sha256(exported.weights))
+        """The exported file's and the teacher's accuracy on the test images. The test read is logged first."""
+        entry = (self.runs, self.snapshot.study, sha256(exported.weights))
         trial = exported.candidate.trial
-        tested = test_reads.begin(*reading, trial=trial)
+        tested = test_reads.begin(*entry, trial=trial)
         split = load_test(self.pixels.data, self.data_dir, self.pixels, self.store)
         checked = check(exported.model, exported.deployed, split)
         teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
@@ -135,9 +135,9 @@ class Shipper:
         if trainer.has(teacher):
             trainer.open_teacher(teacher, None)
             assert trainer.teacher is not None
-            its_split = load_test(self.study.data, self.data_dir, self.images, self.store)
-            teacher_accuracy = accuracy(trainer.teacher.network, self.images, its_split)
-        test_reads.finish(*reading, checked.onnx_accuracy, trial=trial)
+            teacher_split = load_test(self.study.data, self.data_dir, self.images, self.store)
+            teacher_accuracy = accuracy(trainer.teacher.network, self.images, teacher_split)
+        test_reads.finish(*entry, checked.onnx_accuracy, trial=trial)
         return {
             "accuracy": checked.onnx_accuracy,
             "images": checked.images,
@@ -193,7 +193,7 @@ class Shipper:
 
 
 class Exported:
-    """A student on its way out."""
+    """An exported student: its ONNX file, and what was measured of it."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ class Exported:
         self.deployed, self.file, self.model, self.latency = deployed, file, model, latency
 
     def measured(self, load: float) -> Measured:
-        """The file's latency and size as they are stored; `load` is the machine's load average before."""
+        """The file's latency and size as they are stored; `load` is the machine's load average before the timing."""
         return Measured(
             p50_ms=self.latency.p50_ms,
             p90_ms=self.latency.p90_ms,
@@ -227,7 +227,7 @@ class Exported:
 
 
 def readme(card: dict[str, Any], images: Images) -> str:
-    """How to load the files, for whoever receives the folder."""
+    """The README of the folder: how to load the files."""
     channels, height, width = images.shape
     test, latency = card["accuracy"]["test"], card["latency"]
     return f"""# A student from FitNet Search
@@ -264,5 +264,5 @@ student = restored(recipe.student, Path("student.safetensors").read_bytes())
 
 
 def now() -> str:
-    """The time, as records have it."""
+    """The time in UTC, as it is stored."""
     return datetime.now(UTC).isoformat(timespec="seconds")

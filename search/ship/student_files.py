@@ -1,4 +1,4 @@
-"""A trained student's files: its stored weights, and its export. No torch here: the export is a process of its own."""
+"""A trained student's files: its stored weights, and its export. No torch: the export runs in a process of its own."""
 
 import os
 import shlex
@@ -24,12 +24,12 @@ class File(Value):
 
     @property
     def sha256(self) -> str:
-        """What the receiver can check."""
+        """The checksum, for the receiver to verify."""
         return sha256(self.content)
 
 
 def weights(runs: Path, candidate: Candidate) -> File | None:
-    """The student's safetensors file as the search stored it; None where it is gone or damaged."""
+    """The student's safetensors file as the search stored it; None where it is missing or damaged."""
     if candidate.outcome is None:
         return None
     try:
@@ -41,33 +41,33 @@ def weights(runs: Path, candidate: Candidate) -> File | None:
 
 
 def command(study: str, trial: int, runs: Path, url: str, out: str) -> str:
-    """The command that makes a student's files again, and trains it again where its weights are gone."""
-    words = ["python", "-m", "search.export_one", study, "--trial", str(trial), "--runs", str(runs), "--out", out]
-    words += [] if url == storage_url(runs, None) else ["--storage", shown(url)]
-    return shlex.join(words)
+    """The command that makes a student's files, and trains it again where its weights are missing."""
+    argv = ["python", "-m", "search.export_one", study, "--trial", str(trial), "--runs", str(runs), "--out", out]
+    argv += [] if url == storage_url(runs, None) else ["--storage", shown(url)]
+    return shlex.join(argv)
 
 
 def takes_too_long(candidate: Candidate) -> bool:
-    """Whether training the student again takes longer than an export may, by the time that it took."""
+    """Whether training the student again would exceed `PATIENCE`, going by its first training."""
     return candidate.outcome is not None and candidate.outcome.seconds > PATIENCE
 
 
 def exported(study: str, trial: int, runs: Path, url: str, train: bool = False) -> tuple[File, ...]:
-    """The student's files, made now; with `train`, a GPU may be used, because the student must be trained again.
+    """The student's files, exported now. `train` allows a GPU, for a student that must be trained again.
 
     Raises InputError with the exporter's message when that fails.
     """
     with tempfile.TemporaryDirectory(prefix="fitnet-") as folder:
-        words = [sys.executable, "-m", "search.export_one", study, "--trial", str(trial)]
-        words += ["--runs", str(runs), "--out", folder]
-        place = {"FITNET_STORAGE": url} | ({} if train else {"CUDA_VISIBLE_DEVICES": ""})
+        argv = [sys.executable, "-m", "search.export_one", study, "--trial", str(trial)]
+        argv += ["--runs", str(runs), "--out", folder]
+        settings = {"FITNET_STORAGE": url} | ({} if train else {"CUDA_VISIBLE_DEVICES": ""})
         try:
             done = subprocess.run(
-                words, env=os.environ | place, capture_output=True, text=True, timeout=PATIENCE, check=False
+                argv, env=os.environ | settings, capture_output=True, text=True, timeout=PATIENCE, check=False
             )
         except subprocess.TimeoutExpired as error:
-            own = command(study, trial, runs, url, "DIR")
-            raise InputError(f"the export took longer than {PATIENCE:.0f} s: run it yourself, `{own}`.") from error
+            by_hand = command(study, trial, runs, url, "DIR")
+            raise InputError(f"the export took longer than {PATIENCE:.0f} s: run it yourself, `{by_hand}`.") from error
         if done.returncode:
             lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
             raise InputError(

@@ -1,6 +1,6 @@
-"""The log of test readings: every student whose accuracy on the test images was measured. No torch.
+"""The log of test reads: every student whose accuracy on the test images was measured. No torch.
 
-A reading is recorded before the test images are opened, so that none is ever missing from the count, and again with its
+A test read is recorded before the test images are opened, so that none is missing from the count, and again with its
 accuracy once that is known.
 """
 
@@ -16,7 +16,7 @@ READINGS = "test_reads.jsonl"
 
 
 def begin(runs: Path, study: str, weights_sha256: str, **about: Any) -> int:
-    """Record that a student is going to be tested, unless it has been. Returns how many of the study have been."""
+    """Record that a student is about to be tested, unless it was before. Returns how many of the study were so far."""
     log = runs / READINGS
     with locked(log):
         known = {row.get("weights_sha256") for row in rows(log) if row.get("study") == study}
@@ -26,7 +26,7 @@ def begin(runs: Path, study: str, weights_sha256: str, **about: Any) -> int:
 
 
 def finish(runs: Path, study: str, weights_sha256: str, accuracy: float, **about: Any) -> None:
-    """Record the accuracy of a reading that was begun, unless it is there already."""
+    """Record the accuracy of a test read that was begun, unless it is recorded already."""
     log = runs / READINGS
     result = {"study": study, "weights_sha256": weights_sha256, "accuracy": accuracy}
     with locked(log):
@@ -37,7 +37,7 @@ def finish(runs: Path, study: str, weights_sha256: str, accuracy: float, **about
 def readings(runs: Path, study: str) -> dict[str, dict[str, Any]]:
     """The students of a study that were tested, by their weights' SHA-256.
 
-    One whose reading was begun and never finished has no `accuracy`.
+    A student whose test read was begun but never finished has no `accuracy`.
     """
     found: dict[str, dict[str, Any]] = {}
     for row in records(runs / READINGS, study):
@@ -47,7 +47,7 @@ def readings(runs: Path, study: str) -> dict[str, dict[str, Any]]:
 
 
 def check(runs: Path) -> None:
-    """Raises InputError when a reading could not be recorded: then nothing may be read."""
+    """Raises InputError when test reads cannot be recorded: then the test images must not be opened."""
     log = runs / READINGS
     if not os.access(log if log.exists() else runs, os.W_OK):
         raise InputError(

@@ -1,5 +1,5 @@
-"""Where studies are stored: the URL of an SQLite file or of a PostgreSQL database, and how it is printed: without its
-password. No torch, no ray.
+"""Where studies are stored: the URL of an SQLite file or of a PostgreSQL database, and the URL without its password for
+printing. No torch, no ray.
 """
 
 import os
@@ -31,7 +31,7 @@ HIDDEN = (
 def storage_url(runs: Path, storage: str | None) -> str:
     """The storage's URL: the one given, or the SQLite file under `runs`.
 
-    Raises InputError for a URL of another kind, and for a folder whose name means something else inside a URL.
+    Raises InputError for another kind of URL, and for a folder whose name has characters with a meaning in a URL.
     """
     if storage is not None:
         address_of(storage)
@@ -46,8 +46,8 @@ def storage_url(runs: Path, storage: str | None) -> str:
 
 def shown(url: str) -> str:
     """A storage URL that may be printed: without its password."""
-    for pattern, instead in HIDDEN:
-        url = pattern.sub(instead, url)
+    for pattern, replacement in HIDDEN:
+        url = pattern.sub(replacement, url)
     return url
 
 
@@ -58,21 +58,21 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def address_of(url: str) -> sqlalchemy.URL:
-    """A storage URL taken apart, psycopg as PostgreSQL's driver. Raises InputError for other storages."""
+    """A parsed storage URL, with psycopg as PostgreSQL's driver. Raises InputError for other storages."""
     try:
         address = sqlalchemy.make_url(url)
     except (ValueError, SQLAlchemyError):
-        raise _no_url(url) from None
+        raise _wrong_url(url) from None
     if address.drivername not in DRIVERS:
-        raise _no_url(url)
+        raise _wrong_url(url)
     if address.drivername == "sqlite" and (address.database in (None, "", ":memory:") or address.query):
-        raise _no_url(url)
+        raise _wrong_url(url)
     if url.partition("?")[0].count("@") > 1 and address.drivername != "sqlite":
         raise InputError(f"the storage {shown(url)} has an @ in its password: write it as %40, or set PGPASSWORD.")
     return address.set(drivername=DRIVERS[address.drivername])
 
 
-def _no_url(url: str) -> InputError:
+def _wrong_url(url: str) -> InputError:
     return InputError(
         f"the storage {shown(url)} is not of the form sqlite:///FILE or postgresql://USER@HOST/DATABASE: "
         "correct --storage, or FITNET_STORAGE."
@@ -80,21 +80,21 @@ def _no_url(url: str) -> InputError:
 
 
 def connection_args(address: sqlalchemy.URL, settings: str) -> dict[str, Any]:
-    """psycopg's arguments: it gives up on a dead server, and the server on a dead client, within about a minute.
+    """psycopg's arguments: the client gives up on a dead server, and the server on a dead client, in about a minute.
 
-    Arguments that the URL has itself are left as they are. `application_name` is shown by `pg_stat_activity`
-    and to a driver that is refused.
+    Arguments in the URL take precedence. `application_name` appears in `pg_stat_activity`, and in the error of a
+    driver that is refused.
     """
     given = str(address.query.get("options", ""))
     keepalive = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
-    ours: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "connect_timeout": 10,
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
         "tcp_user_timeout": 60_000,
     }
-    return {name: value for name, value in ours.items() if name not in address.query} | {
+    return {name: value for name, value in defaults.items() if name not in address.query} | {
         "application_name": f"fitnet-search {os.getpid()}@{socket.gethostname()}",
         "options": f"{given} {keepalive} {settings}".strip(),
     }

@@ -1,4 +1,4 @@
-"""What goes wrong with a storage, as errors that name it without its password and say what to do."""
+"""A storage's failures as errors that name it without its password, with a remedy."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,19 +13,19 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from fitnets.errors import DiskError, InputError
 from search.storage.address import shown, sqlite_path
 
-DISK_FAULTS = ("database or disk is full", "readonly database", "disk I/O error")  # SQLite's own words
+DISK_FAULTS = ("database or disk is full", "readonly database", "disk I/O error")  # SQLite's messages
 
 
 class StorageBusy(InputError):
-    """The storage is locked, or changed all the time, by another program: try again."""
+    """Another program locks the storage, or changes it all the time: try again."""
 
 
 class StorageUnreadable(InputError):
-    """The storage cannot be read now: a server that does not answer, a disk that fails. It may pass."""
+    """The storage cannot be read now: the server does not answer, or the disk fails. It may recover."""
 
 
 class StudyMissing(InputError):
-    """The study is not there."""
+    """The storage has no study of this name."""
 
 
 class StorageEmpty(StudyMissing):
@@ -33,16 +33,16 @@ class StorageEmpty(StudyMissing):
 
 
 class StorageMissing(StudyMissing):
-    """There is not even a storage."""
+    """There is no storage at all."""
 
 
 class StorageLost(RuntimeError):
-    """The storage failed, or was lost to another driver, while the search ran. The same command continues."""
+    """The storage failed, or another driver took it, while the search ran. The same command continues the search."""
 
 
 @contextmanager
 def reading(url: str) -> Iterator[None]:
-    """Turns what SQLAlchemy and Optuna raise for a reader into an InputError that names the storage."""
+    """Turns what SQLAlchemy and Optuna raise while reading into an InputError that names the storage."""
     try:
         yield
     except (SQLAlchemyError, OptunaError) as error:
@@ -62,7 +62,7 @@ def reading(url: str) -> Iterator[None]:
 
 @contextmanager
 def writing(url: str) -> Iterator[None]:
-    """Turns what SQLAlchemy and Optuna raise for a writer into DiskError or StorageLost, which name the storage."""
+    """Turns what SQLAlchemy and Optuna raise while writing into DiskError or StorageLost, which name the storage."""
     try:
         yield
     except (SQLAlchemyError, OptunaError) as error:
@@ -92,12 +92,12 @@ def reason_of(error: BaseException, url: str) -> str:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What lies behind an error of Optuna's."""
+    """The cause of an error of Optuna's; any other error itself."""
     return error.__cause__ if isinstance(error, OptunaError) and error.__cause__ is not None else error
 
 
 def storage_missing(path: Path) -> StorageMissing:
-    """The error for a file that is not there."""
+    """The error for an SQLite file that does not exist."""
     return StorageMissing(f"there is no study storage at `{path}`: run a study first, or give its folder with --runs.")
 
 

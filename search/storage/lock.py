@@ -1,8 +1,8 @@
-"""One driver for each study: a second one is refused. The lock ends with its process, however that ends.
+"""One driver for each study: a second one is refused. The lock ends with its process, whichever way that ends.
 
-The lock belongs to the storage, so that it holds whatever --runs folder or host a driver has, and a driver that loses
-it cannot write any more. SQLite: a locked file beside the database. PostgreSQL: an advisory lock of the one connection
-over which the driver writes, so that lock and connection can only be lost together.
+The lock belongs to the storage, so it holds across --runs folders and hosts, and a driver that loses it can no longer
+write. SQLite: a locked file beside the database. PostgreSQL: an advisory lock of the only connection through which the
+driver writes, so lock and connection can only be lost together.
 """
 
 import hashlib
@@ -25,15 +25,15 @@ from search.storage.address import sqlite_path
 from search.storage.faults import StorageLost, reading
 from search.storage.writer import open_storage
 
-TAKEOVER = 2.0  # seconds in which a PostgreSQL server has noticed that a driver of ours was killed
+TAKEOVER = 2.0  # seconds within which a PostgreSQL server notices that a driver was killed
 
 
 @contextmanager
 def driving(url: str, name: str) -> Iterator[RDBStorage]:
-    """The storage at `url`, opened for the one driver of the study `name` as long as the context lasts.
+    """The storage at `url`, opened for the only driver of the study `name` while the context lasts.
 
-    Raises InputError, naming host, process and time, when another driver has the study. Once the lock is lost, every
-    write raises StorageLost.
+    Raises InputError, which names host, process and time, when another driver has the study. Once the lock is lost,
+    every write raises StorageLost.
     """
     path = sqlite_path(url)
     storage = open_storage(url)
@@ -52,24 +52,25 @@ def driving(url: str, name: str) -> Iterator[RDBStorage]:
 
 @contextmanager
 def _locked_file(engine: sqlalchemy.Engine, path: Path, name: str) -> Iterator[None]:
-    place = path.with_name(f"{path.name}.{name}.lock")
-    holder = path.with_name(f"{path.name}.{name}.driver.json")  # not in the lock file: its next user may empty that
-    lock = FileLock(place, timeout=0)
+    lock_file = path.with_name(f"{path.name}.{name}.lock")
+    about_file = path.with_name(f"{path.name}.{name}.driver.json")  # the lock file may be emptied by the next driver
+    lock = FileLock(lock_file, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise _taken(name, _text(holder)) from None
+        raise _taken(name, _text(about_file)) from None
     except OSError as error:
         raise InputError(
-            f"`{place}` cannot be locked ({error.strerror}): choose another folder with --runs, or correct its rights."
+            f"`{lock_file}` cannot be locked ({error.strerror}): choose another folder with --runs, or correct its "
+            "rights."
         ) from None
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        holder.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since}))
-        inodes = {file: _inode(file) for file in (path, place)}
+        about_file.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since}))
+        inodes = {file: _inode(file) for file in (path, lock_file)}
 
         def check(connection: Any) -> None:
-            """A file that was deleted could be locked, and written, by somebody else too."""
+            """Raises StorageLost when a file was deleted: another process could then lock and write a new one."""
             for file, inode in inodes.items():
                 if _inode(file) != inode:
                     raise StorageLost(f"`{file}` was deleted, or replaced, while the search wrote to it")
@@ -95,12 +96,12 @@ def _inode(path: Path) -> int | None:
 
 
 def _lock_session(engine: sqlalchemy.Engine, name: str) -> None:
-    """Lock the study over the engine's connection, and let the engine make no other one."""
+    """Lock the study through the engine's connection, and forbid the engine to open another."""
     key = int.from_bytes(hashlib.sha256(f"fitnet-search {name}".encode()).digest()[:8], "big", signed=True)
-    patience = time.monotonic() + TAKEOVER
+    deadline = time.monotonic() + TAKEOVER
     with engine.connect() as connection:
         while not connection.execute(_TRY, {"key": key}).scalar():
-            if time.monotonic() > patience:
+            if time.monotonic() > deadline:
                 row = connection.execute(_HOLDER, {"key": key}).first()
                 raise _taken(name, _about(*row) if row else "")
             connection.rollback()
@@ -113,7 +114,7 @@ def _lock_session(engine: sqlalchemy.Engine, name: str) -> None:
 
 
 def _about(application: str, since: datetime | None) -> str:
-    """A driver's host, process and time, from its connection, in the form of the `.driver.json` file."""
+    """A driver's host, process and time, from its connection, as in a `.driver.json` file."""
     pid, _, host = application.removeprefix("fitnet-search ").partition("@")
     when = since.astimezone(UTC).isoformat(timespec="seconds") if since else "not known"
     return json.dumps({"host": host, "pid": pid, "since": when})

@@ -1,4 +1,4 @@
-"""Read-only access to a storage: nothing that goes through it writes, and it leaves no file behind."""
+"""Read-only access to a storage: it never writes, and leaves no file behind."""
 
 import sqlite3
 import time
@@ -14,22 +14,22 @@ from search.storage.address import address_of, connection_args, sqlite_path
 from search.storage.faults import StorageBusy, storage_missing
 
 PATIENCE = 2.0  # seconds that a reader waits for a storage that another program has locked
-ATTEMPTS = 5  # reads of a file at rest that a writer may interrupt one after the other
-CLOCK_TICK = 0.02  # seconds: two writes that are closer may leave a file with the same time of change
+ATTEMPTS = 5  # reads of an SQLite file without a WAL, one after the other, that a writer may interrupt
+CLOCK_TICK = 0.02  # seconds: two writes that are closer together may leave the same modification time
 
 T = TypeVar("T")
 Stamp = tuple[int, int, int]
-"""A file's inode, time of change in nanoseconds and size in bytes."""
+"""A file's inode, modification time in nanoseconds and size in bytes."""
 
 
 class ReadOnlyStorage(AbstractContextManager["ReadOnlyStorage"]):
     """A storage to read from. PostgreSQL's connection is reused; SQLite gets a new one for each read.
 
-    A process that closes a file loses every fcntl lock that it has on that file, SQLite's too. So the database file is
-    never opened here but by SQLite itself, which closes it only when no connection of the process holds a lock.
+    A process that closes a file loses all its fcntl locks on that file, SQLite's too. So only SQLite itself opens the
+    database file here; it closes the file only when no connection of the process holds a lock.
 
-    An SQLite connection in WAL mode also keeps the WAL that it opened, even when the last writer has deleted that and
-    the next one has begun another. A connection that lives for one read cannot miss that.
+    An SQLite connection in WAL mode also continues to read the WAL that it opened, even when the last writer has
+    deleted that one and the next writer has created another. A connection for a single read avoids this.
     """
 
     def __init__(self, url: str):
@@ -46,7 +46,7 @@ class ReadOnlyStorage(AbstractContextManager["ReadOnlyStorage"]):
         self._engines.clear()
 
     def read(self, query: Callable[[sqlalchemy.Engine], T]) -> T:
-        """The answer of `query`, which may be asked again when a writer interrupts it, so it must change nothing.
+        """The result of `query`, which is run again when a writer interrupts it, so it must have no side effects.
 
         Raises InputError when there is no such file, and whatever `query` raises.
         """
@@ -57,13 +57,13 @@ class ReadOnlyStorage(AbstractContextManager["ReadOnlyStorage"]):
             if stamp is None or not _in_wal_mode(self._path):
                 return query(self._engine("mode=ro"))
             try:
-                answer = query(self._engine("mode=ro&immutable=1"))
+                result = query(self._engine("mode=ro&immutable=1"))
             except Exception:
                 if _stamp_at_rest(self._path) == stamp:
                     raise
                 continue
             if _stamp_at_rest(self._path) == stamp:
-                return answer
+                return result
         raise StorageBusy(f"the storage {self._path} changes all the time: try again in a few seconds.")
 
     def _engine(self, parameters: str) -> sqlalchemy.Engine:
@@ -94,17 +94,17 @@ def _connection(path: Path, parameters: str) -> sqlite3.Connection:
 
 
 def _begin(connection: sqlalchemy.Connection) -> None:
-    """Python's sqlite3 begins no transaction for SELECT: without one, each statement reads another state."""
+    """Python's sqlite3 begins no transaction for SELECT: without one, each statement could read a different state."""
     connection.exec_driver_sql("BEGIN")
 
 
 def _stamp_at_rest(path: Path) -> Stamp | None:
-    """What tells a file in WAL mode from the same file once it is written; None while it has a WAL.
+    """A stamp that differs once a file in WAL mode was written; None while it has a WAL.
 
-    A writer makes a WAL before it writes anything else, and writes the file before it deletes the WAL. So a read for
-    which this is equal before and after has read one state, although it took no lock. Reading without locks
-    (`immutable=1`) is the only way that leaves no `-wal` and `-shm` file, and that works in a folder that the reader
-    may not write. Raises InputError when there is no such file.
+    A writer creates a WAL before it writes anything else, and writes the file before it deletes the WAL. So a read with
+    equal stamps before and after has read a single state, although it took no lock. Reading without locks
+    (`immutable=1`) is the only way that leaves no `-wal` and `-shm` file behind, and that works in a folder that the
+    reader may not write. Raises InputError when there is no such file.
     """
     try:
         about = path.stat()
@@ -121,7 +121,7 @@ def _stamp_at_rest(path: Path) -> Stamp | None:
 def _in_wal_mode(path: Path) -> bool:
     """Whether an SQLite file without a WAL is in WAL mode: SQLite refuses to open such a file without its locks.
 
-    A file in another mode is read under SQLite's locks, and leaves no files.
+    A file in another mode is read under SQLite's locks, which leaves no files behind.
     """
     with closing(_connection(path, "mode=ro&nolock=1")) as connection:
         try:

@@ -1,4 +1,4 @@
-"""Opening a study storage to write to it: created where it is missing, by one driver at a time."""
+"""Opening a study storage for writing. A missing one is created, by one process at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +14,11 @@ from search.storage.address import address_of, connection_args, shown, sqlite_pa
 from search.storage.faults import reason_of
 
 PATIENCE = 60.0  # seconds that a writer waits for a storage that another program has locked
-MAKING = 0x6669746E6574  # the advisory lock of PostgreSQL under which tables are made: "fitnet"
+CREATION_LOCK = 0x6669746E6574  # the advisory lock of PostgreSQL under which tables are created: "fitnet"
 
 
 def open_storage(url: str) -> RDBStorage:
-    """Open (and where needed create) a study storage to write to.
+    """Open a study storage for writing, and create it where it is missing.
 
     SQLite runs in WAL mode, so that pages may read while the search writes. Raises InputError when it cannot be opened.
     """
@@ -35,7 +35,7 @@ def open_storage(url: str) -> RDBStorage:
         settings = f"-c lock_timeout={1000 * PATIENCE:.0f}"
         options = {"connect_args": connection_args(address, settings), "pool_size": 1, "max_overflow": 1}
     try:
-        with _alone(address, path, options["connect_args"]):
+        with _creating(address, path, options["connect_args"]):
             storage = RDBStorage(address.render_as_string(hide_password=False), engine_kwargs=options)
             if path is not None:
                 sqlalchemy.event.listen(storage.engine, "connect", _write_ahead)
@@ -43,22 +43,22 @@ def open_storage(url: str) -> RDBStorage:
                 _check_write_ahead(storage.engine, path)
     except InputError:
         raise
-    except Exception as error:  # SQLAlchemy, the driver and Optuna each have their own
+    except Exception as error:  # SQLAlchemy, the database driver and Optuna each raise their own classes
         kind = type(getattr(error, "orig", None) or error).__name__
         raise InputError(f"the storage {shown(url)} cannot be opened ({kind}: {reason_of(error, url)}).") from None
     return storage
 
 
 @contextmanager
-def _alone(address: sqlalchemy.URL, path: Path | None, connect_args: dict[str, Any]) -> Iterator[None]:
-    """Optuna makes its tables in several transactions, and fails when another does so too: one at a time."""
+def _creating(address: sqlalchemy.URL, path: Path | None, connect_args: dict[str, Any]) -> Iterator[None]:
+    """Optuna creates its tables in several transactions, and fails when two processes do so at once: one at a time."""
     if path is not None:
         with FileLock(path.with_name(f"{path.name}.lock"), timeout=PATIENCE):
             yield
         return
     engine = sqlalchemy.create_engine(address, connect_args=connect_args, poolclass=sqlalchemy.NullPool)
-    with engine.connect() as connection:  # the lock ends with it
-        connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": MAKING})
+    with engine.connect() as connection:  # the lock ends with this connection
+        connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": CREATION_LOCK})
         yield
 
 
@@ -68,7 +68,7 @@ def _write_ahead(connection: Any, record: Any) -> None:
 
 
 def _check_write_ahead(engine: sqlalchemy.Engine, path: Path) -> None:
-    """SQLite answers a request for a mode that it cannot have with the mode that it has."""
+    """Raises InputError unless the file is in WAL mode: SQLite itself only answers with the mode that it has."""
     with engine.connect() as connection:
         mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
     if mode != "wal":
