@@ -127,7 +127,7 @@ def budget_changes(page: Any) -> list[float]:
         field = page.get_by_label("Parameters, thousands at most")
         field.fill(str(thousands))
         near = f"Math.abs(shape.x0 - {1000 * thousands}) < 1"
-        limit = f"document.querySelector('{FRONT}')?._fullLayout?.shapes?.some(shape => {near})"
+        limit = f"document.querySelector('{FRONT}')?.layout?.shapes?.some(shape => {near})"
         began = time.perf_counter()
         field.press("Enter")
         found.append(drawn(page, f"{limit} && {DRAWN}") - began)
