@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import optuna
 
-from app.widgets.live import EVERY
+from app.widgets.live import REFRESH_SECONDS
 from bench import live
 from bench.browser import DRAWN, FRONT, Served, chromium
 from bench.hardware import table, versions
@@ -140,11 +140,11 @@ def idle_costs(page: Any, served: Served) -> list[float]:
 
     Of an empty page: what the server takes for itself, without any visitor.
     """
-    page.wait_for_timeout(2000 * EVERY)
+    page.wait_for_timeout(2000 * REFRESH_SECONDS)
     found = []
     for _ in range(TIMES):
         before = served.cpu_seconds()
-        page.wait_for_timeout(1000 * EVERY * LOOKS)
+        page.wait_for_timeout(1000 * REFRESH_SECONDS * LOOKS)
         found.append(1e3 * (served.cpu_seconds() - before) / LOOKS)
     return found
 
