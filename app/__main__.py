@@ -13,31 +13,34 @@ from search import cli
 from search.storage.address import storage_url
 
 MAIN = Path(__file__).with_name("main.py")
-HERE = "127.0.0.1"
+HOST = "127.0.0.1"
 
 
 @cli.app
 def main(
     runs: cli.Runs = Path("runs"),
     storage: cli.Storage = None,
-    port: Annotated[int, typer.Option(min=1024, max=65535, help="Where on 127.0.0.1 it listens.")] = 8501,
+    port: Annotated[int, typer.Option(min=1024, max=65535, help="The port on 127.0.0.1 that it listens on.")] = 8501,
 ) -> None:
     """Show the studies of a storage, read-only: the trade-offs, each student, and how the search goes."""
     os.environ["FITNET_RUNS"] = str(runs.resolve())
     os.environ["FITNET_STORAGE"] = storage_url(runs, storage)
     os.nice(5)  # a search on the same machine has priority over these pages
-    sys.stdout.write(f"FitNet Search is at http://{HERE}:{port} (stop it with Ctrl-C)\n")
+    sys.stdout.write(f"FitNet Search is at http://{HOST}:{port} (stop it with Ctrl-C)\n")
     sys.stdout.flush()
     threading.Thread(target=_warm, daemon=True).start()
     from streamlit.web import cli as streamlit
 
-    flags = ["--server.address", HERE, "--server.port", str(port), "--browser.gatherUsageStats", "false"]
-    flags += ["--global.disableWidgetStateDuplicationWarning", "true"]  # a range slider is one by its default value
+    flags = ["--server.address", HOST, "--server.port", str(port), "--browser.gatherUsageStats", "false"]
+    flags += [
+        "--global.disableWidgetStateDuplicationWarning",
+        "true",
+    ]  # a slider has two ends only by its default value
     streamlit.main(args=["run", str(MAIN), *flags], prog_name="streamlit")
 
 
 def _warm() -> None:
-    """Import what the pages need before a page is opened: the first visit then waits for its data only."""
+    """Import what the pages need before the first visit, which then waits for its data only."""
     for module in (
         "app.page",
         "app.widgets.cards",

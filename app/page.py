@@ -1,6 +1,5 @@
 """What every page begins with: the study's title and status, or a sentence about why there is nothing to see."""
 
-import sqlalchemy.exc
 import streamlit as st
 
 from app import source, state, words
@@ -13,14 +12,14 @@ from search.storage.faults import StorageBusy, StorageEmpty, StorageMissing, Sto
 
 
 def opened() -> Picture:
-    """The study to draw, under its title and status. Where there is none, explains why and stops the page."""
+    """The study to draw, after its title and status are drawn. Where there is none, explains why and stops the page."""
     state.start()
     try:
         names = source.names()
     except InputError as error:
-        _nothing(error)
+        _explain(error)
     if not names:
-        _nothing(StorageEmpty(f"the storage {shown(source.url())} has no study yet."))
+        _explain(StorageEmpty(f"the storage {shown(source.url())} has no study yet."))
     st.session_state.followed = None
     name = live.study_name(names)
     st.title(words.escaped(name), anchor=False)
@@ -33,37 +32,37 @@ def opened() -> Picture:
         else:
             picture = source.picture(name)
     except InputError as error:
-        _nothing(error)
+        _explain(error)
     live.header(name, picture.version, live.ended(picture))
-    state.offer(tradeoffs.axes(picture.trained))
+    state.restrict_axis(tradeoffs.axes(picture.trained))
     state.publish()
     return picture
 
 
-def _nothing(error: InputError) -> None:
-    """State what is missing and how to get it, and try again every few seconds."""
+def _explain(error: InputError) -> None:
+    """Explain what is missing and how to get it; try again every few seconds, and stop this run of the page."""
     st.title("FitNet Search", anchor=False)
     text = str(error)
     st.info(text[0].upper() + text[1:])
     if isinstance(error, StorageBusy | StorageUnreadable):
-        st.markdown("It is tried again every few seconds.")
+        st.markdown("This page tries again every few seconds.")
     else:
         if isinstance(error, StudyMissing) and not isinstance(error, StorageMissing):
             st.markdown(
-                "If a search was just started, it is training its teacher; its students appear here after that."
+                "If a search was just started, it is training its teacher; its students appear here afterwards."
             )
         st.markdown("A study starts with one command; this page shows it as soon as it exists:")
         st.code(source.first_command(), language="bash")
-    _again()
+    _retry()
     st.stop()
 
 
-@st.fragment(run_every=live.EVERY, key="again")
-def _again() -> None:
-    """Draw the page once there is something to draw."""
+@st.fragment(run_every=live.REFRESH_SECONDS, key="again")
+def _retry() -> None:
+    """Draw the page again once there is something to draw."""
     try:
         found = source.names()
-    except (InputError, sqlalchemy.exc.SQLAlchemyError):
+    except InputError:
         return
     if found and st.session_state.get("seen_empty"):
         st.session_state.seen_empty = False

@@ -48,50 +48,52 @@ def _reader(url: str, name: str) -> Reader:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What the pages draw."""
+    """The study as the pages draw it."""
 
     snapshot: Snapshot
     version: int
-    """When it changes, the page must be drawn again."""
-    pulse: int
-    """When it changes, a student in training has reported an epoch."""
+    """Rises when the page must be drawn again."""
+    reports_version: int
+    """Rises with every epoch that a student in training reports."""
     standing: Standing
     trained: Sequence[Candidate]
-    """The students that can be picked, the most accurate first."""
-    late: float | None = None
-    """When the picture was taken, where the storage cannot be read and a newer one cannot be had."""
+    """The students that have a result, the most accurate first."""
+    stale_since: float | None = None
+    """When it was read, in seconds since 1970, where the storage cannot be read now; None for a current picture."""
     fault: str = ""
-    """Why it is old: the storage is busy, or cannot be read."""
+    """Why it is stale: the storage is busy, or cannot be read."""
     fronts: dict[Axis, list[Candidate]] = field(default_factory=dict)
 
     def front(self, axis: Axis) -> list[Candidate]:
-        """The students that none beats in both accuracy and this cost, the cheapest first."""
+        """The Pareto front of accuracy and this cost, the cheapest student first."""
         if axis not in self.fronts:
             self.fronts[axis] = tradeoffs.front_on(self.trained, axis)
         return self.fronts[axis]
 
 
 @dataclass(slots=True)
-class _Last:
-    """The last picture, when it was read and from what, and when the first one was asked for."""
+class _Cached:
+    """The last picture that could be read, and what it was made from."""
 
     picture: Picture | None = None
     since: float = field(default_factory=time.time)
+    """When the study was first asked for."""
     read_at: float = 0.0
-    made_of: tuple[int, int | None] | None = None
+    versions: tuple[int, int | None] | None = None
+    """Of the study, and of the stored latencies."""
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _last(url: str, name: str) -> _Last:
-    return _Last()
+def _cached(url: str, name: str) -> _Cached:
+    return _Cached()
 
 
 def picture(name: str) -> Picture:
     """The study as it stands; the last good picture while the storage cannot be read.
 
-    Raises InputError when there is none, StudyMissing when the study is not there any more.
+    Raises StudyMissing when the study is no longer there, InputError when it has never been read and cannot be now.
     """
-    reader, cached = _reader(url(), name), _last(url(), name)
+    reader, cached = _reader(url(), name), _cached(url(), name)
     try:
         seen = reader.look()
     except StudyMissing:
@@ -100,37 +102,37 @@ def picture(name: str) -> Picture:
         if cached.picture is None:
             raise
         fault = "is busy" if isinstance(error, StorageBusy) else "cannot be read just now"
-        return replace(cached.picture, late=cached.read_at, fault=fault)
-    made_of = (seen.version, latencies.stamp(runs()))
+        return replace(cached.picture, stale_since=cached.read_at, fault=fault)
+    versions = (seen.version, latencies.stamp(runs()))
     last = cached.picture
-    if last is None or cached.made_of != made_of:
+    if last is None or cached.versions != versions:
         timed = latencies.attached(seen.snapshot, latencies.stored(runs(), name))
         version = 1 if last is None else last.version + 1
         standing = progress.standing(timed, seen.last_report, cached.since)
         last = Picture(timed, version, seen.reports_version, standing, finished(timed.candidates))
-    elif last.pulse != seen.reports_version:
-        now = {c.trial: c for c in seen.snapshot.candidates if c.state == "running"}
-        rows = tuple(now.get(c.trial, c) for c in last.snapshot.candidates)
+    elif last.reports_version != seen.reports_version:
+        running = {c.trial: c for c in seen.snapshot.candidates if c.state == "running"}
+        rows = tuple(running.get(c.trial, c) for c in last.snapshot.candidates)
         snapshot = last.snapshot.model_copy(update={"candidates": rows})
         standing = progress.standing(snapshot, seen.last_report, cached.since)
-        last = replace(last, snapshot=snapshot, pulse=seen.reports_version, standing=standing)
-    cached.picture, cached.made_of, cached.read_at = last, made_of, time.time()
+        last = replace(last, snapshot=snapshot, reports_version=seen.reports_version, standing=standing)
+    cached.picture, cached.versions, cached.read_at = last, versions, time.time()
     return last
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def _reports(url: str, name: str, trial: int, ended: str) -> tuple[Report, ...]:
-    """A finished trial's reports do not change: read once."""
+def _reports(url: str, name: str, trial: int, result: str) -> tuple[Report, ...]:
+    """A finished trial's reports, read once: they do not change."""
     return _reader(url, name).reports(trial)
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def _classes(url: str, name: str, trial: int, ended: str) -> PerClass | None:
+def _classes(url: str, name: str, trial: int, result: str) -> PerClass | None:
     return _reader(url, name).classes(trial)
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def _log(url: str, name: str, trial: int, ended: str) -> str:
+def _log(url: str, name: str, trial: int, result: str) -> str:
     return _reader(url, name).log(trial)
 
 
@@ -138,32 +140,32 @@ def reports(name: str, c: Candidate) -> tuple[Report, ...]:
     """A trial's reports so far. Raises InputError where they cannot be read just now."""
     if c.reports or c.state in ("running", "infeasible"):
         return c.reports
-    return _reports(url(), name, c.trial, _ended(c))
+    return _reports(url(), name, c.trial, _result(c))
 
 
 def classes(name: str, c: Candidate) -> PerClass | None:
     """A finished student's validation accuracy by class. Raises InputError where it cannot be read just now."""
-    return _classes(url(), name, c.trial, _ended(c))
+    return _classes(url(), name, c.trial, _result(c))
 
 
 def log(name: str, c: Candidate) -> str:
     """The last lines of a failed trial's log. Raises InputError where they cannot be read just now."""
-    return _log(url(), name, c.trial, _ended(c))
+    return _log(url(), name, c.trial, _result(c))
 
 
-def _ended(c: Candidate) -> str:
-    """Tells a trial from one of the same number in a file that took the storage's place."""
+def _result(c: Candidate) -> str:
+    """What distinguishes a trial from one of the same number in a storage file that replaced this one."""
     return c.outcome.weights_sha256 if c.outcome else str(c.ended)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _names(url: str) -> list[str]:
-    """The studies that were read last."""
+    """The names that were read last; `names` replaces them."""
     return []
 
 
 def names() -> list[str]:
-    """The studies in the storage, the newest first; those that were read last while it cannot be read.
+    """The studies in the storage, the newest first; while it cannot be read, those that were read last.
 
     Raises InputError when there is no storage, or it could never be read.
     """
@@ -186,4 +188,4 @@ def quick_counts(name: str) -> dict[str, int]:
 
 def is_cold(name: str) -> bool:
     """Whether this server has not read the study yet."""
-    return _last(url(), name).picture is None
+    return _cached(url(), name).picture is None

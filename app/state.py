@@ -10,8 +10,8 @@ from search.read.budget import Budget
 from search.read.tradeoffs import AXES, Axis
 
 T = TypeVar("T")
-COMPARED = 4
-SETTLED = 2.0  # seconds in which the browser has surely shown an address
+MOST_COMPARED = 4
+SETTLED = 2.0  # seconds after which the browser shows the address that was sent to it
 WHOLE = ("max_params", "max_macs", "trial")
 SHARES = ("front", "near the front", "all")  # which students are drawn
 LIMITS = ("max_params", "max_macs", "max_size_kb", "max_latency_ms", "min_accuracy")
@@ -19,9 +19,10 @@ NUMBERS = (*LIMITS, "trial")
 
 
 def start() -> None:
-    """Take the choices of the address: at the first run, and where the browser's Back has changed it since.
+    """Take the choices from the address: at the first run, and when the browser's Back has changed it since.
 
-    An address that is a moment old is our own: a click can be faster than the browser. An empty one is another page's.
+    Shortly after this app wrote an address, the browser may still report the one before it, so it is not taken then. An
+    empty address comes from the navigation between pages.
     """
     query = st.query_params.to_dict()
     if "published" in st.session_state:
@@ -37,7 +38,7 @@ def start() -> None:
     st.session_state.at_share = query.get("share")
     st.session_state.at_study = query.get("study", st.session_state.get("at_study"))
     named = [part.strip() for part in query.get("compare", "").split(",") if part.strip()]
-    st.session_state.at_compare = [int(part) if part.isdecimal() else part for part in named][:COMPARED]
+    st.session_state.at_compare = [int(part) if part.isdecimal() else part for part in named][:MOST_COMPARED]
 
 
 def publish() -> None:
@@ -68,11 +69,11 @@ def put(name: str, value: Any) -> None:
 
 
 def hold(widget: str, value: T) -> T:
-    """Give a widget its value; one that has it is left alone, else it would jump back while it is dragged.
+    """Set a widget's value in the session, and return it for the widget's own `value`, which must be the same.
 
-    It is returned for the widget's own `value`, which must say the same. A browser that still loads the widget's code
-    when the page is drawn a second time ignores what was set through the session, and would show the widget's first
-    value: its minimum.
+    A widget that has this value is left alone, else it would jump back while it is dragged. A browser that still loads
+    the widget's code when the page is drawn a second time ignores what was set through the session, and would show the
+    widget's own `value`.
     """
     if widget not in st.session_state or st.session_state[widget] != value:
         st.session_state[widget] = value
@@ -91,8 +92,8 @@ def share() -> str:
     return asked if asked in SHARES else SHARES[-1]
 
 
-def offer(axes: Sequence[Axis]) -> None:
-    """Leave an axis that this study has no values for."""
+def restrict_axis(axes: Sequence[Axis]) -> None:
+    """Choose the first of the axes where the chosen one is not among them: this study has no values for it."""
     if axis() not in axes:
         put("axis", axes[0])
 
@@ -108,13 +109,13 @@ def limited() -> bool:
 
 
 def compared() -> list[int | str]:
-    """What is compared: students by their trial, the paper's nets by their name."""
+    """What is compared: students by their trial numbers, the paper's nets by their names."""
     return list(st.session_state.get("at_compare", ()))
 
 
 def compare(chosen: Sequence[int | str]) -> None:
-    """Compare these, four at most: the newest stay."""
-    st.session_state.at_compare = list(dict.fromkeys(chosen))[-COMPARED:]
+    """Compare these; of more than four, the last four."""
+    st.session_state.at_compare = list(dict.fromkeys(chosen))[-MOST_COMPARED:]
 
 
 def _number(text: str | None, whole: bool) -> float | int | None:

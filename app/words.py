@@ -1,5 +1,6 @@
-"""Numbers and sentences as people read them: the same in charts, tables and cards."""
+"""Values and sentences as the pages write them: the same in charts, tables and cards. See search.units too."""
 
+import html
 import re
 import time
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ TITLES: dict[Axis, str] = {
 
 
 def plain(value: float) -> str:
-    """A number of any size in three digits: 0.002, 1.5, 30k."""
+    """A number of any magnitude in three digits: 0.002, 1.5, 30k."""
     return format_count(value) if value >= 1000 else f"{value:.3g}"
 
 
@@ -58,7 +59,7 @@ def times(factor: float) -> str:
 
 
 def ago(moment: float | None, now: float | None = None) -> str:
-    """How long since a moment."""
+    """How long ago a moment was, in seconds since 1970: 3 min 20 s ago."""
     if moment is None:
         return "at an unknown time"
     return f"{format_duration(max(0.0, (now or time.time()) - moment))} ago"
@@ -74,14 +75,14 @@ def limit(broken: Broken) -> str:
     if broken.value is None:
         return f"{LIMITS[broken.limit]} not measured, the limit is {allowed(broken.limit, broken.allowed)}"
     value, limit = allowed(broken.limit, broken.value), allowed(broken.limit, broken.allowed)
-    if value == limit:  # rounded to the same: every digit
+    if value == limit:  # they differ only in digits that were rounded away
         value, limit = exactly(broken.limit, broken.value), exactly(broken.limit, broken.allowed)
     over = "below" if broken.limit == "min_accuracy" else "over the limit of"
     return f"{value} {LIMITS[broken.limit]}, {over} {limit}"
 
 
 def allowed(limit: str, value: float) -> str:
-    """A limit's value in its own unit."""
+    """A value of a limited quantity in its own unit: 250M, 34.1 kB, 92.61%."""
     if limit == "min_accuracy":
         return percent(value)
     if limit == "max_latency_ms":
@@ -90,29 +91,34 @@ def allowed(limit: str, value: float) -> str:
 
 
 def exactly(limit: str, value: float) -> str:
-    """The same with every digit."""
+    """The same with nine digits, where three would not show that the limit is broken."""
     if limit == "min_accuracy":
         return f"{100 * value:.9g}%"
     return f"{value:,.9g}" + {"max_latency_ms": " ms", "max_size_kb": " kB"}.get(limit, "")
 
 
 def escaped(text: str) -> str:
-    """Other people's text for where Markdown is drawn: it fetches no picture and formats nothing."""
+    """Text from outside, safe in Markdown: it is shown as it is written, and fetches no picture."""
     return re.sub(r"([\\`*_\[\]$~<>])", r"\\\1", text)
 
 
+def html_escaped(text: str) -> str:
+    """Text from outside, safe in a chart: Plotly interprets some HTML."""
+    return html.escape(text, quote=False)
+
+
 def named(candidate: Candidate) -> str:
-    """`title` for where Markdown is drawn."""
+    """`title`, safe in Markdown."""
     return escaped(title(candidate))
 
 
 def title(candidate: Candidate) -> str:
-    """Student 23, or its designer's name for it."""
+    """Student 23, with the name that its designer gave it, if any: Student 23 (wide)."""
     return f"Student {candidate.trial}" + (f" ({candidate.name})" if candidate.name else "")
 
 
 def epoch(c: Candidate) -> str:
-    """How far a running student is."""
+    """How far the training of a running student is: stage 1, epoch 2 of 3."""
     if not c.reports:
         return "no epoch finished yet"
     last = c.reports[-1]
@@ -125,7 +131,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def how(c: Candidate) -> str:
-    """A student's training in short."""
+    """How a student was trained, in a few words."""
     recipe = c.recipe
     if recipe.distill.lambda_start == recipe.distill.lambda_end == 0:
         return "labels alone" if recipe.hint is None else "hints, then labels"

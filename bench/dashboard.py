@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import optuna
 
-from app.widgets.live import EVERY
+from app.widgets.live import REFRESH_SECONDS
 from bench import live
 from bench.browser import DRAWN, FRONT, Served, chromium
 from bench.hardware import table, versions
@@ -127,7 +127,7 @@ def budget_changes(page: Any) -> list[float]:
         field = page.get_by_label("Parameters, thousands at most")
         field.fill(str(thousands))
         near = f"Math.abs(shape.x0 - {1000 * thousands}) < 1"
-        limit = f"document.querySelector('{FRONT}')?._fullLayout?.shapes?.some(shape => {near})"
+        limit = f"document.querySelector('{FRONT}')?.layout?.shapes?.some(shape => {near})"
         began = time.perf_counter()
         field.press("Enter")
         found.append(drawn(page, f"{limit} && {DRAWN}") - began)
@@ -140,11 +140,11 @@ def idle_costs(page: Any, served: Served) -> list[float]:
 
     With an empty page, it is what the server takes without any visitor.
     """
-    page.wait_for_timeout(2000 * EVERY)
+    page.wait_for_timeout(2000 * REFRESH_SECONDS)
     found = []
     for _ in range(TIMES):
         before = served.cpu_seconds()
-        page.wait_for_timeout(1000 * EVERY * REFRESHES)
+        page.wait_for_timeout(1000 * REFRESH_SECONDS * REFRESHES)
         found.append(1e3 * (served.cpu_seconds() - before) / REFRESHES)
     return found
 

@@ -33,7 +33,7 @@ from search.workers.protocol import Event
 WATCH = f"""
 window.seen = {{}};
 setInterval(() => {{
-  for (const trace of document.querySelector('{FRONT}')?._fullData ?? [])
+  for (const trace of document.querySelector('{FRONT}')?.data ?? [])
     if (trace.name !== 'In training')
       for (const [trial] of trace.customdata ?? []) window.seen[trial] ??= Date.now() / 1000;
 }}, 50);

@@ -1,4 +1,4 @@
-"""The charts of one student's classes: its accuracies beside the teacher's, and what it takes for what."""
+"""The charts of one student's classes: its accuracies beside the teacher's, and which it mistakes for which."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from app import words
 from app.charts import figures
 from app.charts.palette import Palette
+from app.words import html_escaped
 from search.read.class_rows import Row
 
 ROW = 26  # pixels for a class
@@ -56,7 +57,9 @@ def confusion(rows: Sequence[Row], palette: Palette) -> go.Figure:
                 counts[place][at[predicted]] = count
     hovers = [
         [
-            f"{words.plural(count, 'image')} of {_plain(true.name)} taken for {_plain(predicted.name)}" if count else ""
+            f"{words.plural(count, 'image')} of {html_escaped(true.name)} taken for {html_escaped(predicted.name)}"
+            if count
+            else ""
             for count, predicted in zip(line, rows, strict=True)
         ]
         for line, true in zip(counts, rows, strict=True)
@@ -97,11 +100,11 @@ def _framed(drawing: go.Figure, rows: Sequence[Row], palette: Palette) -> None:
 
 def hover(row: Row) -> str:
     """One class in a few lines."""
-    lines = [f"<b>{_plain(row.name)}</b>: {words.percent(row.accuracy)} of {words.plural(row.images, 'image')}"]
+    lines = [f"<b>{html_escaped(row.name)}</b>: {words.percent(row.accuracy)} of {words.plural(row.images, 'image')}"]
     if row.teacher is not None:
         lines.append(f"the teacher {words.percent(row.teacher)}")
     if row.mistaken:
-        lines.append("taken for " + _plain(mistakes(row, 3)))
+        lines.append("taken for " + html_escaped(mistakes(row, 3)))
     return "<br>".join(lines)
 
 
@@ -120,9 +123,4 @@ def alt(rows: Sequence[Row]) -> str:
 
 
 def _short(row: Row) -> str:
-    return _plain(row.name if len(row.name) <= LONGEST else row.name[: LONGEST - 1] + "…")
-
-
-def _plain(name: str) -> str:
-    """Plotly reads some HTML in what it writes."""
-    return name.replace("<", "&lt;")
+    return html_escaped(row.name if len(row.name) <= LONGEST else row.name[: LONGEST - 1] + "…")

@@ -71,40 +71,43 @@ def widened(values: Sequence[float], share: float = 0.06) -> tuple[float, float]
 
 
 def dimension(setting: Setting, chosen: tuple[float, float] | None) -> dict[str, Any]:
-    """One axis of parallel coordinates: a logarithmic one has its own ticks; who lacks a value is at its foot."""
+    """One axis of parallel coordinates, with ticks of ours where it is logarithmic.
+
+    Students without a value are drawn at its lower end, below the values.
+    """
     known = [v for v in setting.values if v is not None]
     log = setting.log and min(known) > 0
     scale = math.log10 if log else float
     low, high = scale(min(known)), scale(max(known))
-    foot = low - 0.12 * (high - low)
-    values = [foot if v is None else scale(v) for v in setting.values]
+    bottom = low - 0.12 * (high - low)
+    values = [bottom if v is None else scale(v) for v in setting.values]
     lacking = None in setting.values
     found: dict[str, Any] = {
         "label": setting.name,
         "values": values,
-        "range": [foot if lacking else low, high],
+        "range": [bottom if lacking else low, high],
     }
     ticks = _ticks(min(known), max(known), log)
-    found["tickvals"] = [scale(tick) for tick in ticks] + ([foot] if lacking else [])
+    found["tickvals"] = [scale(tick) for tick in ticks] + ([bottom] if lacking else [])
     found["ticktext"] = [words.plain(tick) for tick in ticks] + (["none"] if lacking else [])
     if chosen is not None:
         ends = [scale(max(chosen[0], min(known))), scale(min(chosen[1], max(known)))]
         if ends[0] > low or ends[1] < high:
-            _constrain(found, ends, foot if lacking else None, 1e-3 * (high - low))
+            _constrain(found, ends, bottom if lacking else None, 1e-3 * (high - low))
     return found
 
 
-def _constrain(dimension: dict[str, Any], ends: list[float], foot: float | None, margin: float) -> None:
-    """Mark the range that is chosen; who lacks a value is inside, as `influence.inside` counts them.
+def _constrain(dimension: dict[str, Any], ends: list[float], bottom: float | None, margin: float) -> None:
+    """Mark the chosen range. Students without a value are inside it, as in `influence.inside`.
 
-    Plotly moves a range's ends to a quarter of the way beyond the nearest ticks, so the ends get ticks. It knows
-    ticks by their texts, so these have different ones that cannot be seen.
+    Plotly moves a range's ends to a quarter of the way beyond the nearest ticks, so the ends get ticks. It identifies
+    ticks by their texts, so these have invisible ones that differ.
     """
     edges = [ends[0] - margin, *ends, ends[1] + margin]
     dimension["constraintrange"] = ends
-    if foot is not None:
-        edges.append(foot + margin)
-        dimension["constraintrange"] = [[foot - margin, foot + margin], ends]
+    if bottom is not None:
+        edges.append(bottom + margin)
+        dimension["constraintrange"] = [[bottom - margin, bottom + margin], ends]
     texts = {at: "\u200b" * i for i, at in enumerate(edges, start=1)}
     texts |= dict(zip(dimension["tickvals"], dimension["ticktext"], strict=True))
     marks = sorted(texts.items())

@@ -25,7 +25,7 @@ class Scene:
 
     axis: Axis
     study: str = ""
-    """Whose zoom it is."""
+    """The zoom is preserved for one study."""
     front: Sequence[Candidate] = ()
     cloud: Sequence[Candidate] = ()
     """Other finished students that are drawn."""
@@ -35,7 +35,7 @@ class Scene:
     limit: float | None = None
     """The budget on this axis."""
     floor: float | None = None
-    """The least accuracy that the budget allows."""
+    """The lowest accuracy that the budget allows."""
     chosen: Candidate | None = None
     knee: Candidate | None = None
     teacher: tuple[float, float | None] | None = None
@@ -117,7 +117,7 @@ def _students(
     name: str,
     marker: dict[str, Any],
 ) -> None:
-    """Points to click."""
+    """Students as points that can be clicked."""
     if not rows:
         return
     trace = go.Scattergl if len(rows) > ALWAYS_SVG else go.Scatter
@@ -140,7 +140,7 @@ def _students(
 
 def _hover(c: Candidate, broken: Sequence[Broken]) -> str:
     lines = [
-        f"<b>{_plain(words.title(c))}</b>  {words.percent(accuracy(c))}",
+        f"<b>{words.html_escaped(words.title(c))}</b>  {words.percent(accuracy(c))}",
         _costs(c),
     ]
     return "<br>".join(lines + [words.limit(b) for b in broken])
@@ -151,14 +151,14 @@ def _costs(c: Candidate) -> str:
     return counted if c.timing is None else f"{counted}, {words.milliseconds(c.timing.p50_ms)}"
 
 
-def _running(drawing: go.Figure, scene: Scene, palette: Palette, foot: float) -> None:
+def _running(drawing: go.Figure, scene: Scene, palette: Palette, height: float) -> None:
     if not scene.running:
         return
     drawing.add_scatter(
         x=[on_axis(c, scene.axis) for c in scene.running],
-        y=[foot] * len(scene.running),
+        y=[height] * len(scene.running),
         customdata=[[c.trial] for c in scene.running],
-        text=[f"<b>{_plain(words.title(c))}</b>, in training<br>{_costs(c)}" for c in scene.running],
+        text=[f"<b>{words.html_escaped(words.title(c))}</b>, in training<br>{_costs(c)}" for c in scene.running],
         hovertemplate="%{text}<extra></extra>",
         mode="markers",
         marker={"symbol": "square-open", "size": 10, "color": palette.knee, "line": {"width": 2}},
@@ -187,12 +187,12 @@ def _paper(drawing: go.Figure, scene: Scene, palette: Palette) -> None:
 
 
 def short(p: Published) -> str:
-    """A label that leaves space for its neighbours: F1 to F4, T for the teacher."""
+    """A short label, so that neighbours do not overlap: F1 to F4, T for the teacher."""
     return {"FitNet by KD": "KD", "FitNet by labels": "BP", "Teacher": "T"}.get(p.name, p.name.replace("FitNet ", "F"))
 
 
 def reported(p: Published, axis: Axis) -> int | None:
-    """What the paper reports on this axis; the counted value where the axis is ours; None for latency."""
+    """The paper's number on this axis; by our counter where the paper has none (size, memory); None for latency."""
     return {
         "parameters": p.params,
         "multiply-adds": p.macs,
@@ -247,8 +247,3 @@ def accuracy_range(scene: Scene) -> tuple[float, float]:
     low, high = (min(heights), max(heights)) if heights else (0.0, 100.0)
     height = max(high - low, 1.0)
     return max(-2.0, low - 0.18 * height), min(102.0, high + 0.1 * height)
-
-
-def _plain(text: str) -> str:
-    """Names are other people's text: no markup of theirs reaches the chart."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

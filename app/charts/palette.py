@@ -1,4 +1,4 @@
-"""Colours of both themes: Okabe and Ito's, safe for colour-blind eyes. Shape is always the second cue."""
+"""Colours of both themes: Okabe and Ito's, safe for colour-blind readers. Shape always tells the same as colour."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import streamlit as st
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """What each thing is drawn in."""
+    """What each colour stands for."""
 
     ours: str
     """Students on the front, and those that fit. Filled circles."""
@@ -21,14 +21,14 @@ class Palette:
     """Over the budget. Hollow."""
     failed: str
     cloud: str
-    """Students that others beat."""
+    """Students that are not on the front."""
     ink: str
     on_block: str
     """Text on a block of `ours` or `paper`."""
     faint: str
     """Grid lines."""
     mistakes: str
-    """Most mistaken classes; white text on it can be read."""
+    """Most mistaken classes; dark enough for white text."""
     shade: str
     """The area over the budget."""
     series: tuple[str, ...]

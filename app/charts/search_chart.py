@@ -16,7 +16,7 @@ from search.read.tradeoffs import Axis, accuracy, on_axis
 from search.units import format_duration
 
 SYMBOLS = ("circle", "diamond", "square", "cross")
-DRAWN = 1500  # students in a scatter or behind the sliders, before the rest are sampled
+DRAWN = 1500  # students in a scatter or in parallel coordinates; of more, a sample
 
 
 def growth(history: Sequence[Growth], by_time: bool, palette: Palette) -> go.Figure:
@@ -154,7 +154,7 @@ def importances(found: Importances, palette: Palette) -> go.Figure:
 def parallel(
     settings: Sequence[Setting], rows: Sequence[Candidate], ranges: dict[str, tuple[float, float]], palette: Palette
 ) -> go.Figure:
-    """Parallel coordinates; the sliders' ranges are drawn on the axes, and what they exclude is faint."""
+    """Parallel coordinates. The sliders' ranges are drawn on the axes; students outside them are faint."""
     colours = [100 * accuracy(c) for c in rows]
     dimensions = [figures.dimension(setting, ranges.get(setting.name)) for setting in settings]
     worst, best = min(colours), max(colours)
@@ -234,7 +234,7 @@ def compared(curves: Sequence[tuple[str, Sequence[Report]]], palette: Palette) -
 
 
 def costs(rows: Sequence[tuple[str, dict[str, float]]], palette: Palette) -> go.Figure:
-    """Each student's costs as a share of the teacher's."""
+    """Each student's costs as shares of the teacher's. Later marks are smaller, so that equal costs stay visible."""
     drawing = go.Figure()
     for i, (name, shares) in enumerate(rows):
         drawing.add_scatter(
@@ -242,7 +242,11 @@ def costs(rows: Sequence[tuple[str, dict[str, float]]], palette: Palette) -> go.
             y=list(shares),
             mode="markers",
             name=name,
-            marker={"symbol": SYMBOLS[i % 4], "size": 18 - 4 * i, "color": palette.series[i % 4]},  # equals show too
+            marker={
+                "symbol": SYMBOLS[i % 4],
+                "size": 18 - 4 * i,
+                "color": palette.series[i % 4],
+            },
             hovertemplate="%{x:.3g} of the teacher's",
         )
     figures.framed(drawing, palette, 300)

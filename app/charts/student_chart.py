@@ -111,7 +111,7 @@ def _label(layer: LayerRow, crowded: bool) -> str:
 
 def _hover(layer: LayerRow, whose: str) -> str:
     shape = "x".join(map(str, layer.shape))
-    text = layer.text.replace("<", "&lt;")
+    text = words.html_escaped(layer.text)
     lines = [f"<b>{whose}, layer {layer.number}</b>: {layer.kind} {text}", f"output {shape}"]
     if layer.params:
         lines.append(f"{format_count(layer.params)} parameters, {format_count(layer.macs)} multiply-adds")
@@ -130,7 +130,7 @@ def anatomy_alt(student: Sequence[LayerRow], teacher: Sequence[LayerRow]) -> str
 
 
 def curves(reports: Sequence[Report], palette: Palette, teacher: float | None = None) -> go.Figure:
-    """Both stages on one axis of epochs: how good (above), the losses and lambda (below)."""
+    """Both stages on one axis of epochs: hint R² and accuracy above, the losses and lambda below."""
     drawing = make_subplots(
         rows=2,
         cols=1,

@@ -23,18 +23,18 @@ COSTS = {
     "activations": "peak_activation_bytes",
 }
 
-Rival = Candidate | Published
+Compared = Candidate | Published
 
 
 def main() -> None:
     """The page."""
     picture = page.opened()
     snapshot = picture.snapshot
-    known: dict[int | str, Rival] = {c.trial: c for c in snapshot.candidates}
+    known: dict[int | str, Compared] = {c.trial: c for c in snapshot.candidates}
     known |= {p.name: p for p in published(str(snapshot.definition.get("data", {}).get("name", "")))}
-    gone = [name for name in state.compared() if name not in known]
-    if gone:
-        st.warning(f"This study has no trial {words.listed([words.escaped(str(n)) for n in gone])}: left out.")
+    unknown = [name for name in state.compared() if name not in known]
+    if unknown:
+        st.warning(f"This study has no trial {words.listed([words.escaped(str(n)) for n in unknown])}: left out.")
         state.compare([name for name in state.compared() if name in known])
     _choose(snapshot, known)
     rows = [known[name] for name in state.compared() if name in known]
@@ -54,45 +54,45 @@ def main() -> None:
     _costs(snapshot, rows)
 
 
-def _choose(snapshot: Snapshot, known: dict[int | str, Rival]) -> None:
-    """The paper's nets, and students by number: those on the front, the best, and the ones chosen elsewhere."""
+def _choose(snapshot: Snapshot, known: dict[int | str, Compared]) -> None:
+    """The selection: students on the front, the most accurate ones, those chosen elsewhere, and the paper's nets."""
     front = [c.trial for c in snapshot.front()]
-    most = [c.trial for c in tradeoffs.best(snapshot.candidates, state.budget(), 200)]
+    best = [c.trial for c in tradeoffs.best(snapshot.candidates, state.budget(), 200)]
     elsewhere = [name for name in (*state.compared(), state.get("trial")) if isinstance(name, int) and name in known]
-    offered: list[int | str] = [*sorted({*front, *most, *elsewhere}), *(n for n in known if isinstance(n, str))]
+    offered: list[int | str] = [*sorted({*front, *best, *elsewhere}), *(n for n in known if isinstance(n, str))]
     st.session_state.w_compare = [name for name in state.compared() if name in offered]
     if palette.current() is palette.DARK:
         st.html(style.READABLE)
     st.multiselect(
         "Students, and the paper's nets",
         offered,
-        max_selections=state.COMPARED,
-        format_func=lambda name: _offered(known[name]),
+        max_selections=state.MOST_COMPARED,
+        format_func=lambda name: _option(known[name]),
         key="w_compare",
         on_change=lambda: state.compare(st.session_state.w_compare),
         placeholder="choose up to four students" if offered else "no student has been trained yet",
     )
 
 
-def _offered(rival: Rival) -> str:
-    if isinstance(rival, Published):
-        return f"{_title(rival)}: {words.percent(rival.test_accuracy)} (test)"
-    return f"{words.title(rival)}: {words.percent(accuracy(rival))}" if rival.outcome else words.title(rival)
+def _option(net: Compared) -> str:
+    if isinstance(net, Published):
+        return f"{_title(net)}: {words.percent(net.test_accuracy)} (test)"
+    return f"{words.title(net)}: {words.percent(accuracy(net))}" if net.outcome else words.title(net)
 
 
-def _title(rival: Rival) -> str:
-    return f"the paper's {rival.name}" if isinstance(rival, Published) else words.title(rival)
+def _title(net: Compared) -> str:
+    return f"the paper's {net.name}" if isinstance(net, Published) else words.title(net)
 
 
-def _table(snapshot: Snapshot, rows: list[Rival]) -> None:
+def _table(snapshot: Snapshot, rows: list[Compared]) -> None:
     st.header("What differs", anchor=False)
     text = "A column for each; what is the same in all of them is left out unless you ask for it."
     if any(isinstance(row, Published) for row in rows):
         text += " The paper's numbers are as it reports them, its parameters without biases; its bytes are our count."
     st.markdown(text)
-    tested = test_reads.readings(source.runs(), snapshot.study)
+    readings = test_reads.readings(source.runs(), snapshot.study)
     everything = st.toggle("Show what is the same, too", key="w_same")
-    columns = [_published(row) if isinstance(row, Published) else _facts(row, tested) for row in rows]
+    columns = [_published(row) if isinstance(row, Published) else _facts(row, readings) for row in rows]
     shown = [
         name
         for name in max(columns, key=len)
@@ -108,10 +108,10 @@ def _table(snapshot: Snapshot, rows: list[Rival]) -> None:
         st.info("These students do not differ in anything but chance.")
 
 
-def _facts(c: Candidate, tested: dict[str, dict[str, Any]]) -> dict[str, str]:
+def _facts(c: Candidate, readings: dict[str, dict[str, Any]]) -> dict[str, str]:
     recipe = c.recipe
     outcome = c.outcome
-    reading = tested.get(outcome.weights_sha256, {}).get("accuracy") if outcome else None
+    reading = readings.get(outcome.weights_sha256, {}).get("accuracy") if outcome else None
     return {
         "state": c.state,
         "validation accuracy": words.percent(accuracy(c)) if outcome else "none",
@@ -189,12 +189,12 @@ def _last(reports: Any) -> float:
     return float([r.val_accuracy for r in reports if r.val_accuracy is not None][-1])
 
 
-def _costs(snapshot: Snapshot, rows: list[Rival]) -> None:
+def _costs(snapshot: Snapshot, rows: list[Compared]) -> None:
     teacher = snapshot.teacher
     names = {label: name for label, name in COSTS.items() if teacher.get(name)}
     st.header("Cost beside the teacher's", anchor=False)
     if not names:
-        st.info("The teacher's cost is not known, so there is nothing to hold these against.")
+        st.info("The teacher's cost is not known, so there is nothing to compare these with.")
         return
     shares = [
         (_title(row), {label: getattr(_cost(row), name) / teacher[name] for label, name in names.items()})
@@ -220,9 +220,9 @@ def _costs(snapshot: Snapshot, rows: list[Rival]) -> None:
     )
 
 
-def _cost(rival: Rival) -> Cost:
-    """By the same counter for all of them."""
-    return rival.counted if isinstance(rival, Published) else rival.cost
+def _cost(net: Compared) -> Cost:
+    """The cost by our counter, the same for students and the paper's nets."""
+    return net.counted if isinstance(net, Published) else net.cost
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def main() -> None:
     rows = list(picture.trained)
     if len(rows) < influence.FEWEST:
         st.info(
-            f"What matters can be said from {influence.FEWEST} trained students on; so far there "
+            f"At least {influence.FEWEST} trained students are needed to see what matters; so far there "
             f"{'is' if len(rows) == 1 else 'are'} {len(rows)}."
         )
         return
@@ -67,8 +67,8 @@ def _importances(students: str, _rows: Sequence[Candidate]) -> influence.Importa
 def _parallel(rows: list[Candidate], found: influence.Importances | None) -> None:
     st.header("All settings at once", anchor=False)
     st.markdown(
-        "Each line is a student; the more accurate, the further its colour is along the scale. The sliders narrow the "
-        "settings: what they exclude turns faint, and the sentence below sums up what is left. Settings in which no "
+        "Each line is a student, coloured by its accuracy. The sliders narrow the "
+        "settings: what they exclude is faint, and the sentence below sums up what is left. Settings in which no "
         "student differs are left out."
     )
     settings = _most_important(influence.settings(rows), found)
@@ -104,7 +104,7 @@ def _parallel(rows: list[Candidate], found: influence.Importances | None) -> Non
 
 
 def _most_important(settings: list[Setting], found: influence.Importances | None) -> list[Setting]:
-    """At most so many axes as can be read, in the recipe's order."""
+    """At most MOST_AXES settings, the most important ones, in the recipe's order."""
     if len(settings) <= MOST_AXES or found is None:
         return settings[:MOST_AXES]
     first = set(list(found.shares)[:MOST_AXES])
@@ -112,7 +112,7 @@ def _most_important(settings: list[Setting], found: influence.Importances | None
 
 
 def _sliders(settings: Sequence[Setting]) -> dict[str, tuple[float, float]]:
-    """A range slider for each setting: the brush of the chart, for the keyboard too."""
+    """A range slider for each setting, for the keyboard too; the ranges that were narrowed."""
     ranges: dict[str, tuple[float, float]] = {}
     columns = st.columns(3, gap="medium")
     for i, setting in enumerate(settings):
@@ -140,12 +140,12 @@ def _sliders(settings: Sequence[Setting]) -> dict[str, tuple[float, float]]:
     return ranges
 
 
-# A range that the reader chose; None where it goes to the end, wherever that will be.
+# A range that the reader chose. None: to the end, which may move when students arrive.
 Ends = tuple[float | None, float | None]
 
 
 def _narrow(name: str, first: float, last: float) -> None:
-    """Store what was chosen apart from the slider, which is another one whenever a student brings a new value."""
+    """Store the chosen range apart from the slider: Streamlit makes a new one whenever a student brings a new value."""
     low, high = st.session_state[f"w_range {name}"]
     state.put(f"range {name}", (None if low == first else low, None if high == last else high))
 

@@ -1,4 +1,4 @@
-"""Page 5, Progress: is it still worth running?"""
+"""Page 5, Progress: is the search still worth running?"""
 
 import shlex
 import socket
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def verdict(snapshot: Snapshot, stall: Stall | None) -> str:
-    """Whether it is still worth running, in a sentence."""
+    """Whether the search is still worth running, in a sentence."""
     if stall is None:
         return "No student has finished yet."
     text = (
@@ -90,21 +90,21 @@ def _growth(history: list[Growth], limited: bool) -> None:
 
 
 def _front(snapshot: Snapshot, students: int) -> None:
-    """The front as it was, beside today's."""
+    """The front after a chosen number of students, beside the present one."""
     if students < 2:
         return
     st.header("The front, then and now", anchor=False)
-    # Stored apart from the slider, which is another one whenever a student ends: its largest value is part of it.
+    # Stored apart from the slider: Streamlit makes a new one whenever a student ends, because its maximum changes.
     after = max(1, min(state.get("after") or students // 2, students))
-    held = state.hold("w_after", after)
-    st.slider("The front after so many students", 1, students, value=held, key="w_after", on_change=_look_back)
+    value = state.hold("w_after", after)
+    st.slider("The front after this many students", 1, students, value=value, key="w_after", on_change=_look_back)
     axis = state.axis()
     then, now = progress.front_after(snapshot, axis, after), progress.front_after(snapshot, axis, students)
-    stayed = {c.trial for c in then} & {c.trial for c in now}
-    still = "is" if len(stayed) == 1 else "are"
+    still_on = {c.trial for c in then} & {c.trial for c in now}
+    verb = "is" if len(still_on) == 1 else "are"
     text = (
         f"After {words.plural(after, 'student')} the front had {len(then)}, the best with "
-        f"{words.percent(accuracy(then[-1]))}; {len(stayed)} of them {still} still on it. Now it has {len(now)}, "
+        f"{words.percent(accuracy(then[-1]))}; {len(still_on)} of them {verb} still on it. Now it has {len(now)}, "
         f"the best with {words.percent(accuracy(now[-1]))}."
     )
     st.markdown(text)
@@ -186,9 +186,9 @@ def _failures(snapshot: Snapshot) -> None:
 
 
 def _neighbours() -> None:
-    """Other people's dashboards: a link where one answers on this machine, else the command that starts it."""
+    """Other programs' dashboards: a link where one answers on this machine, else the command that starts it."""
     st.header("Other dashboards", anchor=False)
-    address = address_of(source.url())  # prints without its password
+    address = address_of(source.url())  # render_as_string hides its password
     commands = {
         "optuna-dashboard": shlex.join(["optuna-dashboard", "--host", "127.0.0.1", address.render_as_string()]),
         "Ray's dashboard": "",
@@ -197,16 +197,18 @@ def _neighbours() -> None:
         if _answers(port):
             st.markdown(f"[Something answers on port {port}](http://127.0.0.1:{port}), where {name} usually is.")
         elif commands[name]:
-            st.markdown(f"{name} is not running. It can delete trials and has no login; this starts it for you alone:")
+            st.markdown(
+                f"{name} is not running. It can delete trials and has no login; this starts it for this machine only:"
+            )
             st.code(commands[name], language="bash", wrap_lines=True)
         else:
             st.markdown(f"{name} is not running: it is there while a search joins a Ray cluster that shows one.")
 
 
 def _answers(port: int) -> bool:
-    with socket.socket() as asked:
-        asked.settimeout(0.05)
-        return asked.connect_ex(("127.0.0.1", port)) == 0
+    with socket.socket() as probe:
+        probe.settimeout(0.05)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Page 2, Student: what is it, how was it trained, can I have it?"""
+"""Page 2, Student: what is it, how was it trained, where are its files?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,10 +27,10 @@ def main() -> None:
     state.publish()
     if chosen.state == "running":
         live.follow(picture)
-    tested = test_reads.readings(source.runs(), snapshot.study)
+    readings = test_reads.readings(source.runs(), snapshot.study)
     st.header(words.named(chosen), anchor=False)
     _badges(snapshot, chosen)
-    _numbers(snapshot, chosen, tested)
+    _numbers(snapshot, chosen, readings)
     if chosen.state == "failed" or (chosen.reason and chosen.outcome is None):
         st.error(f"Why there is no result: {words.escaped(chosen.reason or 'no reason was recorded')}")
         _log(snapshot, chosen)
@@ -39,7 +39,7 @@ def main() -> None:
     _architecture(snapshot, chosen)
     _training(snapshot, chosen)
     per_class.section(snapshot, chosen)
-    against.section(snapshot, chosen, tested)
+    against.section(snapshot, chosen, readings)
     downloads.section(snapshot, chosen)
 
 
@@ -53,13 +53,13 @@ def _chosen(snapshot: Snapshot, trained: Sequence[Candidate]) -> Candidate | Non
             st.warning(f"Trial {asked} has nothing to show: {words.escaped(unread.reason)}.")
         else:
             numbers = f"{min(known)} to {max(known)}" if known else "none yet"
-            st.warning(f"There is no trial {asked} in this study (its trials: {numbers}): showing another one.")
+            st.warning(f"There is no trial {asked} in this study (its trials: {numbers}): showing another student.")
     if not known:
         st.info("The study has no student yet: the first one appears here once the teacher is trained.")
         return None
     best = tradeoffs.best(trained, state.budget(), 1) or trained or list(known.values())
     chosen = known.get(asked, best[0]) if asked is not None else best[0]
-    state.put("trial", chosen.trial)  # a better one that comes later does not take its place
+    state.put("trial", chosen.trial)  # a better one that comes later does not replace it
     st.number_input(
         "Student number",
         min_value=0,
@@ -106,7 +106,7 @@ def _log(snapshot: Snapshot, c: Candidate) -> None:
         st.code(log, language=None, wrap_lines=True)
 
 
-def _numbers(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]) -> None:
+def _numbers(snapshot: Snapshot, c: Candidate, readings: dict[str, dict[str, Any]]) -> None:
     """The student's numbers, each with what the teacher has."""
     teacher = snapshot.teacher
     cells: list[tuple[str, str, str]] = []
@@ -114,7 +114,7 @@ def _numbers(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]
         theirs = teacher.get("val_accuracy")
         below = words.points(accuracy(c) - theirs) + " to the teacher" if theirs else ""
         cells.append(("Validation accuracy", words.percent(accuracy(c)), below))
-        reading = tested.get(c.outcome.weights_sha256)
+        reading = readings.get(c.outcome.weights_sha256)
         if reading and isinstance(reading.get("accuracy"), float):
             cells.append(("Test accuracy", words.percent(reading["accuracy"]), f"read {str(reading.get('date'))[:10]}"))
     elif c.state == "running":
@@ -129,8 +129,8 @@ def _numbers(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]
         mine = getattr(c.cost, name)
         cells.append((label, value, cards.beside(theirs, mine)))
     cells.append(("Weights, if int8", format_bytes(c.cost.params), "an estimate: one byte each"))
-    made = downloads.card(snapshot.study, c)
-    timed = made["latency"] if made else c.timing.model_dump() if c.timing else None
+    card = downloads.card(snapshot.study, c)
+    timed = card["latency"] if card else c.timing.model_dump() if c.timing else None
     if timed:
         text = f"p90 {timed['p90_ms']:.3g} ms; batch 1, {timed['threads']} thread, {timed['device']}"
         cells.append(("Latency, p50", words.milliseconds(timed["p50_ms"]), text))
@@ -169,9 +169,9 @@ def _architecture(snapshot: Snapshot, c: Candidate) -> None:
                 "what": x.text,
                 "output": "x".join(map(str, x.shape)),
                 "parameters": x.params,
-                "their share": 100 * x.params_share,
+                "share of parameters": 100 * x.params_share,
                 "multiply-adds": x.macs,
-                "share of those": 100 * x.macs_share,
+                "share of multiply-adds": 100 * x.macs_share,
                 "role": x.role or "",
             }
             for x in student
@@ -179,8 +179,8 @@ def _architecture(snapshot: Snapshot, c: Candidate) -> None:
         hide_index=True,
         height="auto",
         column_config={
-            "their share": _share(),
-            "share of those": _share(),
+            "share of parameters": _share(),
+            "share of multiply-adds": _share(),
         },
         alt="The student's layers with their parameters and multiply-adds.",
     )
@@ -192,13 +192,13 @@ def _share() -> Any:
 
 def _training(snapshot: Snapshot, c: Candidate) -> None:
     st.header("Training", anchor=False)
-    late = None
+    fault = None
     try:
         reports = source.reports(snapshot.study, c)
     except InputError as error:
-        reports, late = (), error
-    if late is not None:
-        st.info(f"Its epochs cannot be read just now: {late}")
+        reports, fault = (), error
+    if fault is not None:
+        st.info(f"Its epochs cannot be read just now: {fault}")
     elif c.state == "infeasible":
         st.info("It was over the study's own limits, so it was never trained.")
     elif not reports:

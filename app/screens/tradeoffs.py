@@ -1,4 +1,4 @@
-"""Page 1, Trade-offs: what can I get, and for how much?"""
+"""Page 1, Trade-offs: how accurate can a student be, and at what cost?"""
 
 from collections.abc import Sequence
 
@@ -43,7 +43,7 @@ def main() -> None:
         cards.best_that_fit(snapshot, rows, scene, _choose)
     panel.draw(snapshot, trained, published)
     every = st.expander("All trained students as a table, and as CSV", key="w_table", on_change="rerun")
-    if every.open:  # made when asked for: five thousand rows are half a megabyte to every visitor
+    if every.open:  # made on demand: five thousand rows are half a megabyte for every visitor
         with every:
             _table(rows, scene)
 
@@ -115,8 +115,8 @@ def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
     )
     zoom.watch("front_chart")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        held = state.hold("w_share", state.share())
-        st.segmented_control("Students drawn", SHARES, default=held, required=True, key="w_share", on_change=_share)
+        value = state.hold("w_share", state.share())
+        st.segmented_control("Students drawn", SHARES, default=value, required=True, key="w_share", on_change=_share)
         drawn = len(scene.front) + len(scene.cloud)
         if len(rows) > tradeoffs.DRAWN:
             st.toggle(f"Draw every student (now {drawn:,} of {len(rows):,})", key="w_every")
@@ -126,13 +126,13 @@ def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
 
 
 def _below(scene: Scene, rows: Sequence[Candidate]) -> str:
-    """What the marks mean that are not in the legend."""
+    """What the legend does not explain."""
     sentences = []
     bottom, _ = front_chart.accuracy_range(scene)
     below = sum(100 * tradeoffs.accuracy(c) < bottom for c in rows)
     if below:
         sentences.append(
-            f"{words.plural(below, 'student')} {'lies' if below == 1 else 'lie'} below the picture: zoom out."
+            f"{words.plural(below, 'student')} {'lies' if below == 1 else 'lie'} below the chart: zoom out."
         )
     if scene.knee is not None:
         sentences.append(
@@ -157,7 +157,7 @@ def labels(scene: Scene) -> str:
 
 
 def finding(scene: Scene, rows: Sequence[Candidate]) -> str:
-    """The chart in a sentence, for those who cannot see it."""
+    """The chart in words, for those who cannot see it."""
     top = max(rows, key=tradeoffs.accuracy)
     text = (
         f"{words.plural(len(scene.front), 'student')} of {len(rows):,} on the front of accuracy against {scene.axis}. "
@@ -191,7 +191,7 @@ def _choose(trial: int) -> None:
 
 
 def _table(rows: Sequence[Candidate], scene: Scene) -> None:
-    front = {c.trial for c in scene.front}  # the drawn one, of accuracy and this cost
+    front = {c.trial for c in scene.front}  # of accuracy and the cost that is drawn
     table = [
         {
             "trial": c.trial,
@@ -220,7 +220,7 @@ def _table(rows: Sequence[Candidate], scene: Scene) -> None:
 
 
 def _nothing_yet(picture: Picture) -> None:
-    """No student has finished: what is going on, instead of empty axes."""
+    """What is going on while no student has finished, instead of empty axes."""
     snapshot = picture.snapshot
     running = [c for c in snapshot.candidates if c.state == "running"]
     failed = [c for c in snapshot.candidates if c.state == "failed"] + [

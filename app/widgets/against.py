@@ -13,12 +13,12 @@ from search.read.tradeoffs import accuracy
 from search.units import format_count
 
 
-def section(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]]) -> None:
+def section(snapshot: Snapshot, c: Candidate, readings: dict[str, dict[str, Any]]) -> None:
     """The section of the page."""
     st.header("Against the teacher and the paper", anchor=False)
     data = str(snapshot.definition.get("data", {}).get("name", ""))
     published = paper.published(data)
-    st.dataframe(_rivals(snapshot, c, tested, published), hide_index=True, alt="The student beside the others.")
+    st.dataframe(_rows(snapshot, c, readings, published), hide_index=True, alt="The student beside the others.")
     if published:
         st.markdown(
             "The paper counts weights without biases, and so does the column *weights*. Where our counter has another "
@@ -29,10 +29,10 @@ def section(snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]])
         st.markdown(f"The paper has no results for `{data or 'this data set'}`, so only the teacher is compared.")
 
 
-def _rivals(
-    snapshot: Snapshot, c: Candidate, tested: dict[str, dict[str, Any]], published: Sequence[paper.Published]
+def _rows(
+    snapshot: Snapshot, c: Candidate, readings: dict[str, dict[str, Any]], published: Sequence[paper.Published]
 ) -> list[dict[str, str]]:
-    reading = tested.get(c.outcome.weights_sha256, {}) if c.outcome else {}
+    reading = readings.get(c.outcome.weights_sha256, {}) if c.outcome else {}
     rows = [
         {
             "net": words.title(c),

@@ -21,7 +21,7 @@ TEACHERS: dict[Axis, str] = {
     "size": "weight_bytes",
     "memory": "peak_activation_bytes",
 }
-"""Where the study's teacher has its cost."""
+"""The key of each cost among the teacher's facts."""
 CARD_AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory")
 
 
@@ -42,7 +42,7 @@ def best_that_fit(snapshot: Snapshot, rows: Sequence[Candidate], scene: Scene, c
 def _rows(found: Sequence[Candidate], scene: Scene, choose: Callable[[int], None]) -> None:
     trials = [c.trial for c in found]
     chosen = scene.chosen.trial if scene.chosen else None
-    # A table is known by its key, not by its rows: with other students in it, it must be another table.
+    # Streamlit knows a table by its key, not by its rows: with other students in it, it needs another key.
     key = f"best_rows {trials} {chosen}"
     ticked = [trials.index(chosen)] if chosen in trials else []
 
@@ -128,7 +128,8 @@ def paragraphs(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]
     """A student's card, paragraph by paragraph: what it is, what it breaks, what the next ones give."""
     lines = [f"**{words.percent(accuracy(c))}** validation accuracy ({noise(c, snapshot.candidates)})"]
     for axis in CARD_AXES:
-        lines.append(f"{words.cost(on_axis(c, axis), axis)} {_noun(axis)}{_smaller(snapshot, c, axis)}")
+        of = "of " if axis in ("size", "memory") else ""
+        lines.append(f"{words.cost(on_axis(c, axis), axis)} {of}{_noun(axis)}{_smaller(snapshot, c, axis)}")
     if c.timing is not None:
         lines.append(f"{words.milliseconds(c.timing.p50_ms)} for one image (p90 {c.timing.p90_ms:.3g})")
     limits = [f"**Over:** {words.limit(b)}" for b in tradeoffs.verdict(c, state.budget())]
@@ -143,7 +144,7 @@ def paragraphs(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]
 
 
 def noise(c: Candidate, candidates: Sequence[Candidate]) -> str:
-    """How far the accuracy can be trusted: the spread over seeds, where there are several."""
+    """How reliable the accuracy is: its range over seeds, in %, where there are several."""
     found = [accuracy(other) for other in tradeoffs.replicates(c, candidates)]
     if len(found) < 2:
         return "1 seed"
@@ -167,7 +168,7 @@ def against(c: Candidate, published: paper.Published) -> str:
 
 
 def _noun(axis: Axis) -> str:
-    return {"size": "of weights", "memory": "of activations"}.get(axis, axis)
+    return {"size": "weights", "memory": "activations"}.get(axis, axis)
 
 
 def _smaller(snapshot: Snapshot, c: Candidate, axis: Axis) -> str:
@@ -181,6 +182,6 @@ def beside(teachers: Any, mine: float) -> str:
         return ""
     factor = teachers / mine
     if 0.95 < factor < 1.05:
-        return "as the teacher"
+        return "the same as the teacher"
     text = f"{words.times(factor)} smaller" if factor >= 1 else f"{words.times(1 / factor)} larger"
     return f"{text} than the teacher"

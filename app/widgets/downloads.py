@@ -33,22 +33,22 @@ logits = session.run(["logits"], {{"pixels": pixels}})[0]
 
 def card(study: str, c: Candidate) -> dict[str, Any] | None:
     """The model card of a student that was exported since the server started."""
-    files = exports.made().get(source.url(), study, c.outcome.weights_sha256) if c.outcome else None
+    files = exports.shared().get(source.url(), study, c.outcome.weights_sha256) if c.outcome else None
     found: dict[str, Any] | None = next((json.loads(f.content) for f, _ in files or () if f.name == "card.json"), None)
     return found
 
 
 def section(snapshot: Snapshot, c: Candidate) -> None:
     """The files on the student's page."""
-    st.header("Take it away", anchor=False)
+    st.header("Download", anchor=False)
     if c.state != "complete" or c.outcome is None:
         why = "its outcome cannot be read" if c.state == "complete" else f"this student is {c.state}"
-        st.info(f"There are no files to take: {why}.")
+        st.info(f"There are no files to download: {why}.")
         return
-    take(snapshot, c)
-    st.markdown("**The same on the command line**; it trains the student again where its weights are gone:")
+    files_or_button(snapshot, c)
+    st.markdown("**The same on the command line**; it trains the student again if its weights are gone:")
     st.code(_command(snapshot, c), language="bash", wrap_lines=True)
-    with st.expander("Use it"):
+    with st.expander("How to use the ONNX file"):
         shape = ", ".join(map(str, c.recipe.student.input))
         st.code(SNIPPET.format(shape=shape), language="python")
 
@@ -59,18 +59,18 @@ def _command(snapshot: Snapshot, c: Candidate) -> str:
 
 
 def button(snapshot: Snapshot, c: Candidate, label: str = "Download") -> None:
-    """The same files behind a button; none for a student that has no result."""
+    """A button that opens the same files; none for a student without a result."""
     if c.state == "complete" and c.outcome is not None:
         opened = st.popover(label, width="content", key=f"download {c.trial}", on_change="rerun")
-        if opened.open:  # the weights are read when it is opened
+        if opened.open:  # only then are the weights read
             with opened:
-                take(snapshot, c)
+                files_or_button(snapshot, c)
 
 
-def take(snapshot: Snapshot, c: Candidate) -> None:
+def files_or_button(snapshot: Snapshot, c: Candidate) -> None:
     """The files of a trained student, or the button that makes them."""
     assert c.outcome is not None
-    files = exports.made().get(source.url(), snapshot.study, c.outcome.weights_sha256)
+    files = exports.shared().get(source.url(), snapshot.study, c.outcome.weights_sha256)
     if files is None:
         _offer(snapshot, c)
     else:
@@ -78,7 +78,7 @@ def take(snapshot: Snapshot, c: Candidate) -> None:
 
 
 def _offer(snapshot: Snapshot, c: Candidate) -> None:
-    """The button that makes the files; what is stored already can be had at once."""
+    """The button that makes the files, above those that are stored already."""
     assert c.outcome is not None
     stored = student_files.weights(source.runs(), c)
     st.markdown(
@@ -88,18 +88,18 @@ def _offer(snapshot: Snapshot, c: Candidate) -> None:
     lost = f"The weights of this student are no longer in `{source.runs() / 'store'}`: "
     took = format_duration(c.outcome.seconds)
     if stored is None and student_files.takes_too_long(c):
-        st.warning(f"{lost}it must be trained again, which took {took}. This page does not wait so long: run")
+        st.warning(f"{lost}it must be trained again, which took {took}. This page does not wait that long: run")
         st.code(_command(snapshot, c), language="bash", wrap_lines=True)
     else:
         if stored is None:
             st.warning(f"{lost}making the files trains it again by its recipe, which took {took}.")
         _make(snapshot, c, train=stored is None)
-    early = [File(name="recipe.json", content=(c.recipe.model_dump_json(indent=1) + "\n").encode())]
-    _rows(hashed([*([stored] if stored else []), *early]), c)
+    recipe = [File(name="recipe.json", content=(c.recipe.model_dump_json(indent=1) + "\n").encode())]
+    _rows(hashed([*([stored] if stored else []), *recipe]), c)
 
 
 def _make(snapshot: Snapshot, c: Candidate, train: bool) -> None:
-    """The button that makes the files, and what it does."""
+    """The button that makes the files; `train`: from weights that are trained again first."""
     assert c.outcome is not None
     if st.button("Make the files", key=f"make {c.trial}"):
         try:
@@ -108,7 +108,7 @@ def _make(snapshot: Snapshot, c: Candidate, train: bool) -> None:
                 files = student_files.exported(snapshot.study, c.trial, source.runs(), source.url(), train)
                 whole = File(name=f"student-{c.trial}.zip", content=zipped(files))
                 made = hashed([whole, *files])
-                exports.made().put(source.url(), snapshot.study, c.outcome.weights_sha256, made)
+                exports.shared().put(source.url(), snapshot.study, c.outcome.weights_sha256, made)
         except InputError as error:
             st.error(f"The files could not be made: {error}")
         else:
@@ -127,7 +127,7 @@ def _rows(files: Sequence[Hashed], c: Candidate) -> None:
                 key=f"get {c.trial} {file.name}",
                 width=260,
             )
-            st.markdown(f"{WHAT.get(file.name, 'all of them')}  \nSHA-256 `{digest}`")
+            st.markdown(f"{WHAT.get(file.name, 'all files in one archive')}  \nSHA-256 `{digest}`")
 
 
 def zipped(files: Sequence[File]) -> bytes:

@@ -8,14 +8,14 @@ import streamlit as st
 
 from search.ship.student_files import File
 
-MOST_BYTES = 256_000_000  # of one server's memory, whatever its studies and visitors
+MOST_BYTES = 256_000_000  # of one server's memory, for all its studies and visitors
 
 Hashed = tuple[File, str]
 """A file with its SHA-256, which is computed once."""
 
 
 class Exports:
-    """Students' files by their storage, study and weights. One export stays, however large it is."""
+    """Students' files by their storage, study and weights. The newest export stays, however large it is."""
 
     def __init__(self, most_bytes: int = MOST_BYTES):
         self.most_bytes = most_bytes
@@ -23,7 +23,7 @@ class Exports:
         self._lock = Lock()
 
     def get(self, url: str, study: str, weights_sha256: str) -> tuple[Hashed, ...] | None:
-        """The files of a student; None where it was not exported, or so long ago that others took its place."""
+        """The files of a student; None where it was not exported, or was removed since."""
         key = (url, study, weights_sha256)
         with self._lock:
             if key in self._files:
@@ -31,7 +31,7 @@ class Exports:
             return self._files.get(key)
 
     def put(self, url: str, study: str, weights_sha256: str, files: Sequence[Hashed]) -> None:
-        """Add a student's files; the least recently used ones of others go where the limit is exceeded."""
+        """Add a student's files; where the limit is exceeded, the least recently used of the others are removed."""
         key = (url, study, weights_sha256)
         with self._lock:
             self._files[key] = tuple(files)
@@ -41,13 +41,13 @@ class Exports:
 
     @property
     def bytes(self) -> int:
-        """How much memory the files take."""
+        """The size of all files."""
         return sum(len(file.content) for files in self._files.values() for file, _ in files)
 
 
 @st.cache_resource(show_spinner=False)
-def made() -> Exports:
-    """The server's exports, shared by its visitors."""
+def shared() -> Exports:
+    """The server's exports, the same for all visitors."""
     return Exports()
 
 

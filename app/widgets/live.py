@@ -10,10 +10,11 @@ from app.source import Picture
 from fitnets.errors import InputError
 from search.read.candidates import Snapshot
 from search.read.progress import Standing
+from search.units import format_duration
 
-EVERY = 4.0  # seconds between reads of the storage
+REFRESH_SECONDS = 4.0  # seconds between reads of the storage
 CONTINUES = "the command that started it, given again, continues it."
-MOST = 8  # students in training that are named one by one
+MOST_NAMED = 8  # students in training
 STATES = {
     "running": "in training",
     "infeasible": "over the study's limits",
@@ -29,7 +30,7 @@ COLOURS: dict[str, Literal["green", "blue", "orange", "gray"]] = {
 }
 
 
-def line(standing: Standing, now: float) -> str:
+def counts_line(standing: Standing, now: float) -> str:
     """How many students are in which state, and how fresh that is."""
     counts = standing.counts
     parts = [f"**{counts.get('complete', 0):,}** trained"]
@@ -38,62 +39,65 @@ def line(standing: Standing, now: float) -> str:
     return " · ".join(parts)
 
 
-@st.fragment(run_every=EVERY, key="live")
-def header(name: str, drawn: int, known: int) -> None:
-    """The status line. Every few seconds it reads the storage; when something changed, the page is drawn again."""
+@st.fragment(run_every=REFRESH_SECONDS, key="live")
+def header(name: str, version: int, ended_trials: int) -> None:
+    """The status line. Every few seconds it reads the storage, and draws the page again when something has changed.
+
+    `version`, `ended_trials`: of the picture that the page shows.
+    """
     paused = bool(st.session_state.get("paused"))
     try:
         picture = source.picture(name)
     except InputError:
         st.rerun()
     followed = st.session_state.get("followed")
-    if not paused and (picture.version != drawn or followed not in (None, picture.pulse)):
+    if not paused and (picture.version != version or followed not in (None, picture.reports_version)):
         st.rerun()
-    _draw(picture, paused, ended(picture) - known)
+    _draw(picture, paused, ended(picture) - ended_trials)
 
 
 def ended(picture: Picture) -> int:
-    """How many trials are over."""
+    """How many trials have ended."""
     return sum(c.state != "running" for c in picture.snapshot.candidates)
 
 
 def follow(picture: Picture) -> None:
     """Draw this page again at every epoch that is reported, until another page is opened."""
-    st.session_state.followed = picture.pulse
+    st.session_state.followed = picture.reports_version
 
 
-def _draw(picture: Picture, paused: bool, new: int) -> None:
+def _draw(picture: Picture, paused: bool, new_trials: int) -> None:
     now, standing = time.time(), picture.standing
     word = standing.word(now)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(word, color=COLOURS[word])
         if paused:
-            st.badge(f"paused, {new} new" if new else "paused", color="orange")
-        st.markdown(line(standing, now), width="stretch")
+            st.badge(f"paused, {new_trials} new" if new_trials else "paused", color="orange")
+        st.markdown(counts_line(standing, now), width="stretch")
         st.toggle("Pause refresh", value=paused, key="paused")
-    if picture.late is not None:
-        since = words.ago(picture.late, now)
-        st.warning(f"The storage {picture.fault}: showing data from {since}. It is tried again by itself.")
+    if picture.stale_since is not None:
+        since = words.ago(picture.stale_since, now)
+        st.warning(f"The storage {picture.fault}: showing data from {since}. This page retries by itself.")
     if word == "silent" and standing.news is not None:
         st.warning(
-            f"The last news came {words.ago(standing.news, now)}, much longer ago than a student takes. The search was "
-            f"stopped or has died: {CONTINUES}"
+            f"Nothing has been reported for {format_duration(now - standing.news)}, much longer than a student takes. "
+            f"The search was stopped or has died: {CONTINUES}"
         )
     if word == "stopped" and standing.stopped is not None:
         st.info(f"The search was stopped {words.ago(standing.stopped, now)}: {CONTINUES}")
     training = [c for c in picture.snapshot.candidates if c.state == "running"]
     if training:
-        each = [f"{words.named(c)} ({words.epoch(c)})" for c in training[:MOST]]
+        each = [f"{words.named(c)} ({words.epoch(c)})" for c in training[:MOST_NAMED]]
         st.markdown(f"In training: {words.listed(each)}.")
     _unread(picture.snapshot)
 
 
 def _unread(snapshot: Snapshot) -> None:
-    strange = snapshot.unreadable()
-    if strange:
-        first = strange[0]
+    unread = snapshot.unreadable()
+    if unread:
+        first = unread[0]
         st.warning(
-            f"{words.plural(len(strange), 'trial')} cannot be read and {'is' if len(strange) == 1 else 'are'} left "
+            f"{words.plural(len(unread), 'trial')} cannot be read and {'is' if len(unread) == 1 else 'are'} left "
             f"out; trial {first.trial}: {words.escaped(first.reason)}."
         )
 
@@ -101,7 +105,7 @@ def _unread(snapshot: Snapshot) -> None:
 def study_name(names: list[str]) -> str:
     """The study that is shown; a choice where the storage has several.
 
-    It is stored in the session, so that a study which comes later does not take its place.
+    It is stored in the session, so that a study which is added later does not replace it.
     """
     asked = st.session_state.get("at_study")
     if len(names) == 1:

@@ -66,7 +66,7 @@ def _latency(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:
         )
     else:
         st.markdown(
-            "Latency belongs to a device, so no search stores it. To have it here, time the front when nothing trains:"
+            "Latency belongs to a device, so no search stores it. To see it here, time the front while nothing trains:"
         )
     command = latencies.command(snapshot.study, source.runs(), source.url())
     st.markdown(f"`{command}`")  # st.code would fetch 1.5 MB of highlighter for this line
@@ -81,11 +81,11 @@ def presets(snapshot: Snapshot, paper: Sequence[Published]) -> dict[str, Preset]
     teacher = snapshot.teacher
     if isinstance(teacher.get("params"), int) and isinstance(teacher.get("macs"), int):
         for factor in (10, 30):
-            tenth = {"max_params": max(1, teacher["params"] // factor), "max_macs": max(1, teacher["macs"] // factor)}
-            offers[f"{factor} times smaller than the teacher"] = {**tenth}
+            smaller = {"max_params": max(1, teacher["params"] // factor), "max_macs": max(1, teacher["macs"] // factor)}
+            offers[f"{factor} times smaller than the teacher"] = {**smaller}
     for p in paper:
         if p.role == "fitnet":
-            # What it prints is rounded, and without biases: the net itself must fit.
+            # The paper's numbers are rounded, and without biases: the net itself must fit.
             params, macs = max(p.params, p.counted.params), max(p.macs or 0, p.counted.macs)
             offers[f"as the paper's {p.name}"] = {"max_params": params, "max_macs": macs}
     return offers
@@ -120,7 +120,7 @@ def _field(name: str, rows: Sequence[Candidate]) -> None:
 
 
 def _range(name: str, rows: Sequence[Candidate]) -> str:
-    """What was found, in the field's unit, as a hint inside the empty field."""
+    """The range over the students, in the field's unit: the placeholder of the empty field."""
     if not rows:
         return "no limit"
     axis = OF_AXIS.get(name)

@@ -1,4 +1,4 @@
-"""The Student page's section on classes: which ones the student knows less well than its teacher."""
+"""The Student page's section on classes: in which ones the student is less accurate than its teacher."""
 
 import streamlit as st
 
@@ -8,7 +8,7 @@ from fitnets.errors import InputError
 from search.read import class_rows
 from search.read.candidates import Candidate, Snapshot
 
-DRAWN = 20  # classes in a chart, before only the weakest are drawn
+DRAWN = 20  # classes in a chart; of more, only those furthest below the teacher
 
 
 def section(snapshot: Snapshot, c: Candidate) -> None:
@@ -27,15 +27,15 @@ def section(snapshot: Snapshot, c: Candidate) -> None:
     names = [str(name) for name in snapshot.images.get("classes", ())]
     rows = class_rows.rows(student, class_rows.of_teacher(snapshot.teacher), names)
     drawn = class_rows.weakest(rows, DRAWN)
-    every = len(drawn) == len(rows)
-    part = "every class" if every else f"the {DRAWN} of {len(rows)} classes furthest below the teacher"
+    all_drawn = len(drawn) == len(rows)
+    part = "every class" if all_drawn else f"the {DRAWN} of {len(rows)} classes furthest below the teacher"
     colours = palette.current()
     st.markdown(
         f"Validation accuracy of {part}: the student's circle, and the teacher's square. Where they are far apart, the "
         "student has not learnt what its teacher knows."
     )
     st.text(class_chart.alt(rows))
-    left, right = st.columns(2) if every and student.whole else (st.container(), None)
+    left, right = st.columns(2) if all_drawn and student.whole else (st.container(), None)
     with left:
         st.plotly_chart(
             class_chart.accuracies(drawn, colours),

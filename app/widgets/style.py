@@ -7,12 +7,12 @@ in `READABLE` is not: it depends on how this version builds a multiselect.
 # The table comes first for the keyboard and on phones; on a wide screen it stands to the right of the chart.
 TABLE_FIRST = "<style>@media (min-width: 641px) { div.st-key-board { flex-direction: row-reverse; } }</style>"
 
-# So many axes need space for their names: on a phone the chart is wider than the screen, and scrolls sideways.
+# Parallel coordinates have many axes, whose names need space: on a phone the chart scrolls sideways.
 WIDE = """<style>@media (max-width: 640px) {
   .st-key-wide { overflow-x: auto; display: block; }
   .st-key-wide > * { min-width: 960px; }
 }</style>"""
 
-# Streamlit writes the chosen ones in white on the dark theme's light blue. Without this rule they are still there, and
-# hard to read: `test_nothing_is_inaccessible[dark]` fails.
+# Streamlit writes the chosen options in white on the dark theme's light blue, which is hard to read. Without this rule
+# `test_nothing_is_inaccessible[dark]` fails.
 READABLE = "<style>.st-key-w_compare span[title] { color: #0B1117; }</style>"

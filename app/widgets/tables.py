@@ -1,4 +1,4 @@
-"""A table under a chart, made when it is opened."""
+"""A table under a chart, made only when the reader opens it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import streamlit as st
 
 
 def folded(label: str, key: str, rows: Callable[[], list[dict[str, Any]]], alt: str) -> None:
-    """The rows behind a heading: closed, they cost nothing."""
+    """A table in an expander; while it is closed, `rows` is not called."""
     opened = st.expander(label, key=key, on_change="rerun")
     if opened.open:
         with opened:

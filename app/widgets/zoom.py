@@ -1,8 +1,8 @@
 """The reader's zoom, preserved while the chart changes.
 
-Streamlit mounts a Plotly chart anew whenever its figure changes, and with it forgets the zoom (Plotly's `uirevision`
-cannot help: the chart is another one). So an invisible component sends the session the ranges that the reader zoomed
-to, and the next figure starts there. It runs in the page, sends no request, and is a constant text.
+Streamlit mounts a Plotly chart anew whenever its figure changes, and the zoom is lost (Plotly's `uirevision` does not
+help, because the chart is a new one). So an invisible component sends the session the ranges that the reader zoomed
+to, and the next figure starts there. Its script is a constant that runs in the page and sends no requests.
 
 The script uses Plotly's public `chart.layout` and `chart.on`, and finds the chart by the class that Plotly gives its
 element. Should that class change, a chart that gets a new student returns to its whole range, and nothing else changes.
@@ -45,12 +45,12 @@ def _watcher() -> Any:
 
 
 def watch(chart: str) -> None:
-    """Listen to the chart of that key."""
+    """Send the session the ranges that the reader zooms to; `chart` is the chart's key."""
     _watcher()(key=f"watch_{chart}", data=chart, on_seen_change=_remember, height=1)
 
 
 def _remember() -> None:
-    """Nothing to do: the value is in the session, and the next different figure takes it from there."""
+    """Nothing to do: the value is in the session, from where `restore` takes it."""
 
 
 def restore(figure: go.Figure, chart: str) -> bool:
@@ -71,13 +71,13 @@ def restore(figure: go.Figure, chart: str) -> bool:
 
 
 def forget(chart: str) -> None:
-    """Show the whole again."""
+    """Return to the whole range."""
     st.session_state[f"{chart}_zoom"] = None
     st.session_state[f"{chart}_forgotten"] = _sent(chart)
 
 
 def _seen(chart: str) -> dict[str, Any] | None:
-    """What the reader zoomed to last, unless it was forgotten since."""
+    """The ranges that the reader zoomed to last; None where `forget` was called since."""
     sent = _sent(chart)
     return None if sent == st.session_state.get(f"{chart}_forgotten") else sent
 

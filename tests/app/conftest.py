@@ -12,7 +12,7 @@ from tests.app.pages import MAIN, Opened
 
 @pytest.fixture
 def fresh() -> Iterator[None]:
-    """No reader or picture of another test."""
+    """Clears what other tests cached: readers, pictures, exports."""
     st.cache_resource.clear()
     yield
     st.cache_resource.clear()
@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: None) -> Opened:
-    """A page of the app, run once."""
+    """Opens a page of the app and runs it once; keywords are the address's parameters."""
     monkeypatch.setenv("FITNET_RUNS", str(tmp_path))
     monkeypatch.delenv("FITNET_STORAGE", raising=False)
 

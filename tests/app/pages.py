@@ -1,4 +1,4 @@
-"""What the tests of the pages share: what a page says and draws, and studies that are awkward to show."""
+"""What the tests of the pages share: a page's text and charts, and studies that are hard to show."""
 
 import json
 import random
@@ -17,24 +17,28 @@ Opened = Callable[..., AppTest]
 
 
 def words(at: AppTest) -> str:
-    """Everything that the page says."""
+    """All text of the page."""
     kinds = (at.title, at.header, at.subheader, at.markdown, at.info, at.warning, at.error, at.code)
     return "\n".join(str(element.value) for kind in kinds for element in kind)
 
 
 def charts(at: AppTest) -> list[Any]:
+    """The page's charts, as Streamlit sends them: `spec` is Plotly's JSON, `alt` the text."""
     return [element.proto for element in at.get("plotly_chart")]
 
 
 def traces(at: AppTest, chart: int = 0) -> dict[str, Any]:
+    """A chart's traces by their names."""
     return {trace.get("name"): trace for trace in json.loads(charts(at)[chart].spec)["data"]}
 
 
 def drawn_points(trace: dict[str, Any]) -> list[tuple[list[int], float]]:
+    """Each point's custom data, the trial's number, and its cost."""
     return list(zip(trace["customdata"], trace["x"], strict=True))
 
 
 def awkward(kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """The trials of a study of this kind, each a state of Optuna's and its attributes."""
     over = synthetic.running(0, RNG, epochs=0) | {"infeasible": True}
     one = synthetic.trained(0, RNG)
     future = synthetic.trained(1, RNG)

@@ -1,4 +1,4 @@
-"""Storages made for the tests of the pages: any number of plausible trials, written straight into Optuna's tables."""
+"""Storages for the tests of the pages: any number of plausible trials, written directly into Optuna's tables."""
 
 import json
 import math
@@ -82,13 +82,13 @@ def trained(number: int, rng: random.Random, student: Recipe | None = None) -> d
 
 
 def classes(rng: random.Random, count: int) -> PerClass:
-    """What a student tells forty images of each class to be."""
-    told = [[true if rng.random() < 0.9 else rng.randrange(count) for _ in range(40)] for true in range(count)]
-    return PerClass.counted([[row.count(other) for other in range(count)] for row in told])
+    """Predictions for forty images of each class, about nine in ten of them right, as counts."""
+    predicted = [[true if rng.random() < 0.9 else rng.randrange(count) for _ in range(40)] for true in range(count)]
+    return PerClass.counted([[row.count(other) for other in range(count)] for row in predicted])
 
 
 def running(number: int, rng: random.Random, student: Recipe | None = None, epochs: int = 2) -> dict[str, Any]:
-    """The attributes of a trial in flight."""
+    """The attributes of a trial in training, with this many epochs reported."""
     chosen = student or recipe(rng)
     reports = []
     for epoch in range(1, epochs + 1):
@@ -133,7 +133,7 @@ def fill(path: Path, rows: Iterable[tuple[str, dict[str, Any]]], name: str = "di
 
 
 def study(path: Path, trials: int, seed: int = 0, **about: Any) -> str:
-    """A storage with so many trials: of ten, about eight trained, one over the limits, and a few failed."""
+    """A storage with this many trials: about 85 % trained, 10 % over the limits and 5 % failed."""
     url = empty(path, **about)
     rng = random.Random(seed)
     rows: list[tuple[str, dict[str, Any]]] = []

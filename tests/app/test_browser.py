@@ -203,9 +203,11 @@ def test_nothing_is_inaccessible(visit: Any, scheme: str) -> None:
         opened.page.wait_for_function(f"document.title.includes('{name}')")
         opened.page.wait_for_timeout(2000)
         found = axe.Axe().run(opened.page).response["violations"]
-        told = [(v["id"], [node["html"][:160] for node in v["nodes"]][:3]) for v in found if v["id"] not in THEIRS]
-        if told:
-            wrong[name] = told
+        violations = [
+            (v["id"], [node["html"][:160] for node in v["nodes"]][:3]) for v in found if v["id"] not in THEIRS
+        ]
+        if violations:
+            wrong[name] = violations
     assert wrong == {}
 
 

@@ -66,8 +66,8 @@ def test_a_brought_teachers_layers_are_not_counted(tmp_path: Path) -> None:
     brought = {"kind": "brought", "build": "a.b:c", "hint_layers": ["layer1", "layer2"]}
     found = found.changed(definition=found.definition | {"teacher": brought})
     recipe = found.candidates[0].recipe
-    told = student_chart.anatomy_alt(layers.student(recipe), layers.teacher(found, recipe))
-    assert "the teacher 2 hint layers known" in told
+    sentence = student_chart.anatomy_alt(layers.student(recipe), layers.teacher(found, recipe))
+    assert "the teacher 2 hint layers known" in sentence
 
 
 def luminance(colour: str) -> float:

@@ -51,7 +51,7 @@ def test_files_that_went_are_offered_anew(path: Path, opened: Opened, monkeypatc
     url = synthetic.study(path, 8)
     first, second, *_ = (c for c in read(url, "digits").candidates if c.outcome)
     made = Exports(most_bytes=400)
-    monkeypatch.setattr(exports, "made", lambda: made)
+    monkeypatch.setattr(exports, "shared", lambda: made)
     assert first.outcome is not None and second.outcome is not None
     made.put(f"sqlite:///{path}", "digits", first.outcome.weights_sha256, files(300))
     assert "Make the files" not in [b.label for b in opened("student", trial=str(first.trial)).button]
@@ -74,4 +74,4 @@ def test_lost_weights_that_take_too_long_to_train_are_refused_at_once(
     assert "no longer in" in words(at) and f"which took {format_duration(seconds)}" in words(at)
     commands = [code.value for code in at.code if "search.export_one digits --trial 0" in code.value]
     assert len(commands) == (1 if offered else 2)
-    assert ("This page does not wait so long" in words(at)) != offered
+    assert ("This page does not wait that long" in words(at)) != offered

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from app import words as text
-from app.widgets import panel
+from app.widgets import cards, panel
 from search.read import published as paper
 from search.read import tradeoffs
 from search.read.budget import Broken, Budget, finished
 from search.read.candidates import Timing
 from search.read.reader import read
+from search.read.tradeoffs import Axis
 from search.ship import latencies
 from tests.app import synthetic
 from tests.app.pages import RNG, Opened, charts, drawn_points, traces, words
@@ -59,7 +60,7 @@ def test_the_table_of_all_students_is_made_when_it_is_opened(path: Path, opened:
     (table,) = (frame.value for frame in at.dataframe if "limits broken" in frame.value)
     assert len(table) == trained
     offered = [str(element.proto) for element in at.get("download_button")]
-    assert any("CSV of these students" in told for told in offered)
+    assert any("CSV of these students" in button for button in offered)
 
 
 def test_a_preset_fills_the_fields_and_clear_empties_them(path: Path, opened: Opened) -> None:
@@ -107,10 +108,10 @@ def test_each_net_of_the_paper_fits_its_own_preset(path: Path, data: str) -> Non
 
 
 def test_a_limit_broken_by_a_hair_is_told_exactly() -> None:
-    told = text.limit(Broken(limit="max_params", value=30_000_001, allowed=30_000_000))
-    assert told == "30,000,001 parameters, over the limit of 30,000,000"
-    told = text.limit(Broken(limit="min_accuracy", value=0.569999, allowed=0.57))
-    assert told == "56.9999% accuracy, below 57%"
+    sentence = text.limit(Broken(limit="max_params", value=30_000_001, allowed=30_000_000))
+    assert sentence == "30,000,001 parameters, over the limit of 30,000,000"
+    sentence = text.limit(Broken(limit="min_accuracy", value=0.569999, allowed=0.57))
+    assert sentence == "56.9999% accuracy, below 57%"
 
 
 def test_typing_a_budget_reaches_the_address(path: Path, opened: Opened) -> None:
@@ -163,6 +164,14 @@ def test_a_beaten_student_says_by_whom(path: Path, opened: Opened) -> None:
     assert by is not None and by.gain >= 0 and by.factor <= 1
     assert f"**Beaten** (by student {by.to})" in words(opened(trial=str(loser.trial)))
     assert all(tradeoffs.beaten(c, front, "parameters") is None for c in front)
+
+
+@pytest.mark.parametrize("axis", ["parameters", "multiply-adds", "size", "memory"])
+def test_an_exchange_rate_names_its_cost(axis: Axis) -> None:
+    noun = {"size": "weights", "memory": "activations"}.get(axis, axis)
+    step = tradeoffs.Exchange(to=7, gain=0.0384, factor=2.8)
+    expected = f"**Next cheaper** (student 7): +3.84 points for 2.8\N{MULTIPLICATION SIGN} the {noun}"
+    assert cards.rate(step, "**Next cheaper**", axis) == expected
 
 
 def test_the_least_accuracy_is_drawn(path: Path, opened: Opened) -> None:

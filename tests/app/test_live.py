@@ -50,10 +50,10 @@ def test_the_sliders_stay_while_students_arrive(path: Path, opened: Opened) -> N
     first = next(s.value for s in at.select_slider if s.label == "tau")
     synthetic.fill(path, [("COMPLETE", synthetic.trained(60 + i, RNG)) for i in range(5)])
     at.run()
-    kept = next(s.value for s in at.select_slider if s.label == "tau")
+    narrowed = next(s.value for s in at.select_slider if s.label == "tau")
     assert not at.exception
-    assert kept[0] == pytest.approx(first[0], rel=0.2)
-    assert kept[1] >= first[1]
+    assert narrowed[0] == pytest.approx(first[0], rel=0.2)
+    assert narrowed[1] >= first[1]
     assert matters.snapped((None, 3.2), [1.0, 3.0, 9.0]) == (1.0, 3.0)
 
 
@@ -117,8 +117,8 @@ def test_a_silent_search_is_told(path: Path, opened: Opened, monkeypatch: pytest
     with sqlite3.connect(path) as db:
         db.execute("UPDATE study_user_attributes SET value_json = ? WHERE key = 'study'", (json.dumps({"trials": 99}),))
     db.close()
-    said = words(opened())
-    assert "has died" not in said, "it may have been continued: nobody has looked on for long enough"
+    page_text = words(opened())
+    assert "has died" not in page_text, "it may have been continued: the study has not been watched for long enough"
     monkeypatch.setattr(progress, "WATCHED", 0.0)
     assert "stopped or has died" in words(opened())
 
@@ -132,9 +132,9 @@ def test_a_stopped_search_is_told_at_once(path: Path, opened: Opened) -> None:
             "INSERT INTO study_user_attributes (study_id, key, value_json) VALUES (1, ?, ?)", (ENDED, str(time.time()))
         )
     db.close()
-    said = words(opened())
-    assert "The search was stopped" in said and "continues it" in said
-    assert "has died" not in said
+    page_text = words(opened())
+    assert "The search was stopped" in page_text and "continues it" in page_text
+    assert "has died" not in page_text
 
 
 def test_a_paused_page_counts_what_is_new(path: Path, opened: Opened) -> None:

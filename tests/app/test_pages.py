@@ -62,14 +62,14 @@ def test_no_data_is_said_in_words(path: Path, opened: Opened, page: str, state: 
     elif state == "empty":
         synthetic.empty(path)
     at = opened(page)
-    said = words(at)
-    assert expected in said
+    page_text = words(at)
+    assert expected in page_text
     assert not charts(at)
-    assert ("training its teacher" in said) == (state == "no study")
+    assert ("training its teacher" in page_text) == (state == "no study")
     if state == "empty":
-        assert any(word in said for word in ("yet", "so far", "starts with", "Choose")), said
+        assert any(word in page_text for word in ("yet", "so far", "starts with", "Choose")), page_text
     else:
-        assert "python -m search.run" in said
+        assert "python -m search.run" in page_text
     assert path.exists() == (state != "missing")
 
 
@@ -94,25 +94,25 @@ def test_awkward_studies_are_shown(path: Path, opened: Opened, page: str, kind: 
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "advice"),
     [
-        (StorageUnreadable, "tried again every few seconds"),
-        (StorageBusy, "tried again every few seconds"),
+        (StorageUnreadable, "tries again every few seconds"),
+        (StorageBusy, "tries again every few seconds"),
         (StudyMissing, "training its teacher"),
         (StorageEmpty, "training its teacher"),
         (StorageMissing, "starts with one command"),
     ],
 )
 def test_what_a_page_advises_depends_on_the_kind_of_fault_not_on_its_words(
-    path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch, error: type[InputError], said: str
+    path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch, error: type[InputError], advice: str
 ) -> None:
     def refuse() -> list[str]:
         raise error("in these words.")
 
     monkeypatch.setattr(source, "names", refuse)
     shown = words(opened())
-    assert "In these words." in shown and said in shown
-    assert ("training its teacher" in shown) == (said == "training its teacher")
+    assert "In these words." in shown and advice in shown
+    assert ("training its teacher" in shown) == (advice == "training its teacher")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -154,9 +154,9 @@ def test_a_storage_that_is_busy_from_the_start_says_so(
     writer.execute("BEGIN EXCLUSIVE")
     writer.execute("DELETE FROM trial_heartbeats")
     try:
-        said = words(opened())
-        assert "locked by another program" in said
-        assert "A study starts" not in said
+        page_text = words(opened())
+        assert "locked by another program" in page_text
+        assert "A study starts" not in page_text
     finally:
         writer.execute("ROLLBACK")
         writer.close()
@@ -165,11 +165,11 @@ def test_a_storage_that_is_busy_from_the_start_says_so(
 def test_a_deleted_file_is_said_and_its_return_too(path: Path, opened: Opened, tmp_path: Path) -> None:
     synthetic.study(path, 30)
     at = opened()
-    kept = tmp_path / "elsewhere"
-    path.rename(kept)
+    moved = tmp_path / "elsewhere"
+    path.rename(moved)
     at.run()
     assert "no study storage" in words(at)
-    kept.rename(path)
+    moved.rename(path)
     at.run()
     assert len(charts(at)) == 1
 
@@ -193,9 +193,9 @@ def test_a_name_cannot_make_the_browser_fetch(path: Path, opened: Opened) -> Non
     synthetic.empty(path)
     named = {"name": "![](https://elsewhere/x.png)"}
     synthetic.fill(path, [("COMPLETE", synthetic.trained(i, RNG) | named) for i in range(6)])
-    said = words(opened(trial="1")) + words(opened("student", trial="1"))
-    assert "![](" not in said
-    assert "!\\[\\](https" in said
+    page_text = words(opened(trial="1")) + words(opened("student", trial="1"))
+    assert "![](" not in page_text
+    assert "!\\[\\](https" in page_text
 
 
 @pytest.mark.slow

@@ -58,15 +58,15 @@ def test_a_student_with_an_unreadable_outcome_says_so(path: Path, opened: Opened
 def test_a_larger_student_is_called_larger(path: Path, opened: Opened) -> None:
     small = {"val_accuracy": 0.9, "params": 10, "macs": 10, "weight_bytes": 40, "peak_activation_bytes": 10}
     synthetic.study(path, 5, teacher=small)
-    said = words(opened("student"))
-    assert "larger" in said and "smaller than the teacher" not in said
+    page_text = words(opened("student"))
+    assert "larger" in page_text and "smaller than the teacher" not in page_text
 
 
 def test_a_students_page_has_layers_curves_and_a_command(path: Path, opened: Opened) -> None:
     synthetic.study(path, 30)
     at = opened("student")
     layers = at.dataframe[0].value
-    assert layers["their share"].sum() == pytest.approx(100)
+    assert layers["share of parameters"].sum() == pytest.approx(100)
     assert list(layers["role"]).count("guided layer") == 1
     names = set(traces(at, 1))
     assert {"hint R², stage 1", "validation accuracy, stage 2", "lambda"} <= names
@@ -81,31 +81,31 @@ def test_a_students_classes_stand_beside_the_teachers(path: Path, opened: Opened
     taught = synthetic.classes(rng, count)
     teacher = {"val_accuracy": taught.accuracy, "classes": taught.model_dump(mode="json")}
     synthetic.empty(path, teacher=teacher, images={"classes": names})
-    told = synthetic.classes(rng, count)
-    synthetic.fill(path, [("COMPLETE", synthetic.trained(0, RNG) | {"classes": told.model_dump(mode="json")})])
+    predicted = synthetic.classes(rng, count)
+    synthetic.fill(path, [("COMPLETE", synthetic.trained(0, RNG) | {"classes": predicted.model_dump(mode="json")})])
     at = opened("student")
     table = next(frame.value for frame in at.dataframe if "taken for" in frame.value)
     assert list(table["class"]) == names
-    assert table["accuracy"][3] == f"{100 * told.right[3] / 40:.2f}%"
+    assert table["accuracy"][3] == f"{100 * predicted.right[3] / 40:.2f}%"
     assert table["teacher"][3] == f"{100 * taught.right[3] / 40:.2f}%"
     drawn = [chart for chart in charts(at) if "taken for" in chart.spec]
     assert len(drawn) == (2 if count == 10 else 1)  # a matrix of a hundred classes cannot be read
-    gaps = sorted(range(count), key=lambda n: told.right[n] - taught.right[n])[:20]
+    gaps = sorted(range(count), key=lambda n: predicted.right[n] - taught.right[n])[:20]
     student = next(t for t in json.loads(drawn[0].spec)["data"] if t.get("name") == "student")
-    assert sorted(student["x"]) == pytest.approx(sorted(100 * told.right[n] / 40 for n in gaps))
+    assert sorted(student["x"]) == pytest.approx(sorted(100 * predicted.right[n] / 40 for n in gaps))
     assert all("class <" not in chart.spec for chart in drawn)
     if count == 10:
         (matrix,) = json.loads(drawn[1].spec)["data"]
         counts = {(true, other): count for true, row in enumerate(matrix["z"]) for other, count in enumerate(row)}
-        assert {key: count for key, count in counts.items() if count} == {(a, b): n for a, b, n in told.mistaken}
+        assert {key: count for key, count in counts.items() if count} == {(a, b): n for a, b, n in predicted.mistaken}
         assert [counts[number, number] for number in range(count)] == [None] * count
 
 
-@pytest.mark.parametrize("kept", [None, {"of": "many"}])
-def test_a_student_whose_classes_were_not_counted_says_so(path: Path, opened: Opened, kept: Any) -> None:
+@pytest.mark.parametrize("stored", [None, {"of": "many"}])
+def test_a_student_whose_classes_were_not_counted_says_so(path: Path, opened: Opened, stored: Any) -> None:
     synthetic.empty(path)
     about = synthetic.trained(0, RNG)
-    synthetic.fill(path, [("COMPLETE", about | {"classes": kept} if kept else about | {"classes": None})])
+    synthetic.fill(path, [("COMPLETE", about | {"classes": stored} if stored else about | {"classes": None})])
     assert "did not count its classes" in words(opened("student"))
 
 
