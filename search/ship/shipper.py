@@ -19,7 +19,7 @@ from fitnets.nets.cost import total_cost
 from fitnets.nets.network import Network
 from fitnets.values.base import sha256
 from search.read.candidates import Candidate, Snapshot
-from search.ship import test_reads
+from search.ship import student_files, test_reads
 from search.ship.latencies import Measured, device
 from search.study import Study
 from search.units import format_duration
@@ -63,9 +63,9 @@ class Shipper:
         """
         outcome = candidate.outcome
         assert outcome is not None
-        found = self.store.get("student", outcome.weights_sha256)
-        if found is not None:
-            return found["student.safetensors"], False
+        stored = student_files.weights(self.runs, candidate)
+        if stored is not None:
+            return stored.content, False
         took = format_duration(outcome.seconds)
         self.progress(f"training trial {candidate.trial} again: its weights are no longer stored (it took {took}) ...")
         gpu = torch.cuda.is_available() and outcome.versions.get("device") != "cpu"
@@ -86,10 +86,10 @@ class Shipper:
 
     def exported_for_timing(self, candidate: Candidate) -> "Exported":
         """The same without training: where the weights are lost, random ones give the same size and latency."""
-        assert candidate.outcome is not None
-        if candidate.outcome.weights_sha256 in self.store.names("student"):
-            return self.exported(candidate)
-        return self._exported(candidate, Network(candidate.recipe.student), b"", False)
+        stored = student_files.weights(self.runs, candidate)
+        if stored is None:
+            return self._exported(candidate, Network(candidate.recipe.student), b"", False)
+        return self._exported(candidate, restored(candidate.recipe.student, stored.content), stored.content, False)
 
     def _exported(self, candidate: Candidate, student: Network, weights: bytes, retrained: bool) -> "Exported":
         deployed = Deployed(student, self.images.preprocess).eval()

@@ -166,11 +166,16 @@ def test_lost_weights_are_trained_again_to_the_same_file(
     assert card["sha256"]["student.safetensors"] == picked[1]["sha256"]["student.safetensors"]
 
 
+@pytest.mark.parametrize("lost", ["deleted", "damaged"])
 def test_limits_that_weights_do_not_decide_train_nothing_again(
-    finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     shutil.copytree(finished[1], tmp_path / "runs")
-    shutil.rmtree(tmp_path / "runs" / "store" / "student")
+    students = tmp_path / "runs" / "store" / "student"
+    if lost == "deleted":
+        shutil.rmtree(students)
+    for file in students.glob("*/student.safetensors"):
+        file.write_bytes(b"torn")
     monkeypatch.setattr(Trainer, "trained", lambda *_: pytest.fail("a student was trained"))
     told = invoke("pick", finished[0], "--runs", tmp_path / "runs", "--out", tmp_path / "out", "--max-size-kb", "0.001")
     assert told.exit_code == cli.WRONG_INPUT
