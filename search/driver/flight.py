@@ -21,7 +21,9 @@ class RunningTrial:
     fruitless: int = 0
     """How many starts in a row died without getting further than the one before."""
     left_at: int = 0
-    """How many epochs the last start that died had finished."""
+    """How many epochs the last start that died had reached."""
+    stored: int = 0
+    """How many epochs' reports the storage has."""
     reports: list[Report] = field(default_factory=list)
     saved: float = float("-inf")
     """When the reports were last written, by the monotonic clock."""
@@ -38,13 +40,22 @@ class RunningTrial:
             attributes.get("attempts", 1) + 1,
             attributes.get("fruitless", 0),
             attributes.get("left_at", 0),
+            len(attributes.get("reports", [])),
         )
         if driver_died:
-            trial.died(len(attributes.get("reports", [])))
+            trial.died(trial.stored)
         return trial
 
+    def reached(self) -> int:
+        """How many epochs this start has reached.
+
+        One that goes on from a checkpoint, or that dies before its first epoch, is where the start before it was.
+        """
+        from_the_beginning = bool(self.reports) and not self.reports[0].replayed
+        return len(self.reports) if from_the_beginning else max(len(self.reports), self.left_at)
+
     def died(self, epochs: int) -> None:
-        """Count a start that died after `epochs` epochs."""
+        """Count a start that died when it had reached `epochs` epochs."""
         self.fruitless = 1 if epochs > self.left_at else self.fruitless + 1
         self.left_at = epochs
 
@@ -57,14 +68,18 @@ class RunningTrial:
         """Add an epoch's report. Returns whether the reports are to be written now.
 
         They are written every SAVE_SECONDS, and at once for the first epoch that the start before did not reach:
-        that one decides whether this start is fruitless.
+        that one decides whether this start is fruitless. Replayed epochs never shorten what is stored.
         """
         self.reports.append(report)
-        now = time.monotonic()
-        if len(self.reports) != self.left_at + 1 and now - self.saved <= SAVE_SECONDS:
+        if report.replayed and len(self.reports) <= self.stored:
             return False
-        self.saved = now
-        return True
+        now = time.monotonic()
+        return len(self.reports) == self.left_at + 1 or now - self.saved > SAVE_SECONDS
+
+    def written(self) -> list[dict[str, Any]]:
+        """The reports as an attribute, which the caller writes."""
+        self.saved, self.stored = time.monotonic(), len(self.reports)
+        return compact(self.reports)
 
 
 def compact(reports: list[Report]) -> list[dict[str, Any]]:

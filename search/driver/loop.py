@@ -228,7 +228,7 @@ class Search:
 
     def _report(self, trial: RunningTrial, report: Report) -> None:
         if trial.report(report):
-            self.ledger.note(trial.number, reports=compact(trial.reports))
+            self.ledger.note(trial.number, reports=trial.written())
 
     def _lost(self, trial: RunningTrial, event: WorkerLost) -> None:
         """Requeue a trial whose worker died, unless ATTEMPTS starts in a row got no epoch further.
@@ -236,10 +236,12 @@ class Search:
         A start that ended with its node does not count.
         """
         if event.began:
+            reached = trial.reached()
             if event.reason != NODE_DIED:
-                trial.died(len(trial.reports))
-            trial.left_at = len(trial.reports)
-            self.ledger.note(trial.number, lost=event.reason)
+                trial.died(reached)
+            trial.left_at = reached
+            about: dict[str, Any] = {"reports": trial.written()} if reached == len(trial.reports) > 0 else {}
+            self.ledger.note(trial.number, **about, lost=event.reason)
             if trial.fruitless >= ATTEMPTS:
                 self._fail(trial, Failed(trial.number, *worker_died(trial.fruitless, event.reason)))
                 return

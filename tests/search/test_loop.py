@@ -494,6 +494,53 @@ def test_a_trial_that_takes_driver_after_driver_down_is_given_up(tmp_path: Path)
     assert [number for number, _ in after.submitted] == [other.number], "and the search goes on"
 
 
+@pytest.mark.parametrize("epochs", [1, 4, 10])
+@pytest.mark.parametrize("driver_dies", [True, False])
+def test_a_trial_that_dies_after_its_checkpoints_epochs_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int, driver_dies: bool
+) -> None:
+    """Every start reports the checkpoint's epochs again, at once, and dies in the next one: no epoch further."""
+    starts = 0
+
+    def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        nonlocal starts
+        if number > 0:
+            return well(number, recipe, attempt)
+        starts += 1
+        epoch_done = [EpochDone(number, report(i + 1).changed(replayed=starts > 1)) for i in range(epochs)]
+        return [*epoch_done, WorkerLost(number, "its process died")]
+
+    class Driver(Scripted):
+        def wait(self, seconds: float) -> list[Event]:
+            (event,) = super().wait(seconds)
+            if driver_dies and isinstance(event, WorkerLost):
+                raise Crash
+            return [event]
+
+    monkeypatch.setattr("search.driver.flight.SAVE_SECONDS", -1.0)  # the first start's epochs take long
+    for _ in range(ATTEMPTS if driver_dies else 0):
+        with pytest.raises(Crash):
+            search(tmp_path, Driver(behave), trials=1)
+        monkeypatch.setattr("search.driver.flight.SAVE_SECONDS", 60.0)
+        assert len(stored(tmp_path)[0].user_attrs["reports"]) == epochs, "replayed epochs do not shorten them"
+    search(tmp_path, Driver(behave), trials=2)
+    assert states(stored(tmp_path)) == ["FAIL", "COMPLETE"]
+    assert starts == ATTEMPTS
+
+
+def test_a_start_that_dies_before_its_first_epoch_is_where_the_one_before_it_was(tmp_path: Path) -> None:
+    """Five epochs, none, five, none ...: never an epoch further than the first start."""
+
+    def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        replayed = [EpochDone(number, report(i + 1).changed(replayed=attempt > 1)) for i in range(5)]
+        return [*(replayed if attempt % 2 else []), WorkerLost(number, "its process died")]
+
+    lost = Scripted(behave)
+    search(tmp_path, lost, trials=1)
+    assert states(stored(tmp_path)) == ["FAIL"]
+    assert len(lost.submitted) == ATTEMPTS
+
+
 def test_starts_that_die_count_whoever_died_of_them(tmp_path: Path) -> None:
     """A driver, then two workers of the next one: three in a row."""
     with pytest.raises(Crash):
