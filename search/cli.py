@@ -15,7 +15,9 @@ from rich.console import Console
 
 from fitnets.errors import DiskError, InputError
 from fitnets.values.base import explain
+from search.storage.faults import StorageLost
 from search.study import NAME, Study, find_study
+from search.workers.protocol import Stopped
 
 OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 ERRORS = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -73,6 +75,23 @@ def terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def resumable(again: str) -> Iterator[None]:
+    """Within this context, whatever stops a driver is said in a line, with `again`, the command that continues it."""
+    try:
+        with terminable():
+            yield
+    except KeyboardInterrupt:
+        typer.echo(f"\nstopped; everything finished is kept. Continue with:\n  {again}")
+        raise typer.Exit(INTERRUPTED) from None
+    except StorageLost as error:
+        ERRORS.print(f"stopped: {error}: everything finished is kept. Continue with: {again}", markup=False)
+        raise typer.Exit(FAILED) from None
+    except Stopped as error:
+        ERRORS.print(f"stopped: {error}", markup=False)
+        raise typer.Exit(FAILED) from None
 
 
 def _plain(text: str) -> str:

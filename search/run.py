@@ -39,13 +39,12 @@ from search.read.candidates import Snapshot
 from search.read.reader import read
 from search.results import print_results
 from search.storage.address import shown, storage_url
-from search.storage.faults import StorageLost, writing
+from search.storage.faults import writing
 from search.storage.lock import driving
 from search.study import Study, find_study
 from search.units import parse_bytes
 from search.workers.facts import Facts, Speed
 from search.workers.logs import logs_folder
-from search.workers.protocol import Stopped
 
 if TYPE_CHECKING:
     from search.workers.crew import RayWorkers
@@ -81,36 +80,26 @@ def main(
     given |= {"workers": workers, "trial-seconds": trial_seconds}
     again = _again(study, data=data, runs=runs, storage=storage, smoke=smoke, **given)
     more = f" --trials {trials}" if trials is not None else ""
-    try:
-        with cli.terminable(), ExitStack() as opened:
-            known: optuna.Study | None = None
-            storing: optuna.storages.BaseStorage | None = None
-            writable(runs)
-            if not dry_run:
-                opened.enter_context(writing(url))
-                storing = opened.enter_context(driving(url, chosen.name))
-                known = known_study(chosen, storing)
-                if known is not None and trained_count(known) >= chosen.trials and not has_running_trials(known):
-                    _print_finished(console, chosen, url, trained_count(known), again)
-                    return
-            if address is None:
-                check_files(chosen, data)
-            with console.status("starting the workers ..."):
-                crew = opened.enter_context(closing(_workers(address, workers, chosen)))
-            facts, teacher, expected = _open(console, chosen, known, crew, data, runs)
-            if storing is not None:
-                began = time.monotonic()
-                _search(console, chosen, known, crew, facts, teacher, storing, data, runs)
-                console.print(forecast_and_actual(expected, time.monotonic() - began))
-    except KeyboardInterrupt:
-        console.print(f"\nstopped; everything finished is kept. Continue with:\n  {again}{more}", markup=False)
-        raise typer.Exit(cli.INTERRUPTED) from None
-    except StorageLost as error:
-        cli.ERRORS.print(f"stopped: {error}: everything finished is kept. Continue with: {again}{more}", markup=False)
-        raise typer.Exit(cli.FAILED) from None
-    except Stopped as error:
-        cli.ERRORS.print(f"stopped: {error}", markup=False)
-        raise typer.Exit(cli.FAILED) from None
+    with cli.resumable(again + more), ExitStack() as opened:
+        known: optuna.Study | None = None
+        storing: optuna.storages.BaseStorage | None = None
+        writable(runs)
+        if not dry_run:
+            opened.enter_context(writing(url))
+            storing = opened.enter_context(driving(url, chosen.name))
+            known = known_study(chosen, storing)
+            if known is not None and trained_count(known) >= chosen.trials and not has_running_trials(known):
+                _print_finished(console, chosen, url, trained_count(known), again)
+                return
+        if address is None:
+            check_files(chosen, data)
+        with console.status("starting the workers ..."):
+            crew = opened.enter_context(closing(_workers(address, workers, chosen)))
+        facts, teacher, expected = _open(console, chosen, known, crew, data, runs)
+        if storing is not None:
+            began = time.monotonic()
+            _search(console, chosen, known, crew, facts, teacher, storing, data, runs)
+            console.print(forecast_and_actual(expected, time.monotonic() - began))
     if not dry_run:
         snapshot = read(url, chosen.name)
         print_results(snapshot, console)
