@@ -23,8 +23,8 @@ def main(
     port: Annotated[int, typer.Option(min=1024, max=65535, help="The port on 127.0.0.1 that it listens on.")] = 8501,
 ) -> None:
     """Show the studies of a storage, read-only: the trade-offs, each student, and how the search goes."""
-    os.environ["FITNET_RUNS"] = str(runs.resolve())
     os.environ["FITNET_STORAGE"] = storage_url(runs, storage)
+    os.environ["FITNET_RUNS"] = str(runs.resolve())
     os.nice(5)  # a search on the same machine has priority over these pages
     sys.stdout.write(f"FitNet Search is at http://{HOST}:{port} (stop it with Ctrl-C)\n")
     sys.stdout.flush()

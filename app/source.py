@@ -20,8 +20,8 @@ from search.read.progress import Standing
 from search.read.reader import Reader
 from search.read.tradeoffs import Axis
 from search.ship import latencies
-from search.storage.address import shown, sqlite_path, storage_url
-from search.storage.faults import StorageBusy, StudyMissing
+from search.storage.address import shown, storage_url
+from search.storage.faults import StorageBusy, StorageMissing, StudyMissing
 
 
 def runs() -> Path:
@@ -169,11 +169,11 @@ def names() -> list[str]:
 
     Raises InputError when there is no storage, or it could never be read.
     """
-    known, path = _names(url()), sqlite_path(url())
+    known = _names(url())
     try:
         known[:] = reversed(studies(url()))
-    except InputError:
-        if not known or (path is not None and not path.is_file()):
+    except InputError as error:
+        if not known or isinstance(error, StorageMissing):
             raise
     return list(known)
 

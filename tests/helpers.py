@@ -1,10 +1,13 @@
 """Small values and shared strategies of the tests. No tests here."""
 
 import math
-from collections.abc import Generator
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import yaml
 from hypothesis import strategies as st
@@ -114,3 +117,17 @@ def nets(draw: st.DrawFn) -> Net:
 def random_images(shape: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Standard normal numbers, always the same."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """This process as a user with no rights to pytest's folders where it is root, whom no rights hinder."""
+    own = os.geteuid()
+    try:
+        os.seteuid(65534 if own == 0 else own)
+    except PermissionError:
+        pytest.skip("root in a container that may not become another user")
+    try:
+        yield
+    finally:
+        os.seteuid(own)

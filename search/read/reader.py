@@ -19,8 +19,8 @@ from search.read.candidates import ENDED, Candidate, Snapshot, Unread, marked
 from search.read.row import mapping, plain, reports, row, valid
 from search.read.tables import Position, StudyRows, TrialRow
 from search.storage.address import sqlite_path
-from search.storage.faults import reading, storage_missing, study_missing
-from search.storage.readonly import ReadOnlyStorage
+from search.storage.faults import StorageMissing, reading, study_missing
+from search.storage.readonly import ReadOnlyStorage, file_status
 
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 
@@ -95,10 +95,10 @@ class Reader(AbstractContextManager["Reader"]):
         if path is None:
             return
         try:
-            about = path.stat()
-        except OSError as error:
+            about = file_status(path)
+        except StorageMissing:
             self._reset(None)
-            raise storage_missing(path) from error
+            raise
         if self._file != (about.st_dev, about.st_ino):
             self._reset((about.st_dev, about.st_ino))
 

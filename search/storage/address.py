@@ -31,12 +31,19 @@ HIDDEN = (
 def storage_url(runs: Path, storage: str | None) -> str:
     """The storage's URL: the one given, or the SQLite file under `runs`.
 
-    Raises InputError for another kind of URL, and for a folder whose name has characters with a meaning in a URL.
+    Raises InputError for another kind of URL, for a folder whose name has characters with a meaning in a URL, and for
+    links that lead in a circle.
     """
     if storage is not None:
         address_of(storage)
         return storage
-    path = str((runs / "studies.db").resolve())
+    try:
+        path = str((runs / "studies.db").resolve())
+    except (OSError, RuntimeError):  # RuntimeError for a circle of links, before Python 3.13
+        raise InputError(
+            f"`{runs / 'studies.db'}` is a link that leads back to itself: remove it, or choose another folder with "
+            "--runs."
+        ) from None
     if re.search(r"[?#]|%[0-9A-Fa-f]{2}", path):
         raise InputError(
             f"`--runs` is `{runs}`, but a storage's path must be without ?, # and %: choose another folder."

@@ -21,7 +21,9 @@ class StorageBusy(InputError):
 
 
 class StorageUnreadable(InputError):
-    """The storage cannot be read now: the server does not answer, or the disk fails. It may recover."""
+    """The storage cannot be read now: the server does not answer, the disk fails, or it is not this user's to read. It
+    may recover.
+    """
 
 
 class StudyMissing(InputError):
@@ -94,6 +96,14 @@ def reason_of(error: BaseException, url: str) -> str:
 def _cause(error: BaseException) -> BaseException:
     """The cause of an error of Optuna's; any other error itself."""
     return error.__cause__ if isinstance(error, OptunaError) and error.__cause__ is not None else error
+
+
+def storage_unreadable(path: Path, reason: str) -> StorageUnreadable:
+    """The error for what cannot be read in the place of an SQLite file."""
+    return StorageUnreadable(
+        f"the storage `{path}` cannot be read ({reason}): it must be a file that this user may read. Correct that, or "
+        "give another folder with --runs."
+    )
 
 
 def storage_missing(path: Path) -> StorageMissing:

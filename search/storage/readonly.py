@@ -1,6 +1,8 @@
 """Read-only access to a storage: it never writes, and leaves no file behind."""
 
+import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
@@ -11,7 +13,7 @@ from urllib.parse import quote
 import sqlalchemy
 
 from search.storage.address import address_of, connection_args, sqlite_path
-from search.storage.faults import StorageBusy, storage_missing
+from search.storage.faults import StorageBusy, storage_missing, storage_unreadable
 
 PATIENCE = 2.0  # seconds that a reader waits for a storage that another program has locked
 ATTEMPTS = 5  # reads of an SQLite file without a WAL, one after the other, that a writer may interrupt
@@ -48,7 +50,7 @@ class ReadOnlyStorage(AbstractContextManager["ReadOnlyStorage"]):
     def read(self, query: Callable[[sqlalchemy.Engine], T]) -> T:
         """The result of `query`, which is run again when a writer interrupts it, so it must have no side effects.
 
-        Raises InputError when there is no such file, and whatever `query` raises.
+        Raises InputError when there is no such file or it cannot be read, and whatever `query` raises.
         """
         if self._path is None:
             return query(self._engine("server"))
@@ -70,6 +72,24 @@ class ReadOnlyStorage(AbstractContextManager["ReadOnlyStorage"]):
         if parameters not in self._engines:
             self._engines[parameters] = _engine(self._url, self._path, parameters)
         return self._engines[parameters]
+
+
+def file_status(path: Path) -> os.stat_result:
+    """The status of an SQLite storage's file.
+
+    Raises StorageMissing when there is none, StorageUnreadable when this user may not look, or it is no file.
+    """
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        raise storage_missing(path) from None
+    except NotADirectoryError:
+        raise storage_unreadable(path, f"`{path.parent}` is not a folder") from None
+    except OSError as error:
+        raise storage_unreadable(path, error.strerror or type(error).__name__) from None
+    if not stat.S_ISREG(about.st_mode):
+        raise storage_unreadable(path, "it is a folder" if stat.S_ISDIR(about.st_mode) else "it is not a regular file")
+    return about
 
 
 def _engine(url: str, path: Path | None, parameters: str) -> sqlalchemy.Engine:
@@ -104,15 +124,12 @@ def _stamp_at_rest(path: Path) -> Stamp | None:
     A writer creates a WAL before it writes anything else, and writes the file before it deletes the WAL. So a read with
     equal stamps before and after has read a single state, although it took no lock. Reading without locks
     (`immutable=1`) is the only way that leaves no `-wal` and `-shm` file behind, and that works in a folder that the
-    reader may not write. Raises InputError when there is no such file.
+    reader may not write. Raises the errors of `file_status`.
     """
-    try:
-        about = path.stat()
-        if 0 <= time.time() - about.st_mtime < CLOCK_TICK:
-            time.sleep(CLOCK_TICK)
-            about = path.stat()
-    except FileNotFoundError:
-        raise storage_missing(path) from None
+    about = file_status(path)
+    if 0 <= time.time() - about.st_mtime < CLOCK_TICK:
+        time.sleep(CLOCK_TICK)
+        about = file_status(path)
     if path.with_name(f"{path.name}-wal").exists():
         return None
     return about.st_ino, about.st_mtime_ns, about.st_size
@@ -121,9 +138,14 @@ def _stamp_at_rest(path: Path) -> Stamp | None:
 def _in_wal_mode(path: Path) -> bool:
     """Whether an SQLite file without a WAL is in WAL mode: SQLite refuses to open such a file without its locks.
 
-    A file in another mode is read under SQLite's locks, which leaves no files behind.
+    A file in another mode is read under SQLite's locks, which leaves no files behind. Raises StorageUnreadable when the
+    file cannot be opened.
     """
-    with closing(_connection(path, "mode=ro&nolock=1")) as connection:
+    try:
+        opened = _connection(path, "mode=ro&nolock=1")
+    except sqlite3.Error as error:
+        raise storage_unreadable(path, str(error)) from None
+    with closing(opened) as connection:
         try:
             connection.execute("PRAGMA schema_version")
         except sqlite3.Error as error:

@@ -45,7 +45,10 @@ def open_storage(url: str) -> RDBStorage:
         raise
     except Exception as error:  # SQLAlchemy, the database driver and Optuna each raise their own classes
         kind = type(getattr(error, "orig", None) or error).__name__
-        raise InputError(f"the storage {shown(url)} cannot be opened ({kind}: {reason_of(error, url)}).") from None
+        remedy = "see that the server runs, and --storage" if path is None else "choose another folder with --runs"
+        raise InputError(
+            f"the storage {shown(url)} cannot be opened ({kind}: {reason_of(error, url)}): {remedy}."
+        ) from None
     return storage
 
 

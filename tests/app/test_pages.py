@@ -17,6 +17,7 @@ from search.storage import readonly
 from search.storage.faults import StorageBusy, StorageEmpty, StorageMissing, StorageUnreadable, StudyMissing
 from tests.app import synthetic
 from tests.app.pages import MAIN, PAGES, RNG, Opened, awkward, charts, traces, words
+from tests.helpers import unprivileged
 
 
 def test_the_first_command_writes_where_the_pages_look_and_names_no_password(
@@ -207,6 +208,26 @@ def test_five_thousand_students_stay_quick(path: Path, opened: Opened) -> None:
     assert time.process_time() - began < 1.0
     assert sum(len(t.get("text", ())) for t in traces(at).values()) <= 1300
     assert len(charts(at)[0].spec) < 400_000
+
+
+def test_a_folder_that_may_no_longer_be_read_keeps_the_last_picture(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 30)
+    at = opened()
+    drawn = len(charts(at))
+    path.parent.chmod(0)
+    try:
+        with unprivileged():
+            at.run()
+            assert not at.exception
+            assert "The storage cannot be read just now" in words(at)
+            assert len(charts(at)) == drawn
+            st.cache_resource.clear()
+            at.run()
+            assert not at.exception
+            assert "cannot be read (Permission denied)" in words(at)
+            assert "tries again every few seconds" in words(at)
+    finally:
+        path.parent.chmod(0o700)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -7,17 +7,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 import sqlalchemy
 
 from fitnets.errors import InputError
-from search.read.reader import Reader
-from search.storage.faults import StorageBusy
+from search import export_one
+from search.read.listing import counts, studies
+from search.read.reader import Reader, read
+from search.storage.address import storage_url
+from search.storage.faults import StorageBusy, StorageUnreadable
 from search.storage.readonly import ReadOnlyStorage
 from tests.app import synthetic
+from tests.commands import COMMANDS, invoke
+from tests.helpers import unprivileged
 
 POLL_SECONDS = 0.3
 LATEST_SECONDS = 5.0
@@ -220,3 +225,87 @@ def test_a_file_in_rollback_mode_is_read_under_sqlites_locks(path: Path, monkeyp
         writer.execute("ROLLBACK")
         assert len(numbers(reader)) == 3
     writer.close()
+
+
+def folder(runs: Path) -> None:
+    (runs / "studies.db").mkdir(parents=True)
+
+
+def garbage(runs: Path) -> None:
+    runs.mkdir()
+    (runs / "studies.db").write_bytes(b"\0garbage" * 999)
+
+
+def file(runs: Path) -> None:
+    runs.write_text("no folder")
+
+
+def circle(runs: Path) -> None:
+    runs.mkdir()
+    (runs / "studies.db").symlink_to(runs / "studies.db")
+
+
+def closed(runs: Path) -> None:
+    runs.mkdir()
+    synthetic.study(runs / "studies.db", 1)
+    runs.chmod(0)
+
+
+def closed_file(runs: Path) -> None:
+    runs.mkdir()
+    synthetic.study(runs / "studies.db", 1)
+    (runs / "studies.db").chmod(0)
+    runs.chmod(0o555)
+    for above in runs.parents[:3]:  # pytest's own folders, which only its user may enter
+        above.chmod(0o755)
+
+
+FAULTS = {
+    folder: "`{runs}/studies.db` cannot be read (it is a folder): it must be a file",
+    garbage: "/studies.db is not a study storage, or is damaged: give the folder with --runs",
+    file: "`{runs}/studies.db` cannot be read (`{runs}` is not a folder): it must be a file",
+    circle: "`{runs}/studies.db` is a link that leads back to itself: remove it",
+    closed: "`{runs}/studies.db` cannot be read (Permission denied): it must be a file that this user may read",
+    closed_file: "`{runs}/studies.db` cannot be read (unable to open database file): it must be a file",
+}
+WRITING = {
+    folder: "cannot be opened (OperationalError: unable to open database file): choose another folder with --runs",
+    garbage: "cannot be opened (DatabaseError: file is not a database): choose another folder with --runs",
+    file: "`{runs}` cannot be written (File exists): choose another folder with --runs",
+    circle: FAULTS[circle],
+    closed: "`{runs}` cannot be written (Permission denied): choose another folder with --runs",
+    closed_file: "`{runs}` cannot be written (Permission denied): choose another folder with --runs",
+}
+
+
+def reader_of(fault: Callable[[Path], None]) -> AbstractContextManager[None]:
+    """A user whom the fault hinders."""
+    return unprivileged() if fault in (closed, closed_file) else nullcontext()
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "export_one"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_storage_that_cannot_be_read_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Path], None], command: str
+) -> None:
+    runs = tmp_path / "runs"
+    fault(runs)
+    monkeypatch.setitem(COMMANDS, "export_one", export_one.main)
+    words = ("--trial", 0) if command == "export_one" else ()
+    with reader_of(fault):
+        told = invoke(command, "digits", *words, "--runs", runs)
+    expected = (WRITING if command == "run" else FAULTS)[fault].format(runs=runs)
+    assert told.exit_code == 2
+    assert told.stderr.count("\n") == 1
+    assert expected in told.stderr and "--runs" in told.stderr
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in (garbage, circle)])
+def test_a_storage_that_cannot_be_read_now_may_recover(tmp_path: Path, fault: Callable[[Path], None]) -> None:
+    """The pages keep what they have, and try again."""
+    fault(tmp_path / "runs")
+    url = storage_url(tmp_path / "runs", None)
+    with reader_of(fault):
+        for look in (lambda: studies(url), lambda: counts(url, "digits"), lambda: read(url, "digits")):
+            with pytest.raises(StorageUnreadable):
+                look()
