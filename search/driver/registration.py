@@ -1,5 +1,6 @@
 """A study's entry in the storage: made once, and compared with the given study when it is continued."""
 
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -146,9 +147,8 @@ def writable(folder: Path, option: str = "--runs") -> None:
     """Raises InputError when nothing can be written under `folder`, which `option` names."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):  # of a name of its own: two drivers may look at once
+            pass
     except OSError as error:
         raise InputError(
             f"`{folder}` cannot be written ({error.strerror}): choose another folder with {option}."

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fitnets.errors import InputError
 from fitnets.values.base import sha256
 from search.read.budget import Budget, Miss
 from search.read.candidates import Candidate, Snapshot
@@ -29,6 +30,8 @@ class Selection:
         self._timed_before = len(self._costs)
         self._exported: list[int] = []
         self._latest: Exported | None = None
+        self._not_stored = ""
+        """Why timings are not stored; empty while they are."""
         self._search = FirstFit(budget, self._costs, lambda c: self._export(c, shipper.exported_for_timing))
 
     def chosen(self) -> "Exported | None":
@@ -45,6 +48,8 @@ class Selection:
         number, text = len(set(self._exported)), ""
         if self._busy and self._search.budget.max_latency_ms is not None:
             text = f" This machine was busy (load {self._load:.1f} on {cores()} cores): no timing was stored."
+        elif self._not_stored:
+            text = f" The timings were not stored: {self._not_stored}"
         known = f"{self._timed_before} were timed on this machine before."
         return f"exported {number} of {len(self.students)} students; {known}{text}"
 
@@ -64,8 +69,11 @@ class Selection:
         self._exported.append(candidate.trial)
         measured = self._latest.measured(self._load)
         self._costs[candidate.trial] = _cost(measured)
-        if self._search.budget.max_latency_ms is not None and not self._busy:
-            latencies.add(self.shipper.runs, self.shipper.snapshot.study, candidate, measured)
+        if self._search.budget.max_latency_ms is not None and not self._busy and not self._not_stored:
+            try:
+                latencies.add(self.shipper.runs, self.shipper.snapshot.study, candidate, measured)
+            except (InputError, OSError) as error:  # the choice needs no stored timing
+                self._not_stored = str(error)
 
 
 def none_within(snapshot: Snapshot, miss: Miss | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fitnets.errors import InputError
-from search.ship.json_lines import append, locked, records, rows
+from search.ship.json_lines import REMEDY, append, locked, records, rows
 
 READINGS = "test_reads.jsonl"
 
@@ -49,11 +49,12 @@ def readings(runs: Path, study: str) -> dict[str, dict[str, Any]]:
 def check(runs: Path) -> None:
     """Raises InputError when test reads cannot be recorded: then the test images must not be opened."""
     log = runs / READINGS
-    if not os.access(log if log.exists() else runs, os.W_OK):
+    if not os.access(log if log.exists() else runs, os.R_OK | os.W_OK):
         raise InputError(
-            f"`{log}` cannot be written, and the test images are not read without a record of it: make it writable, or "
-            "copy the folder and give the copy with --runs."
+            f"`{log}` cannot be written, and the test images are not read without a record of it: {REMEDY}."
         )
+    with locked(log):
+        pass
 
 
 def _row(study: str, weights_sha256: str, about: dict[str, Any]) -> dict[str, Any]:

@@ -11,18 +11,19 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 import sqlalchemy
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from optuna.storages import RDBStorage
 
 from fitnets.errors import InputError
 from search.storage.address import sqlite_path
 from search.storage.faults import StorageLost, reading
+from search.storage.file_lock import file_locked
 from search.storage.writer import open_storage
 
 TAKEOVER = 2.0  # seconds within which a PostgreSQL server notices that a driver was killed
@@ -54,17 +55,11 @@ def driving(url: str, name: str) -> Iterator[RDBStorage]:
 def _locked_file(engine: sqlalchemy.Engine, path: Path, name: str) -> Iterator[None]:
     lock_file = path.with_name(f"{path.name}.{name}.lock")
     about_file = path.with_name(f"{path.name}.{name}.driver.json")  # the lock file may be emptied by the next driver
-    lock = FileLock(lock_file, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise _taken(name, _text(about_file)) from None
-    except OSError as error:
-        raise InputError(
-            f"`{lock_file}` cannot be locked ({error.strerror}): choose another folder with --runs, or correct its "
-            "rights."
-        ) from None
-    try:
+    with ExitStack() as held:
+        try:
+            held.enter_context(file_locked(lock_file, 0, "choose another folder with --runs, or correct its rights"))
+        except Timeout:
+            raise _taken(name, _text(about_file)) from None
         since = datetime.now(UTC).isoformat(timespec="seconds")
         about_file.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since}))
         inodes = {file: _inode(file) for file in (path, lock_file)}
@@ -77,8 +72,6 @@ def _locked_file(engine: sqlalchemy.Engine, path: Path, name: str) -> Iterator[N
 
         sqlalchemy.event.listen(engine, "begin", check)
         yield
-    finally:
-        lock.release()
 
 
 def _text(file: Path) -> str:

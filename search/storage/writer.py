@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from filelock import FileLock
 from optuna.storages import RDBStorage
 
 from fitnets.errors import InputError
 from search.storage.address import address_of, connection_args, shown, sqlite_path
 from search.storage.faults import reason_of
+from search.storage.file_lock import file_locked
 
 PATIENCE = 60.0  # seconds that a writer waits for a storage that another program has locked
 CREATION_LOCK = 0x6669746E6574  # the advisory lock of PostgreSQL under which tables are created: "fitnet"
@@ -56,7 +56,8 @@ def open_storage(url: str) -> RDBStorage:
 def _creating(address: sqlalchemy.URL, path: Path | None, connect_args: dict[str, Any]) -> Iterator[None]:
     """Optuna creates its tables in several transactions, and fails when two processes do so at once: one at a time."""
     if path is not None:
-        with FileLock(path.with_name(f"{path.name}.lock"), timeout=PATIENCE):
+        remedy = "choose another folder with --runs, or correct its rights"
+        with file_locked(path.with_name(f"{path.name}.lock"), PATIENCE, remedy):
             yield
         return
     engine = sqlalchemy.create_engine(address, connect_args=connect_args, poolclass=sqlalchemy.NullPool)

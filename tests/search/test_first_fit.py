@@ -216,3 +216,17 @@ def test_a_busy_machine_stores_no_timing(
     assert shown.exit_code == cli.OK, shown.output
     assert "This machine was busy (load 1000.0 on" in shown.stdout and "no timing was stored" in shown.stdout
     assert not (runs / latencies.LATENCIES).exists()
+
+
+def test_timings_that_cannot_be_stored_lose_no_export(
+    finished: tuple[Path, Path], runs: Path, ranked: list[Candidate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = runs / f"{latencies.LATENCIES}.lock"
+    lock.mkdir()  # even root cannot lock it
+    counted = Counted(monkeypatch, dict(zip((c.trial for c in ranked), (3.0, 2.0, 1.0), strict=True)))
+    words = ("pick", finished[0], "--runs", runs, "--out", tmp_path / "out", "--max-latency-ms", "1.5")
+    shown = invoke(*words)
+    assert shown.exit_code == cli.OK, shown.output
+    assert len(counted.trials) == 3
+    assert f"The timings were not stored: `{lock}` cannot be locked (Is a directory): make it" in shown.stdout
+    assert (tmp_path / "out" / "student.onnx").is_file()

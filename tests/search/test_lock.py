@@ -1,5 +1,6 @@
 """search/storage/lock.py: one driver for each study, whatever its --runs folder, on SQLite and on PostgreSQL."""
 
+import errno
 import os
 import shutil
 import socket
@@ -11,13 +12,16 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 
 from fitnets.errors import InputError
 from search.driver.loop import DIRECTIONS
+from search.ship.json_lines import locked
 from search.storage import lock
-from search.storage.address import sqlite_path
+from search.storage.address import sqlite_path, storage_url
 from search.storage.faults import StorageLost, writing
 from search.storage.lock import driving
+from search.storage.writer import open_storage
 from tests.commands import invoke, study_file
 from tests.postgres import PASSWORD, QUOTED, Server
 
@@ -145,3 +149,28 @@ def test_a_second_refused_driver_is_told_the_same(tmp_path: Path) -> None:
             again = driving(url, "digits")
             with pytest.raises(InputError, match=f"process {os.getpid()} on {socket.gethostname()}, since 20"), again:
                 pass
+
+
+@pytest.mark.parametrize("fault", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, None])
+@pytest.mark.parametrize("use", ["a driver", "its storage", "a record"])
+def test_a_file_system_without_locks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: str, fault: int | None
+) -> None:
+    """A lock that only exists as a file would outlive a killed driver."""
+
+    def refuse(file: int, operation: int) -> None:
+        raise OSError(fault or 0, os.strerror(fault or 0)) if fault else NotImplementedError
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    url = storage_url(tmp_path, None)
+    with pytest.raises(InputError, match=f"the file system of `{tmp_path}` has no file locks.* local disk with --runs"):
+        if use == "its storage":
+            open_storage(url)
+        elif use == "a driver":
+            monkeypatch.setattr(lock, "open_storage", RDBStorage)  # whose tables exist: nothing else is locked
+            with driving(url, "digits"):
+                pass
+        else:
+            with locked(tmp_path / "records.jsonl"):
+                pass
+    assert not list(tmp_path.glob("*.driver.json"))

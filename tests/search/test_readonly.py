@@ -22,7 +22,7 @@ from search.storage.faults import StorageBusy, StorageUnreadable
 from search.storage.readonly import ReadOnlyStorage
 from tests.app import synthetic
 from tests.commands import COMMANDS, invoke
-from tests.helpers import unprivileged
+from tests.helpers import open_to_all, unprivileged
 
 POLL_SECONDS = 0.3
 LATEST_SECONDS = 5.0
@@ -255,9 +255,8 @@ def closed_file(runs: Path) -> None:
     runs.mkdir()
     synthetic.study(runs / "studies.db", 1)
     (runs / "studies.db").chmod(0)
+    open_to_all(runs)
     runs.chmod(0o555)
-    for above in runs.parents[:3]:  # pytest's own folders, which only its user may enter
-        above.chmod(0o755)
 
 
 FAULTS = {

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from fitnets.errors import InputError
 from search.read.reader import read
 from search.ship import shipper
-from search.ship.json_lines import rows
+from search.ship.json_lines import append, locked, rows
 from search.ship.shipper import Shipper
-from search.ship.test_reads import READINGS, begin, finish, readings
+from search.ship.test_reads import READINGS, begin, check, finish, readings
 from search.storage.address import storage_url
-from tests.helpers import STUDY
+from tests.helpers import STUDY, open_to_all, unprivileged
 
 STUDENTS = 150
 
@@ -89,3 +90,29 @@ def test_two_processes_that_log_at_once_lose_and_repeat_nothing(tmp_path: Path) 
     assert sorted(int(row["weights_sha256"]) for row in found if "accuracy" not in row) == list(range(STUDENTS))
     assert sorted(round(STUDENTS * row["accuracy"]) for row in found if "accuracy" in row) == list(range(STUDENTS))
     assert begin(tmp_path, "tiny", "another") == STUDENTS + 1
+
+
+@pytest.mark.parametrize("name", [READINGS, READINGS + ".lock"])
+def test_another_users_log_or_lock_is_told_before_the_test_images_are_read(tmp_path: Path, name: str) -> None:
+    begin(tmp_path, "tiny", "a")
+    for file in tmp_path.iterdir():
+        file.chmod(0o444 if file.name == name else 0o666)
+    open_to_all(tmp_path)
+    remedy = "make it writable, or copy the folder and give the copy with --runs"
+    with unprivileged():
+        with pytest.raises(InputError, match=f"{name}` cannot be (locked|written).*{remedy}") as caught:
+            check(tmp_path)
+        assert "\n" not in str(caught.value)
+        with (
+            pytest.raises(InputError, match=f"{name}` cannot be (locked|written).*{remedy}"),
+            locked(tmp_path / READINGS),
+        ):
+            append(tmp_path / READINGS, {"study": "tiny"})
+
+
+def test_a_log_that_can_be_written_is_left_as_it_is(tmp_path: Path) -> None:
+    check(tmp_path)
+    begin(tmp_path, "tiny", "a")
+    before = (tmp_path / READINGS).read_bytes()
+    check(tmp_path)
+    assert (tmp_path / READINGS).read_bytes() == before
