@@ -45,13 +45,15 @@ class DiskLimit:
     def tidy(self) -> None:
         """Delete the checkpoints of finished trials whose worker or driver died before it could.
 
-        Checkpoints are named by the recipe, so a study that trains the same recipe right now loses its own, which
-        costs it time only.
+        Checkpoints are named by the recipe. One of an unfinished trial stays, also where a trial with the same recipe
+        has failed. Another study that trains the same recipe right now loses its own, which costs it time only.
         """
-        finished = {trial.user_attrs.get("digest") for trial in self.ledger.trials if trial.state.is_finished()}
+        finished, unfinished = set[str](), set[str]()
+        for trial in self.ledger.trials:
+            (finished if trial.state.is_finished() else unfinished).add(trial.user_attrs.get("digest", ""))
         for kind in TEMPORARY:
             for name in self.store.names(kind):
-                if not finished.isdisjoint(name.split("-")):
+                if not (finished - unfinished).isdisjoint(name.split("-")):
                     self.store.remove(kind, name)
 
     def dominated(self) -> list[str]:

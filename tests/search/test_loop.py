@@ -660,6 +660,30 @@ def test_no_checkpoint_of_a_finished_trial_is_left(tmp_path: Path) -> None:
     assert store.names("checkpoint") == [other], "another study's stays"
 
 
+def test_a_trial_that_took_over_its_failed_twins_recipe_keeps_its_checkpoint(tmp_path: Path) -> None:
+    store, name = Store(tmp_path / "store"), ""
+
+    def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        nonlocal name
+        if number == 0:
+            return [Failed(number, "OutOfMemory", "it was the neighbour's fault")]
+        name = f"{recipe.digest()}-around-000001"
+        store.put("checkpoint", name, {})
+        raise Crash
+
+    with pytest.raises(Crash):
+        search(tmp_path, Scripted(behave), REUSING, FRAME.changed(hints=1), trials=2)
+    assert states(stored(tmp_path, REUSING)) == ["FAIL", "RUNNING"]
+
+    def look(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        assert (number, store.names("checkpoint")) == (1, [name])
+        return well(number, recipe, attempt)
+
+    search(tmp_path, Scripted(look), REUSING, FRAME.changed(hints=1), trials=2)
+    assert states(stored(tmp_path, REUSING)) == ["FAIL", "COMPLETE"]
+    assert store.names("checkpoint") == []
+
+
 def test_a_finished_search_trains_nothing_more(tmp_path: Path) -> None:
     search(tmp_path, Scripted())
     again = Scripted()
