@@ -3,7 +3,6 @@
 import importlib
 import importlib.util
 import re
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, Self
@@ -18,7 +17,6 @@ from fitnets.values.net import Dense, Net, Shape
 from search.space import Frame, Space
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-CHANGEABLE = ("trials", "trial_seconds", "max_disk", "gpu_fraction")  # fields that may differ when it is continued
 SMOKE_IMAGES = 3000
 SMOKE_RATES = (2e-3, 8e-3)  # learning rates that learn something in a few hundred steps
 
@@ -72,6 +70,12 @@ class StagedEnsemble(Value):
 
 
 AnyTeacher = Staged | StagedEnsemble | Trained | Brought | Ensemble
+TeacherField = Annotated[AnyTeacher, Field(discriminator="kind")]
+
+
+def resolved(teacher: AnyTeacher, shape: Shape, classes: int) -> Trained | Brought | Ensemble:
+    """The teacher for images of this shape and number of classes. Raises ValidationError where there can be none."""
+    return teacher.resolved(shape, classes) if isinstance(teacher, Staged | StagedEnsemble) else teacher
 
 
 class Named(Value):
@@ -89,7 +93,7 @@ class Study(Value):
 
     name: str = Field(pattern=f"^{NAME.pattern}$")
     data: Data
-    teacher: Annotated[AnyTeacher, Field(discriminator="kind")]
+    teacher: TeacherField
     space: Space
     stage1: Training
     """The space sets its learning rate."""
@@ -177,9 +181,7 @@ class Study(Value):
 
     def resolved_teacher(self, shape: Shape, classes: int) -> Trained | Brought | Ensemble:
         """The teacher for these images."""
-        if isinstance(self.teacher, Staged | StagedEnsemble):
-            return self.teacher.resolved(shape, classes)
-        return self.teacher
+        return resolved(self.teacher, shape, classes)
 
     def named_recipe(self, named: Named, frame: Frame) -> Recipe:
         """The recipe of a named student."""
@@ -281,18 +283,3 @@ def study_names() -> list[str]:
     """The modules in `studies/`."""
     folders = [Path(place) for place in studies.__path__]
     return sorted(file.stem for folder in folders for file in folder.glob("*.py") if not file.stem.startswith("_"))
-
-
-def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two definitions of a study, a line each; the fields of CHANGEABLE are left out."""
-    before, after = dict(_flattened(stored)), dict(_flattened(now))
-    names = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
-    return [f"{name}: was {before.get(name)}, is now {after.get(name)}" for name in names if name not in CHANGEABLE]
-
-
-def _flattened(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for name, inner in value.items():
-            yield from _flattened(inner, f"{path}.{name}" if path else name)
-    else:
-        yield path, value

@@ -34,6 +34,10 @@ class Crew(InlineWorkers):
     def measure(self, net: Any, training: Any, precision: Any, distill: Any = None) -> Speed:
         return self.trainer.measure(net, training, precision, distill)
 
+    def measure_brought(self, teacher: Any, batch: int) -> Speed:
+        self.trainer.open_teacher(teacher, None)
+        return self.trainer.measure_teacher(batch)
+
     def close(self) -> None:
         self.closed = True
 

@@ -71,6 +71,8 @@ class Teacher:
     """None for a teacher that an earlier version trained."""
     notes: tuple[str, ...] = ()
     """How a brought teacher was adapted, a line of text each."""
+    contents: tuple[str, str] | None = None
+    """The digests of a brought teacher's weights and of its code."""
 
     def prefix(self, hint: int) -> Frozen:
         """The network up to hint layer `hint`; nothing above it is computed."""
@@ -266,14 +268,16 @@ def _load_brought(teacher: Brought, images: Images) -> Teacher:
     frozen = Frozen(opened.network)
     classes = per_class(frozen, images, images.val)
     check_accuracy(teacher, classes.accuracy, images)
-    value = teacher.changed(min_accuracy=0.0).digest()  # the required accuracy does not make it another teacher
+    contents = sha256(save_tensors(state(opened.network))), code_of(teacher, opened.network)
+    value = teacher.changed(min_accuracy=0.0)  # the required accuracy does not make it another teacher
     return Teacher(
         network=frozen,
-        digest=sha256(sha256(save_tensors(state(opened.network))) + value + code_of(teacher, opened.network)),
+        digest=value.digest_with(*contents),
         hint_shapes=opened.hint_shapes,
         hint_pieces=(1,) * len(opened.hint_names),
         hint_names=opened.hint_names,
         val_accuracy=classes.accuracy,
         classes=classes,
         notes=opened.notes,
+        contents=contents,
     )

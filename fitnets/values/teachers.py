@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from fitnets.values.base import Value, later
+from fitnets.values.base import Value, later, sha256
 from fitnets.values.net import Net
 from fitnets.values.training import Precision, Training
 from fitnets.values.updates import Dropout
@@ -63,6 +63,10 @@ class Brought(Value):
     def hints(self) -> int:
         """How many layers can be hint layers."""
         return len(self.hint_layers)
+
+    def digest_with(self, weights: str, code: str) -> str:
+        """The digest of the teacher that this value, and the contents with these digests, make."""
+        return sha256(weights + self.digest() + code)
 
     @model_validator(mode="after")
     def _mean_goes_with_std(self) -> Self:

@@ -3,7 +3,7 @@
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ from fitnets.errors import InputError
 from search.driver.loop import DIRECTIONS, METRICS
 from search.read.candidates import ENDED
 from search.storage.faults import StorageLost
-from search.study import Study, differences
-from search.workers.facts import Facts, TeacherFacts
+from search.study import Study
+from search.workers.facts import Facts, TeacherFacts, other_images
 from search.workers.protocol import Stopped
 
 PRECISION = "precision"  # the study's attribute with the precision of its students' training
 FORESEEN = (InputError, Stopped, StorageLost, OSError)  # what may end a driver that works as it should
+CHANGEABLE = {"trials", "trial_seconds", "max_disk", "gpu_fraction", "teacher.min_accuracy"}
+"""Fields of a study that may differ when it is continued."""
 ANOTHER_NAME = "start a new study of another name with --name."
 
 
@@ -49,6 +51,21 @@ def known_study(study: Study, storage: optuna.storages.BaseStorage) -> optuna.St
     return known
 
 
+def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two definitions of a study, a line each; the fields of CHANGEABLE are left out."""
+    before, after = dict(_flattened(stored)), dict(_flattened(now))
+    names = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+    return [f"{name}: was {before.get(name)}, is now {after.get(name)}" for name in names if name not in CHANGEABLE]
+
+
+def _flattened(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _flattened(inner, f"{path}.{name}" if path else name)
+    else:
+        yield path, value
+
+
 def trained_count(known: optuna.Study) -> int:
     """How many students a stored study has trained, to the end or until they failed."""
     return len(known.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL)))
@@ -62,11 +79,8 @@ def has_running_trials(known: optuna.Study) -> bool:
 def check_images(known: optuna.Study | None, facts: Facts) -> None:
     """Raises InputError when the images are not those of the stored study."""
     stored = known.user_attrs.get("images", {}) if known else {}
-    if stored and stored.get("images") != facts.images:
-        raise InputError(
-            f"the images are not those that the study was trained on (digest {facts.images[:12]}, was "
-            f"{str(stored.get('images'))[:12]}, read from `{stored.get('data_dir')}`): restore them, or {ANOTHER_NAME}"
-        )
+    if stored and (problem := other_images(stored, facts.images, facts.train, facts.own_val)):
+        raise InputError(f"{problem}, or {ANOTHER_NAME}")
 
 
 def check_teacher(known: optuna.Study | None, teacher: TeacherFacts, study: Study) -> str | None:
@@ -78,6 +92,9 @@ def check_teacher(known: optuna.Study | None, teacher: TeacherFacts, study: Stud
     if not stored or stored.get("teacher") == teacher.teacher:
         return None
     if isinstance(study.teacher, Brought):
+        earlier = known.user_attrs["study"]["teacher"] if known else {}
+        if stored.get("teacher") == _digest_of_earlier_version(earlier, teacher):
+            return None
         raise InputError(
             f"the teacher is not the one that the study learnt from (digest {teacher.teacher[:12]}, was "
             f"{str(stored.get('teacher'))[:12]}): bring that one again, or {ANOTHER_NAME}"
@@ -86,6 +103,16 @@ def check_teacher(known: optuna.Study | None, teacher: TeacherFacts, study: Stud
         f"note: the teacher was trained again, and came out differently (validation accuracy "
         f"{teacher.val_accuracy:.2%}, was {stored.get('val_accuracy', 0):.2%})."
     )
+
+
+def _digest_of_earlier_version(stored: Mapping[str, Any], teacher: TeacherFacts) -> str | None:
+    """The digest that a version before 2026-11-25 gave a brought teacher, whose definition was stored: it depended on
+    the required accuracy.
+    """
+    try:
+        return Brought.model_validate(stored).digest_with(*teacher.contents) if teacher.contents else None
+    except ValidationError:
+        return None
 
 
 def precision_of(known: optuna.Study | None, native: Precision) -> Precision:

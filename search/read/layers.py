@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from fitnets.config import Brought, Recipe
 from fitnets.nets.cost import layers
 from fitnets.values.base import Value
 from fitnets.values.net import Net, Shape
 from search.read.candidates import Snapshot
-from search.study import Study
+from search.read.definition import Definition
 
 
 class LayerRow(Value):
@@ -41,9 +39,8 @@ def teacher(snapshot: Snapshot, recipe: Recipe) -> list[LayerRow]:
     """
     hint = recipe.hint.hint if recipe.hint else None
     try:
-        study = Study.model_validate(snapshot.definition)
-        known = study.resolved_teacher(recipe.student.input, recipe.student.classes)
-    except (ValidationError, ValueError):
+        known = Definition.of(snapshot).resolved_teacher(recipe.student.input, recipe.student.classes)
+    except ValueError:  # of the definition, or of equal members
         return []
     if isinstance(known, Brought):
         return _brought(known, snapshot.teacher.get("hint_shapes", []), hint)

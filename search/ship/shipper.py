@@ -15,14 +15,16 @@ from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.export import Check, Deployed, Latency, OnnxModel, check, onnx_file, restored
 from fitnets.images.images import Images, accuracy, load, load_test
+from fitnets.images.sources import has_val
 from fitnets.nets.cost import total_cost
 from fitnets.nets.network import Network
 from fitnets.values.base import sha256
 from search.read.candidates import Candidate, Snapshot
+from search.read.definition import Definition
 from search.ship import student_files, test_reads
 from search.ship.latencies import Measured, device
-from search.study import Study
 from search.units import format_duration
+from search.workers.facts import other_images
 from search.workers.trainer import Trainer
 
 LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "safetensors", "fitnet-search")
@@ -33,16 +35,13 @@ class Shipper:
 
     def __init__(self, snapshot: Snapshot, runs: Path, progress: Callable[[str], None] = lambda text: None):
         self.snapshot, self.runs, self.progress = snapshot, runs, progress
-        self.study = Study.model_validate(snapshot.definition)
+        self.study = Definition.of(snapshot)
         self.store = Store(runs / "store")
         self.data_dir = Path(snapshot.images.get("data_dir", "data"))
         self.images: Images = load(self.study.data, self.data_dir, self.store)
-        if snapshot.images.get("images") not in (None, self.images.digest):
-            raise InputError(
-                f"the images in `{self.data_dir}` are not those that `{snapshot.study}` was trained on (digest "
-                f"{self.images.digest[:12]}, was {str(snapshot.images['images'])[:12]}): its preprocessing and its "
-                "validation images would be others. Restore them, or run the study on these with --name."
-            )
+        now = self.images.digest, len(self.images.train), has_val(self.study.data, self.data_dir)
+        if problem := other_images(snapshot.images, *now):
+            raise InputError(f"{problem}, or run the study on these with --name.")
         # Whitened images are no longer pixels, but the exported model takes pixels: it is checked on those.
         data = self.study.data
         plain = data.changed(whiten=False, local_contrast=False)

@@ -27,8 +27,8 @@ def file_locked(path: Path, patience: float, remedy: str) -> Iterator[None]:
     except (OSError, NotImplementedError) as error:  # which one depends on filelock's version
         if isinstance(error, NotImplementedError) or error.errno in NO_LOCKS:
             raise InputError(
-                f"`{path}` cannot be locked: the file system of `{path.parent}` has no file locks. Choose a folder on a "
-                "local disk with --runs."
+                f"`{path}` cannot be locked: the file system of `{path.parent}` has no file locks. Choose a folder on "
+                "a local disk with --runs."
             ) from None
         raise InputError(f"`{path}` cannot be locked ({error.strerror}): {remedy}.") from None
     try:

@@ -17,6 +17,7 @@ from fitnets.distill.losses import kd_loss
 from fitnets.distill.run import discard, distill, result_of
 from fitnets.images.images import Images, load
 from fitnets.images.parts import check
+from fitnets.images.sources import has_val
 from fitnets.images.views import Plan
 from fitnets.nets.network import Network, initialise
 from fitnets.nets.precision import computing, native, use_ieee_float32
@@ -43,6 +44,7 @@ class Trainer:
         notes = check(data, Path(data_dir), self.store)
         self.images: Images = load(data, Path(data_dir), self.store, torch.device(device))
         self.notes = (*self.images.notes, *notes)
+        self.own_val = has_val(data, Path(data_dir))
         self.teacher: Teacher | None = None
 
     def facts(self) -> Facts:
@@ -57,6 +59,7 @@ class Trainer:
             device=str(images.device),
             native=native(images.device),
             notes=self.notes,
+            own_val=self.own_val,
         )
 
     def has(self, teacher: Trained | Brought | Ensemble) -> bool:
@@ -87,6 +90,7 @@ class Trainer:
             val_accuracy=opened.val_accuracy,
             classes=opened.classes,
             notes=opened.notes,
+            contents=opened.contents,
         )
 
     def train(self, recipe: Recipe) -> Generator[Report, None, Result]:

@@ -14,14 +14,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import optuna
 import pytest
+import torch
 import typer
 from optuna.trial import TrialState, create_trial
+from PIL import Image
+from safetensors.torch import save
+from torch import nn
 from typer.testing import Result
 
-from fitnets.config import Brought, Recipe, Report
+from fitnets.config import Brought, Data, Recipe, Report
 from fitnets.errors import InputError
+from fitnets.values.base import sha256
 from search import cli, run
 from search.read.reader import read
 from search.storage.address import storage_url
@@ -385,6 +391,61 @@ def test_other_images_than_the_studys_are_refused(own: tuple[Path, Path]) -> Non
     stored = optuna.load_study(study_name="tiny", storage=open_storage(storage_url(runs, None)))
     stored.set_user_attr("images", {**stored.user_attrs["images"], "images": "0" * 64})
     refused(invoke("run", file, "--runs", runs, "--trials", 4), "the images are not those", "--name")
+
+
+def test_a_study_that_did_not_read_the_validation_part_says_what_to_do(tmp_path: Path) -> None:
+    """An earlier version split the validation images off `train/`, whatever lay beside it."""
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
+    for number, image in enumerate(pixels):
+        place = tmp_path / "data" / ("train", "train", "train", "test")[number % 4] / "ab"[number % 3 > 0]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{number}.png")
+    file = study_file(tmp_path, STUDY.changed(data=Data(name="folder", val_fraction=0.3), trials=1))
+    words = (file, "--runs", tmp_path / "runs")
+    run = ("run", *words, "--data", tmp_path / "data")
+    assert invoke(*run).exit_code == cli.OK
+    shutil.copytree(tmp_path / "data" / "test", tmp_path / "data" / "val")
+    told = "which did not read the validation part (`val/`), or before that was there. Move that folder away, or "
+    refused(invoke(*run, "--trials", 2), told + "start a new study of another name with --name.")
+    refused(invoke("pick", *words, "--out", tmp_path / "out"), told + "run the study on these with --name.")
+    shutil.rmtree(tmp_path / "data" / "val")
+    assert invoke(*run, "--trials", 2).exit_code == cli.OK
+    assert invoke("pick", *words, "--out", tmp_path / "out").exit_code == cli.OK
+
+
+class Theirs(nn.Module):
+    """A teacher that somebody brings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.top = nn.Conv2d(1, 4, 3), nn.Linear(144, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.top(self.first(x).relu().flatten(1))
+        return logits
+
+
+def test_a_study_of_an_earlier_version_goes_on_with_the_teacher_that_it_learnt_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "theirs", types.SimpleNamespace(net=Theirs))
+    brought = Brought(build="theirs:net", hint_layers=("first",), min_accuracy=0.0)
+    study, runs = STUDY.changed(teacher=brought, trials=1), tmp_path / "runs"
+    assert invoke("run", study_file(tmp_path, study), "--runs", runs).exit_code == cli.OK
+    known = optuna.load_study(study_name="tiny", storage=open_storage(storage_url(runs, None)))
+    weights = {name: tensor.contiguous() for name, tensor in Theirs().state_dict().items()}
+    contents = sha256(save(weights)), sha256(repr([(__name__, sha256(Path(__file__).read_bytes()))]))
+    earlier = brought.changed(min_accuracy=0.01)  # the digest of that version depended on it
+    digest = sha256(contents[0] + earlier.digest() + contents[1])
+    known.set_user_attr("study", study.changed(teacher=earlier).model_dump(mode="json"))
+    known.set_user_attr("teacher", {**known.user_attrs["teacher"], "teacher": digest})
+    told = invoke("run", tmp_path / "tiny.py", "--runs", runs, "--trials", 2)
+    assert told.exit_code == cli.OK, told.output
+    assert len(rows(tmp_path / "tiny.py", runs)) == 2
+    known.set_user_attr("teacher", {**known.user_attrs["teacher"], "teacher": "0" * 64})
+    told = invoke("run", tmp_path / "tiny.py", "--runs", runs, "--trials", 3)
+    refused(told, "the teacher is not the one that the study learnt from")
 
 
 def native(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import optuna
 import pytest
 import torch
 
@@ -18,6 +19,7 @@ from fitnets.errors import InputError
 from fitnets.export import restored
 from fitnets.images.images import accuracy, load, load_test
 from search import cli
+from search.read import layers
 from search.read.budget import Budget, broken, fitting, nearest_miss
 from search.read.budget import finished as ready
 from search.read.candidates import Candidate
@@ -25,6 +27,7 @@ from search.read.reader import read
 from search.ship.shipper import Shipper
 from search.ship.test_reads import READINGS
 from search.storage.address import storage_url
+from search.storage.writer import open_storage
 from search.workers.trainer import Trainer
 from tests.commands import invoke, study_file
 from tests.helpers import STUDY
@@ -186,8 +189,33 @@ def test_a_student_is_not_exported_with_other_images(finished: tuple[Path, Path]
     snapshot = read(storage_url(finished[1], None), "tiny")
     other = snapshot.changed(images=snapshot.images | {"images": "f" * 64})
     Shipper(snapshot, finished[1])
-    with pytest.raises(InputError, match=r"are not those that `tiny` was trained on \(digest \w{12}, was f{12}\)"):
+    with pytest.raises(
+        InputError, match=r"are not those that the study was trained on \(digest \w{12}, was f{12}, read from"
+    ):
         Shipper(other, finished[1])
+
+
+def test_of_a_stored_definition_only_what_is_used_must_be_valid(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    """An earlier version allowed what this one refuses in a study to be run."""
+    runs = tmp_path / "runs"
+    shutil.copytree(finished[1], runs)
+    known = optuna.load_study(study_name="tiny", storage=open_storage(storage_url(runs, None)))
+    first = {"name": "theirs", "stages": [[4]], "hint": {"hint": 99, "guided": 99}}
+    earlier = {**known.user_attrs["study"], "gpu_fraction": 2, "first": [first], "what_came_later": 1}
+    known.set_user_attr("study", earlier)
+    words = ("pick", finished[0], "--runs", runs, "--out", tmp_path / "out")
+    told = invoke(*words)
+    assert told.exit_code == cli.OK, told.output
+    snapshot = read(storage_url(runs, None), "tiny")
+    assert [row.shape[0] for row in layers.teacher(snapshot, snapshot.candidates[0].recipe)] == [8, 12, 10]
+    known.set_user_attr("study", {**earlier, "data": {**earlier["data"], "what_came_later": 1}})
+    told = invoke(*words)
+    assert told.exit_code == cli.WRONG_INPUT
+    assert (
+        "the study `tiny` is another version's, and this one cannot read its images and its teacher (data."
+        in told.stderr
+    )
+    assert told.stderr.count("\n") == 1
 
 
 def test_a_log_that_cannot_be_written_is_told_before_the_test_images_are_read(

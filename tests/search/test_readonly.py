@@ -259,7 +259,7 @@ def closed_file(runs: Path) -> None:
     runs.chmod(0o555)
 
 
-FAULTS = {
+FAULTS: dict[Callable[[Path], None], str] = {
     folder: "`{runs}/studies.db` cannot be read (it is a folder): it must be a file",
     garbage: "/studies.db is not a study storage, or is damaged: give the folder with --runs",
     file: "`{runs}/studies.db` cannot be read (`{runs}` is not a folder): it must be a file",
@@ -267,7 +267,7 @@ FAULTS = {
     closed: "`{runs}/studies.db` cannot be read (Permission denied): it must be a file that this user may read",
     closed_file: "`{runs}/studies.db` cannot be read (unable to open database file): it must be a file",
 }
-WRITING = {
+WRITING: dict[Callable[[Path], None], str] = {
     folder: "cannot be opened (OperationalError: unable to open database file): choose another folder with --runs",
     garbage: "cannot be opened (DatabaseError: file is not a database): choose another folder with --runs",
     file: "`{runs}` cannot be written (File exists): choose another folder with --runs",

@@ -1,6 +1,5 @@
 """Studies as values and as files; storages; what changed between two definitions."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from pydantic import ValidationError
 from fitnets.config import Brought, Hint, Trained, Training
 from fitnets.errors import InputError
 from fitnets.values.net import Net
-from search.study import Named, Staged, Study, differences, find_study, study_names
+from search.study import Named, Staged, Study, find_study, study_names
 from tests.helpers import STUDY
 
 
@@ -65,24 +64,6 @@ def test_a_faulty_study_file_is_told_and_never_a_traceback(tmp_path: Path, body:
     assert told in str(caught.value)
 
 
-def test_differences_are_named_by_path_and_trials_may_change() -> None:
-    stored = json.loads(STUDY.model_dump_json())
-    free = STUDY.changed(trials=99, trial_seconds=9, max_disk="1GB", gpu_fraction=0.5)
-    assert differences(stored, free.model_dump(mode="json")) == []
-    now = STUDY.changed(seed=4, stage2=STUDY.stage2.changed(epochs=9), max_params=1000)
-    assert differences(stored, now.model_dump(mode="json")) == [
-        "max_params: was None, is now 1000",
-        "seed: was 0, is now 4",
-        "stage2.epochs: was 1, is now 9",
-    ]
-
-
-def test_a_definition_that_lacks_fields_differs() -> None:
-    stored = STUDY.model_dump(mode="json")
-    del stored["init"]
-    assert differences(stored, STUDY.model_dump(mode="json")) == ["init: was None, is now scaled"]
-
-
 @pytest.mark.parametrize("name", study_names())
 def test_a_smoke_run_is_another_smaller_study(name: str) -> None:
     study, smoke = find_study(name), find_study(name).smoke()
@@ -122,14 +103,6 @@ def test_a_named_student_has_shortcuts_where_the_space_has(shortcuts: bool) -> N
     named = Named(name="theirs", stages=((6, 6), (7, 8)), hint=Hint(hint=1, guided=1))
     student = study.named_recipe(named, study.frame((1, 8, 8), 10, 2)).student
     assert [conv.shortcut for conv in student.convs] == [False, shortcuts, False, False]
-
-
-def test_a_stored_study_without_shortcuts_is_another_one_than_with_them() -> None:
-    """A study that was stored before spaces had shortcuts goes on; one with shortcuts is not that study."""
-    stored = STUDY.model_dump(mode="json")
-    assert "shortcuts" not in stored["space"]
-    now = STUDY.changed(space=STUDY.space.changed(shortcuts=True)).model_dump(mode="json")
-    assert differences(stored, now) == ["space.shortcuts: was None, is now True"]
 
 
 @pytest.mark.parametrize("share", [1.5, 0.0, -0.25])
