@@ -5,7 +5,7 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from search import latency, pick, results, run
+from search import confirm, latency, pick, results, run
 from search.paper import __main__ as paper
 from search.study import Study
 from search.workers.facts import Speed
@@ -15,6 +15,7 @@ from tests.helpers import STUDY
 COMMANDS: dict[str, Any] = {  # a study's
     "run": run.main,
     "results": results.main,
+    "confirm": confirm.main,
     "pick": pick.main,
     "latency": latency.main,
 }

@@ -56,9 +56,8 @@ class Display:
         if isinstance(event, Finished):
             self._finished(search, event)
         elif isinstance(event, Failed):
-            self.console.print(
-                f"trial {event.number} failed: {event.kind}: {event.message}", markup=False, soft_wrap=True
-            )
+            text = f"trial {event.number}{_name(search, event.number)} failed: {event.kind}: {event.message}"
+            self.console.print(text, markup=False, soft_wrap=True)
         elif isinstance(event, WorkerLost):
             self.console.print(
                 f"trial {event.number} lost its worker and goes on elsewhere: {event.reason}",
@@ -81,8 +80,8 @@ class Display:
             done = search.trained()
             hint = f"  hint R2 {outcome.hint_r2:.2f}" if outcome.hint_r2 is not None else ""
             self.console.print(
-                f"trial {event.number:3d}  accuracy {outcome.val_accuracy:.2%}  {format_count(params)} params  "
-                f"{format_count(macs)} multiply-adds{hint}  {outcome.seconds:.1f} s   "
+                f"trial {event.number:3d}{_name(search, event.number)}  accuracy {outcome.val_accuracy:.2%}  "
+                f"{format_count(params)} params  {format_count(macs)} multiply-adds{hint}  {outcome.seconds:.1f} s   "
                 f"[{done}/{self.trials}, {format_duration(self._left(search))} left]",
                 markup=False,
                 soft_wrap=True,
@@ -120,3 +119,9 @@ class Display:
         for decade, (value, params, number) in sorted(self._best.items()):
             best.add_row(f"< {format_count(10 ** (decade + 1))}", f"{value:.2%}", format_count(params), str(number))
         return Group(bar, running, best)
+
+
+def _name(search: Search, number: int) -> str:
+    """A trial's name in brackets; empty for a student that the sampler drew."""
+    name = search.attributes(number).get("name")
+    return f" ({name})" if name else ""

@@ -7,7 +7,7 @@ of cost are equal steps; the plain numbers are in the trial's user attributes.
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import optuna
@@ -37,8 +37,15 @@ class Search:
     """One study's search over the given workers."""
 
     def __init__(
-        self, study: Study, frame: Frame, storage: optuna.storages.BaseStorage, workers: Workers, store: Store
+        self,
+        study: Study,
+        frame: Frame,
+        storage: optuna.storages.BaseStorage,
+        workers: Workers,
+        store: Store,
+        first: Sequence[tuple[str, Recipe]] | None = None,
     ):
+        """`first`: names and recipes of the students to train before the sampler's; None: the study's named ones."""
         self.study, self.frame, self.workers, self.store = study, frame, workers, store
         known = optuna.load_study(study_name=study.name, storage=storage)
         self._driver_died = known.user_attrs.get(ENDED) is None  # while these trials were RUNNING
@@ -47,6 +54,8 @@ class Search:
         self.live: dict[int, RunningTrial] = {}
         self.failures: deque[str] = deque(maxlen=SAME_FAILURES)
         self._digests: dict[str, int] = {}  # recipe digest -> the trial that was or is trained with it
+        named = ((each.name, study.named_recipe(each, frame)) for each in study.first)
+        self._first = list(named if first is None else first)
         self._named_students: list[tuple[str, Recipe]] = []
         self._waiting_for_slot: list[RunningTrial] = []  # lost their worker, or left RUNNING
         self._waiting_for_trial: dict[int, list[RunningTrial]] = {}  # by the trial with the same recipe
@@ -114,10 +123,9 @@ class Search:
             elif running:
                 self._reuse(RunningTrial(frozen.number, Recipe.model_validate(attributes["recipe"])))
         known = {frozen.user_attrs.get("name") for frozen in self.ledger.trials}
-        for named in self.study.first:
-            recipe = self.study.named_recipe(named, self.frame)
-            if named.name not in known and not self._is_over_limits(recipe):
-                self._named_students.append((named.name, recipe))
+        for name, recipe in self._first:
+            if name not in known and not self._is_over_limits(recipe):
+                self._named_students.append((name, recipe))
 
     def _continue(self, trial: RunningTrial) -> None:
         """Continue a trial of an earlier driver, or fail it if its last ATTEMPTS starts got no further."""

@@ -17,6 +17,8 @@ State = Literal["complete", "running", "pruned", "infeasible", "failed"]
 STATES: dict[str, State] = {"COMPLETE": "complete", "RUNNING": "running", "PRUNED": "pruned", "FAIL": "failed"}
 """Our state for each of Optuna's. A trial over the limits, `infeasible` here, is PRUNED in Optuna."""
 
+CONFIRMS = "confirms"  # the attribute of a study of runs with fresh seeds: what they confirm
+SUFFIX = ".confirm"  # the name of a study of runs with fresh seeds is its search's name with this suffix
 ENDED = "driver_ended"  # the study's attribute with the time at which its driver ended
 
 
@@ -91,6 +93,16 @@ class Unread(Value):
     reason: str
 
 
+class Confirms(Value):
+    """What a study of runs with fresh seeds confirms, written down before its first run."""
+
+    study: str
+    """The name of the study whose students they are."""
+    trials: tuple[int, ...]
+    seeds: int
+    """Runs a student."""
+
+
 class Snapshot(Value):
     """One study at one moment."""
 
@@ -104,6 +116,8 @@ class Snapshot(Value):
     unread: tuple[Unread, ...] = ()
     stopped: float | None = None
     """When its driver ended, in seconds since 1970; None while it runs, and where it was killed."""
+    confirms: Confirms | None = None
+    """None for a search."""
 
     def unreadable(self) -> tuple[Unread, ...]:
         """The trials that ended without failing, but cannot be read."""

@@ -1,15 +1,20 @@
 """The studies of a storage, and how many of their trials are in each state."""
 
 from search.read import queries
-from search.read.candidates import STATES, State
+from search.read.candidates import STATES, SUFFIX, State
 from search.storage.faults import reading
 from search.storage.readonly import ReadOnlyStorage
 
 
 def studies(url: str) -> list[str]:
-    """The names of the studies in a storage, the newest last. Raises InputError when there is no such storage."""
+    """The names of the searches in a storage, the newest last; not those of runs with fresh seeds of their students.
+
+    Raises InputError when there is no such storage.
+    """
     with reading(url), ReadOnlyStorage(url) as storage:
-        return storage.read(queries.study_names)
+        names = storage.read(queries.study_names)
+    confirming = {name + SUFFIX for name in names}
+    return [name for name in names if name not in confirming]
 
 
 def counts(url: str, name: str) -> dict[State, int]:

@@ -15,7 +15,7 @@ import sqlalchemy
 from fitnets.config import Report
 from fitnets.values.per_class import PerClass
 from search.read import queries
-from search.read.candidates import ENDED, Candidate, Snapshot, Unread, marked
+from search.read.candidates import CONFIRMS, ENDED, Candidate, Confirms, Snapshot, Unread, marked
 from search.read.row import mapping, plain, reports, row, valid
 from search.read.tables import Position, StudyRows, TrialRow
 from search.storage.address import sqlite_path
@@ -171,6 +171,7 @@ class Reader(AbstractContextManager["Reader"]):
             candidates=candidates,
             unread=tuple(r for r in rows if isinstance(r, Unread)),
             stopped=float(moment) if isinstance(moment := plain(about.get(ENDED)), int | float) else None,
+            confirms=valid(Confirms, about.get(CONFIRMS)),
         )
 
 

@@ -1,0 +1,121 @@
+"""`python -m search.confirm STUDY`: train the front's students again with fresh seeds, and say how good they are."""
+
+import os
+import shlex
+import sys
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import optuna
+import typer
+from rich.console import Console
+
+from fitnets.errors import InputError
+from search import cli
+from search.driver.fresh import FreshRuns, confirm, planned
+from search.driver.registration import writable
+from search.read.budget import Budget, finished
+from search.read.candidates import SUFFIX, Snapshot
+from search.read.reader import read
+from search.ship.confirmed import LEAST_SEEDS, confirmation
+from search.ship.confirmed_table import confirmed_table
+from search.storage.address import shown, storage_url
+from search.storage.faults import writing
+from search.storage.lock import driving
+from search.units import format_duration, parse_count
+
+if TYPE_CHECKING:
+    from search.workers.crew import RayWorkers
+
+Count = Annotated[str | None, typer.Option(metavar="COUNT", help="As 250k, 0.25M, 30M or 250000.")]
+
+
+@cli.app
+def main(
+    study: cli.StudyName,
+    seeds: Annotated[int, typer.Option(help="Fresh runs a student; more than before adds runs.")] = LEAST_SEEDS,
+    max_params: Count = None,
+    max_macs: Count = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Slots; default: one per core, or per GPU share.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The images' folder, where it moved since the search.")] = None,
+    runs: cli.Runs = Path("runs"),
+    storage: cli.Storage = None,
+    address: Annotated[str | None, typer.Option(metavar="RAY", help="Join this Ray cluster; default: local.")] = None,
+    name: cli.Name = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained, and train nothing.")] = False,
+) -> None:
+    """Confirm a study's front: its students, and those near it, trained again. The same command continues."""
+    if seeds < LEAST_SEEDS:
+        raise InputError(
+            f"`--seeds` is {seeds}, but the mean of fewer than {LEAST_SEEDS} runs is no better than the search's own "
+            f"choice: give {LEAST_SEEDS} or more."
+        )
+    console = Console(highlight=False, soft_wrap=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    budget = Budget(max_params=parse_count(max_params, "--max-params"), max_macs=parse_count(max_macs, "--max-macs"))
+    url = storage_url(runs, storage)
+    options = {"max-params": max_params, "max-macs": max_macs, "workers": workers, "data": data, "address": address}
+    options |= {"seeds": seeds if seeds != LEAST_SEEDS else None, "name": name, "storage": _typed(storage)}
+    options["runs"] = runs if runs != Path("runs") else None
+    snapshot = read(url, cli.stored_name(study, name))
+    if not finished(snapshot.candidates):
+        raise InputError(f"the study `{snapshot.study}` has no trained student yet: run it first.")
+    fresh = planned(url, snapshot, budget, seeds)
+    slots = workers or os.cpu_count() or 1
+    console.print(_intention(fresh, slots), markup=False)
+    if dry_run:
+        return
+    if fresh.missing:
+        with cli.resumable(_command(study, options)), ExitStack() as opened:
+            writable(runs)
+            opened.enter_context(writing(url))
+            searching = opened.enter_context(driving(url, snapshot.study))  # nobody searches on meanwhile
+            storing = opened.enter_context(driving(url, fresh.study.name))
+            with console.status("starting the workers ..."):
+                crew = opened.enter_context(closing(_workers(address, workers, fresh)))
+            confirm(console, fresh, crew, searching, storing, data, runs)
+    _print(console, snapshot, read(url, snapshot.study + SUFFIX))
+
+
+def _intention(fresh: FreshRuns, slots: int) -> str:
+    students = len(fresh.plan.trials)
+    text = f"{fresh.plan.study}: {students} students on the front or near it, {fresh.plan.seeds} fresh seeds each: "
+    if not fresh.missing:
+        return f"{text}all {students * fresh.plan.seeds} runs are there."
+    about = format_duration(fresh.seconds / slots)
+    return f"{text}{fresh.missing} runs to train, about {about} by the search's own times on {slots} slot(s)"
+
+
+def _workers(address: str | None, slots: int | None, fresh: FreshRuns) -> "RayWorkers":
+    from search.workers.crew import RayWorkers  # here, so that a wrong option is reported at once
+
+    return RayWorkers(address, slots, fresh.study.gpu_fraction)
+
+
+def _print(console: Console, snapshot: Snapshot, runs: Snapshot) -> None:
+    found = confirmation(snapshot, runs)
+    if found is None:
+        raise InputError(f"every fresh run failed: see `python -m search.results {snapshot.study}`.")
+    console.print(confirmed_table(snapshot, found))
+    console.print(
+        f"the search's single runs were {100 * found.optimism:+.2f} points better than the means, on average: the "
+        "best of many is optimistic.",
+        f"Fresh seeds do not remove the chance of these {found.val:,} validation images "
+        f"(+- {100 * found.images_error:.2f} points).",
+        sep="\n",
+    )
+
+
+def _typed(storage: str | None) -> str | None:
+    """A storage as it was typed, without a password; None where the environment names it."""
+    return shown(storage) if storage and storage != os.environ.get("FITNET_STORAGE") else None
+
+
+def _command(study: str, options: dict[str, Any]) -> str:
+    words = [word for option, value in options.items() if value is not None for word in (f"--{option}", str(value))]
+    return shlex.join(["python", "-m", "search.confirm", study, *words])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

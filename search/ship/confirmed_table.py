@@ -1,0 +1,49 @@
+"""Confirmed students as a table for people."""
+
+from rich.table import Table
+
+from search.read.candidates import Snapshot
+from search.ship.confirmed import Confirmation, Confirmed
+from search.units import format_count, format_stages
+
+
+def confirmed_table(snapshot: Snapshot, found: Confirmation) -> Table:
+    """The confirmed front, the smallest student first, then the others, then the teacher."""
+    title = f"{snapshot.study}: confirmed front, mean validation accuracy of {found.seeds} fresh seeds"
+    table = Table(title=title, title_justify="left", padding=(0, 0))
+    for heading in ("trial", "accuracy", "search said", "params", "mult-adds", "stages", "note"):
+        table.add_column(heading, justify="left" if heading in ("stages", "note") else "right", no_wrap=True)
+    front = found.front()
+    others = sorted((c for c in found.students if c not in front), key=lambda each: (each.params, each.macs))
+    recipes = {c.trial: c.recipe for c in snapshot.candidates}
+    for group in (front, others):
+        for each in group:
+            table.add_row(
+                str(each.trial),
+                interval(found, each),
+                f"{each.search_accuracy:.2%}",
+                format_count(each.params),
+                format_count(each.macs),
+                format_stages(recipes[each.trial].student.stages),
+                _note(found, front, each),
+            )
+        table.add_section()
+    teacher = snapshot.teacher
+    costs = [format_count(value) if value else "?" for value in (teacher.get("params"), teacher.get("macs"))]
+    table.add_row("teacher", f"{teacher['val_accuracy']:.2%}", "", *costs, "", "one run")
+    return table
+
+
+def interval(found: Confirmation, student: Confirmed) -> str:
+    """A student's mean accuracy with its 95 % interval, as `98.10% +- 0.31`."""
+    half = found.half_width(student)
+    return f"{student.mean:.2%}" + ("" if half is None else f" +- {100 * half:.2f}")
+
+
+def _note(found: Confirmation, front: tuple[Confirmed, ...], student: Confirmed) -> str:
+    """Fewer runs than asked for, and which cheaper student of the front it cannot be told from."""
+    notes = [f"{student.failed} run(s) failed"] if student.failed else []
+    cheaper = [o for o in front if o.params <= student.params and o.macs <= student.macs and o.trial != student.trial]
+    tied = next((o for o in cheaper if found.tied(o, student)), None)
+    notes += [f"tied with {tied.trial}"] if tied else []
+    return ", ".join(notes)

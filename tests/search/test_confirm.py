@@ -1,0 +1,140 @@
+"""`python -m search.confirm`: a finished study's front trained again with fresh seeds, as typed."""
+
+import shutil
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fitnets.config import Recipe
+from search.read.candidates import SUFFIX, Snapshot
+from search.read.listing import studies
+from search.read.reader import read
+from search.storage.address import storage_url
+from search.workers.inline import InlineWorkers
+from tests.commands import Crew, invoke
+from tests.helpers import STUDY
+
+
+@pytest.fixture
+def study(finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """A finished study's file and a runs folder of its own; workers in this process."""
+    monkeypatch.setitem(sys.modules, "search.workers.crew", types.SimpleNamespace(RayWorkers=Crew))
+    file, runs = finished
+    shutil.copytree(runs, tmp_path / "runs")
+    return file, tmp_path / "runs"
+
+
+def fresh(runs: Path) -> Snapshot:
+    """The fresh runs' study."""
+    return read(storage_url(runs, None), STUDY.name + SUFFIX)
+
+
+def test_the_front_is_trained_again_with_three_fresh_seeds(study: tuple[Path, Path]) -> None:
+    file, runs = study
+    searched = read(storage_url(runs, None), STUDY.name)
+    told = invoke("confirm", file, "--runs", runs)
+    assert told.exit_code == 0, told.output
+    found = fresh(runs)
+    assert found.confirms is not None
+    front = {c.trial for c in searched.front()}
+    assert front <= set(found.confirms.trials)
+    assert len(found.candidates) == 3 * len(found.confirms.trials)
+    recipes = {c.trial: c.recipe for c in searched.candidates}
+    for run in found.candidates:
+        assert run.name is not None
+        own = recipes[int(run.name.split()[1].rstrip(","))]
+        assert run.recipe == own.changed(seed=run.recipe.seed), "all but the seed is the search's recipe"
+        assert run.recipe.seed != own.seed
+        assert run.state == "complete"
+    assert len({run.recipe.seed for run in found.candidates}) == len(found.candidates)
+    assert "confirmed front, mean validation accuracy of 3 fresh seeds" in told.output
+    assert "+-" in told.output
+    assert read(storage_url(runs, None), STUDY.name) == searched, "the search itself, and its sampler, learn nothing"
+
+
+def test_the_same_command_trains_nothing_again_and_more_seeds_add_runs(study: tuple[Path, Path]) -> None:
+    file, runs = study
+    assert invoke("confirm", file, "--runs", runs).exit_code == 0
+    before = fresh(runs).candidates
+    again = invoke("confirm", file, "--runs", runs)
+    assert "all" in again.output.splitlines()[0]
+    assert fresh(runs).candidates == before
+    assert invoke("confirm", file, "--runs", runs, "--seeds", 4).exit_code == 0
+    after = fresh(runs)
+    assert after.candidates[: len(before)] == before
+    assert len(after.candidates) == len(before) * 4 // 3
+    fewer = invoke("confirm", file, "--runs", runs)
+    assert "4 fresh seeds each" in fewer.output, "runs that are there stay in the mean"
+
+
+def test_a_driver_that_dies_adds_no_run_twice(study: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    file, runs = study
+    submit, submitted = InlineWorkers.submit, list[Recipe]()
+
+    class Crash(BaseException):
+        """The driver dies."""
+
+    def dies(self: Any, number: int, recipe: Recipe) -> None:
+        submitted.append(recipe)
+        if len(submitted) == 3:
+            raise Crash
+        submit(self, number, recipe)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InlineWorkers, "submit", dies)
+        with pytest.raises(Crash):
+            invoke("confirm", file, "--runs", runs)
+    told = invoke("confirm", file, "--runs", runs)
+    assert told.exit_code == 0, told.output
+    found = fresh(runs)
+    assert found.confirms is not None
+    assert sorted(c.name or "" for c in found.candidates) == sorted({c.name or "" for c in found.candidates})
+    assert len(found.candidates) == 3 * len(found.confirms.trials)
+    assert {c.state for c in found.candidates} == {"complete"}
+
+
+def test_fresh_runs_are_not_listed_as_a_study_of_their_own(study: tuple[Path, Path]) -> None:
+    file, runs = study
+    assert invoke("confirm", file, "--runs", runs).exit_code == 0
+    assert studies(storage_url(runs, None)) == [STUDY.name]
+
+
+def test_a_dry_run_says_what_would_be_trained(study: tuple[Path, Path]) -> None:
+    file, runs = study
+    told = invoke("confirm", file, "--runs", runs, "--dry-run", "--workers", 1)
+    assert told.exit_code == 0
+    assert "runs to train, about" in told.output
+    assert studies(storage_url(runs, None)) == [STUDY.name]
+    with pytest.raises(Exception, match="no study"):
+        fresh(runs)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--seeds", "2"], "`--seeds` is 2, but the mean of fewer than 3 runs"),
+        (["--max-params", "1"], "is within the limits: raise them"),
+        (["--name", "other"], "other"),
+    ],
+)
+def test_wrong_input_is_one_line(study: tuple[Path, Path], words: list[str], says: str) -> None:
+    file, runs = study
+    told = invoke("confirm", file, "--runs", runs, *words)
+    assert told.exit_code == 2
+    assert says in told.output
+
+
+def test_other_images_are_refused(study: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    file, runs = study
+    opened = InlineWorkers.open
+
+    def other(self: Any, *arguments: Any) -> Any:
+        return opened(self, *arguments).changed(images="0" * 64)
+
+    monkeypatch.setattr(InlineWorkers, "open", other)
+    told = invoke("confirm", file, "--runs", runs)
+    assert told.exit_code == 2
+    assert "the images are not those that the study was trained on" in told.output
