@@ -19,7 +19,7 @@ from search.read.budget import Budget, finished
 from search.read.candidates import SUFFIX, Snapshot
 from search.read.reader import read
 from search.ship.confirmed import LEAST_SEEDS, confirmation
-from search.ship.confirmed_table import confirmed_table
+from search.ship.confirmed_table import confirmed_table, optimism
 from search.storage.address import shown, storage_url
 from search.storage.faults import writing
 from search.storage.lock import driving
@@ -98,13 +98,7 @@ def _print(console: Console, snapshot: Snapshot, runs: Snapshot) -> None:
     if found is None:
         raise InputError(f"every fresh run failed: see `python -m search.results {snapshot.study}`.")
     console.print(confirmed_table(snapshot, found))
-    console.print(
-        f"the search's single runs were {100 * found.optimism:+.2f} points better than the means, on average: the "
-        "best of many is optimistic.",
-        f"Fresh seeds do not remove the chance of these {found.val:,} validation images "
-        f"(+- {100 * found.images_error:.2f} points).",
-        sep="\n",
-    )
+    console.print(optimism(found))
 
 
 def _typed(storage: str | None) -> str | None:

@@ -14,6 +14,8 @@ from search import cli
 from search.read.candidates import Candidate, Snapshot, as_csv
 from search.read.published import published
 from search.read.reader import read
+from search.ship.confirmed import Confirmation, columns, stored_confirmation
+from search.ship.confirmed_table import confirmed_table, optimism
 from search.storage.address import storage_url
 from search.units import format_count, format_stages
 
@@ -35,8 +37,10 @@ def main(
     name: cli.Name = None,
 ) -> None:
     """List a study's students: every trial as JSON or CSV, the Pareto front first as a table."""
-    snapshot = read(storage_url(runs, storage), cli.stored_name(study, name))
-    rows = [candidate.row() for candidate in snapshot.candidates]
+    url = storage_url(runs, storage)
+    snapshot = read(url, cli.stored_name(study, name))
+    confirmed = stored_confirmation(url, snapshot)
+    rows = [candidate.row() | columns(confirmed, candidate.trial) for candidate in snapshot.candidates]
     for left_out in snapshot.unreadable():
         cli.ERRORS.print(f"trial {left_out.trial} is left out: {left_out.reason}.", markup=False)
     if format == Format.json:
@@ -44,12 +48,15 @@ def main(
     elif format == Format.csv:
         sys.stdout.write(as_csv(rows))
     else:
-        print_results(snapshot, Console())
+        print_results(snapshot, Console(), confirmed)
 
 
-def print_results(snapshot: Snapshot, console: Console) -> None:
+def print_results(snapshot: Snapshot, console: Console, confirmed: Confirmation | None = None) -> None:
     """Print the front as a table, the number of trials in each state, and the paper's results on the same data set."""
     front = snapshot.front()
+    if confirmed is not None:
+        console.print(confirmed_table(snapshot, confirmed))
+        console.print(optimism(confirmed), soft_wrap=True)
     if front:
         console.print(front_table(front, snapshot))
     else:

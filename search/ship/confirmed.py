@@ -12,7 +12,9 @@ from scipy.stats import t as student_t  # type: ignore[import-untyped]
 from fitnets.values.base import Value, seed_of
 from search.read import pareto
 from search.read.budget import Budget, fitting
-from search.read.candidates import Candidate, Snapshot
+from search.read.candidates import SUFFIX, Candidate, Snapshot
+from search.read.reader import read
+from search.storage.faults import StudyMissing
 
 LEAST_SEEDS = 3  # with fewer, the mean is no better than the search's own choice
 
@@ -177,6 +179,26 @@ def confirmation(snapshot: Snapshot, runs: Snapshot) -> Confirmation | None:
     if not students:
         return None
     return Confirmation(seeds=seeds, val=int(runs.images["val"]), students=tuple(students), missing=missing)
+
+
+def stored_confirmation(url: str, snapshot: Snapshot) -> Confirmation | None:
+    """What the fresh runs in the storage say of a study's students; None where there are none yet."""
+    try:
+        return confirmation(snapshot, read(url, snapshot.study + SUFFIX))
+    except StudyMissing:
+        return None
+
+
+def columns(found: Confirmation | None, trial: int) -> dict[str, float | int | None]:
+    """A trial's confirmed accuracy as columns of a table; None where it was not confirmed."""
+    student = None if found is None else found.of(trial)
+    if found is None or student is None:
+        return {"confirmed_accuracy": None, "confirmed_half_width": None, "confirmed_runs": 0}
+    return {
+        "confirmed_accuracy": student.mean,
+        "confirmed_half_width": found.half_width(student),
+        "confirmed_runs": len(student.accuracies),
+    }
 
 
 def _accuracy(candidate: Candidate) -> float:

@@ -40,6 +40,15 @@ def interval(found: Confirmation, student: Confirmed) -> str:
     return f"{student.mean:.2%}" + ("" if half is None else f" +- {100 * half:.2f}")
 
 
+def optimism(found: Confirmation) -> str:
+    """For people: how much too good the search's own numbers are, and what fresh seeds cannot show."""
+    return (
+        f"the search's single runs were {100 * found.optimism:+.2f} points better than the means, on average: the best "
+        f"of many is optimistic.\nFresh seeds do not remove the chance of these {found.val:,} validation images "
+        f"(+- {100 * found.images_error:.2f} points)."
+    )
+
+
 def _note(found: Confirmation, front: tuple[Confirmed, ...], student: Confirmed) -> str:
     """Fewer runs than asked for, and which cheaper student of the front it cannot be told from."""
     notes = [f"{student.failed} run(s) failed"] if student.failed else []

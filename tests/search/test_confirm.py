@@ -1,5 +1,6 @@
 """`python -m search.confirm`: a finished study's front trained again with fresh seeds, as typed."""
 
+import json
 import shutil
 import sys
 import types
@@ -138,3 +139,22 @@ def test_other_images_are_refused(study: tuple[Path, Path], monkeypatch: pytest.
     told = invoke("confirm", file, "--runs", runs)
     assert told.exit_code == 2
     assert "the images are not those that the study was trained on" in told.output
+
+
+def test_results_show_the_confirmed_front_first(study: tuple[Path, Path]) -> None:
+    file, runs = study
+    before = json.loads(invoke("results", file, "--runs", runs, "--format", "json").output)
+    assert {row["confirmed_accuracy"] for row in before} == {None}
+    assert invoke("confirm", file, "--runs", runs).exit_code == 0
+    text = invoke("results", file, "--runs", runs).output
+    assert text.index("confirmed front, mean") < text.index("Pareto front, validation accuracy")
+    rows = json.loads(invoke("results", file, "--runs", runs, "--format", "json").output)
+    found = fresh(runs)
+    assert found.confirms is not None
+    for row in rows:
+        own = [c.outcome for c in found.candidates if (c.name or "").startswith(f"student {row['trial']},")]
+        if row["trial"] in found.confirms.trials:
+            mean = sum(outcome.val_accuracy for outcome in own if outcome) / 3
+            assert row["confirmed_accuracy"] == pytest.approx(mean)
+            assert row["confirmed_half_width"] > 0
+        assert row["confirmed_runs"] == len(own)
