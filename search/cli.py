@@ -111,10 +111,10 @@ def stored_name(study: str, name: str | None) -> str:
         raise
 
 
-def checked_name(name: str) -> str:
-    """`name`, if it is a valid name of a study. Raises InputError if not."""
+def checked_name(name: str, option: str = "--name") -> str:
+    """`name`, if it is a valid name of a study. Raises InputError, which names the option, if not."""
     if not NAME.fullmatch(name):
-        raise InputError(f"`--name` is `{name}`, but a name is letters, digits, '.', '_' and '-', 100 at most.")
+        raise InputError(f"`{option}` is `{name}`, but a name is letters, digits, '.', '_' and '-', 100 at most.")
     return name
 
 

@@ -20,6 +20,7 @@ from search.driver.checks import check_files
 from search.driver.disk_limit import notes
 from search.driver.display import Display
 from search.driver.forecast import Forecast, forecast, forecast_and_actual, typical
+from search.driver.like import COUNT, LIKE, Like, as_attribute, stored
 from search.driver.loop import Search
 from search.driver.registration import (
     PRECISION,
@@ -38,6 +39,7 @@ from search.read.budget import finished
 from search.read.candidates import Snapshot
 from search.read.reader import read
 from search.results import print_results
+from search.ship.confirmed import stored_confirmation
 from search.storage.address import shown, storage_url
 from search.storage.faults import writing
 from search.storage.lock import driving
@@ -63,6 +65,10 @@ def main(
     seed: Annotated[int | None, typer.Option(min=0, help="The study's seed; default: its own.")] = None,
     max_disk: Annotated[str | None, typer.Option(metavar="SIZE", help="Of caches and students, as 20GB.")] = None,
     trial_seconds: Annotated[int | None, typer.Option(min=1, help="A trial that takes longer fails.")] = None,
+    like: Annotated[
+        str | None, typer.Option(metavar="OTHER", help="Begin with the front of this study in the same storage.")
+    ] = None,
+    like_count: Annotated[int, typer.Option(min=1, help="Students of it, at most.")] = COUNT,
     smoke: Annotated[bool, typer.Option("--smoke", help="Shrink the study to about a minute.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the forecast, and train nothing.")] = False,
 ) -> None:
@@ -77,7 +83,9 @@ def main(
     chosen = chosen if trial_seconds is None else chosen.changed(trial_seconds=trial_seconds)
     url = storage_url(runs, storage)
     given: dict[str, Any] = {"address": address, "name": name, "seed": seed, "max-disk": max_disk}
-    given |= {"workers": workers, "trial-seconds": trial_seconds}
+    given |= {"workers": workers, "trial-seconds": trial_seconds, "like": like}
+    given |= {"like-count": like_count if like_count != COUNT else None}
+    wanted = None if like is None else _like(url, cli.checked_name(like, "--like"), like_count)
     again = _again(study, data=data, runs=runs, storage=storage, smoke=smoke, **given)
     more = f" --trials {trials}" if trials is not None else ""
     with cli.resumable(again + more), ExitStack() as opened:
@@ -88,6 +96,8 @@ def main(
             opened.enter_context(writing(url))
             storing = opened.enter_context(driving(url, chosen.name))
             known = known_study(chosen, storing)
+            if wanted is not None:
+                wanted.check(chosen, known)
             if known is not None and trained_count(known) >= chosen.trials and not has_running_trials(known):
                 _print_finished(console, chosen, url, trained_count(known), again)
                 return
@@ -98,7 +108,7 @@ def main(
         facts, teacher, expected = _open(console, chosen, known, crew, data, runs)
         if storing is not None:
             began = time.monotonic()
-            _search(console, chosen, known, crew, facts, teacher, storing, data, runs)
+            _search(console, chosen, known, crew, facts, teacher, storing, data, runs, wanted)
             console.print(forecast_and_actual(expected, time.monotonic() - began))
     if not dry_run:
         snapshot = read(url, chosen.name)
@@ -107,6 +117,12 @@ def main(
             cli.ERRORS.print("every student failed: see the reasons above, and correct the study.", markup=False)
             raise typer.Exit(cli.FAILED)
         console.print(f"\nnext: {_pick(study, runs, storage, snapshot)}", markup=False)
+
+
+def _like(url: str, other: str, count: int) -> Like:
+    """The front of another study in the same storage."""
+    snapshot = read(url, other)
+    return Like.of(snapshot, stored_confirmation(url, snapshot), count)
 
 
 def _print_finished(console: Console, study: Study, url: str, number: int, again: str) -> None:
@@ -156,6 +172,7 @@ def _search(
     storing: optuna.storages.BaseStorage,
     data: Path,
     runs: Path,
+    wanted: Like | None,
 ) -> None:
     """Give the workers the teacher, register the study in the storage, and search."""
     with Display(console, study.trials) as display:
@@ -173,8 +190,14 @@ def _search(
         frame = study.frame(facts.shape, len(facts.classes), len(teacher_facts.hint_shapes), precision)
         if slower := note_on_precision(frame.precision, facts):
             console.print(slower, markup=False)
+        first = stored(known)
+        if wanted is not None and known is None:
+            first = wanted.students(study, frame)
+            about[LIKE] = as_attribute(wanted.other.study, first)
+            console.print(f"first, {len(first)} students of the front of `{wanted.other.study}`", markup=False)
         register(study, storing, about | {PRECISION: frame.precision})
-        search = Search(study, frame, storing, crew, Store(runs / "store"))
+        first += [(named.name, study.named_recipe(named, frame)) for named in study.first]
+        search = Search(study, frame, storing, crew, Store(runs / "store"), first)
         with recording_the_end(study.name, storing):
             search.run(study.trials, display.event)
 

@@ -1,0 +1,157 @@
+"""`search.run --like OTHER`: a new study begins with another one's front, and never sees its values."""
+
+import math
+import shutil
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fitnets.nets.cost import cost
+from search.driver.like import Like, evenly_spaced
+from search.driver.sampling import History
+from search.read.candidates import Snapshot
+from search.read.reader import read
+from search.space import params_of, recipe_of, suggest
+from search.storage.address import storage_url
+from search.workers.inline import InlineWorkers
+from tests.commands import Crew, invoke, study_file
+from tests.helpers import STUDY
+from tests.search.test_loop import FRAME
+from tests.search.test_results import candidate
+
+
+@pytest.fixture
+def runs(finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A runs folder with a finished study; workers in this process."""
+    monkeypatch.setitem(sys.modules, "search.workers.crew", types.SimpleNamespace(RayWorkers=Crew))
+    shutil.copytree(finished[1], tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+class Draws:
+    """Suggests numbers in the middle or at an end of their range."""
+
+    def __init__(self, share: float):
+        self.share = share
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        return low + step * round(self.share * (high - low) / step)
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        return low + self.share * (high - low)
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        return choices[0]
+
+
+def students(number: int) -> list[Any]:
+    """Recipes of growing cost, as drawn from the study's space."""
+    return [recipe_of(suggest(Draws(i / max(1, number - 1)), STUDY.space), STUDY.space, FRAME) for i in range(number)]
+
+
+def test_a_new_study_begins_with_the_others_front(runs: Path, tmp_path: Path) -> None:
+    url = storage_url(runs, None)
+    other = read(url, STUDY.name)
+    file = study_file(tmp_path / "second", STUDY.changed(name="second", trials=len(other.front()) + 1))
+    told = invoke("run", file, "--runs", runs, "--like", STUDY.name)
+    assert told.exit_code == 0, told.output
+    second = read(url, "second")
+    front = [c for c in second.candidates if c.name is not None]
+    assert sorted(c.name or "" for c in front) == sorted(f"like:{STUDY.name}:{c.trial}" for c in other.front())
+    assert {c.trial for c in front} == set(range(len(front))), "they come before the sampler's first draw"
+    own = {c.trial: c.recipe for c in other.candidates}
+    for student in front:
+        assert student.recipe.student == own[int((student.name or "").split(":")[2])].student
+    finished = [c for c in second.candidates if c.state == "complete"]
+    assert len(finished) == len(other.front()) + 1
+    assert read(url, STUDY.name) == other
+
+
+def test_a_study_that_stopped_before_its_first_student_begins_with_the_stored_front(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The option need not be given again."""
+    number = len(read(storage_url(runs, None), STUDY.name).front())
+    file = study_file(tmp_path / "second", STUDY.changed(name="second", trials=number))
+
+    def interrupted(self: Any, number: int, recipe: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InlineWorkers, "submit", interrupted)
+        told = invoke("run", file, "--runs", runs, "--like", STUDY.name)
+    assert told.exit_code == 130
+    assert f"--like {STUDY.name}" in told.output, "the command that continues it is complete"
+    assert invoke("run", file, "--runs", runs).exit_code == 0
+    names = [c.name or "" for c in read(storage_url(runs, None), "second").candidates]
+    assert len(set(names)) == number
+    assert all(name.startswith(f"like:{STUDY.name}:") for name in names)
+
+
+def test_the_sampler_sees_no_value_of_the_other_study(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    recalled = History.recalled
+
+    def counted(self: History) -> Any:
+        found = recalled(self)
+        seen.append(len(found))
+        return found
+
+    monkeypatch.setattr(History, "recalled", counted)
+    file = study_file(tmp_path / "second", STUDY.changed(name="second", trials=3))
+    assert invoke("run", file, "--runs", runs, "--like", STUDY.name).exit_code == 0
+    assert seen[0] == 0
+    assert max(seen) <= len(read(storage_url(runs, None), "second").candidates)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--like", "nothing"], "nothing"),
+        (["--like", "../x"], "`--like` is `../x`"),
+        (["--like", STUDY.name], "began without `--like tiny`, which only a new study can take"),
+    ],
+)
+def test_wrong_input_is_one_line(finished: tuple[Path, Path], runs: Path, words: list[str], says: str) -> None:
+    told = invoke("run", finished[0], "--runs", runs, "--trials", 9, *words)
+    assert told.exit_code == 2
+    assert says in told.output
+
+
+def test_another_number_of_stages_is_refused_before_anything_starts(runs: Path, tmp_path: Path) -> None:
+    three = STUDY.changed(name="three", space=STUDY.space.changed(stages=3))
+    told = invoke("run", study_file(tmp_path / "three", three), "--runs", runs, "--like", STUDY.name)
+    assert told.exit_code == 2
+    assert "whose students have 2 stages, but this space has 3" in told.output
+
+
+def test_students_are_clipped_to_the_space_and_those_over_the_limits_left_out() -> None:
+    recipes = students(6)
+    front = [
+        candidate(i, 0.9, cost(r.student).params, cost(r.student).macs).changed(recipe=r) for i, r in enumerate(recipes)
+    ]
+    limit = sorted(cost(r.student).params for r in recipes)[3]
+    study = STUDY.changed(max_params=limit)
+    other = Snapshot(study="other", definition={}, teacher={}, images={}, candidates=tuple(front))
+    chosen = Like(other, front, 8).students(study, FRAME)
+    assert chosen
+    for _, recipe in chosen:
+        assert cost(recipe.student).params <= limit
+        assert recipe == recipe_of(params_of(recipe, STUDY.space, FRAME), STUDY.space, FRAME)
+
+
+def test_chosen_students_are_evenly_spaced_by_log_multiply_adds() -> None:
+    named = [(str(i), recipe) for i, recipe in enumerate(students(20))]
+    distinct = list({recipe.digest(): (name, recipe) for name, recipe in named}.values())
+    chosen = evenly_spaced(distinct, 4)
+    logs = [math.log(cost(recipe.student).macs) for _, recipe in chosen]
+    every = sorted(math.log(cost(recipe.student).macs) for _, recipe in distinct)
+    assert (logs[0], logs[-1]) == (every[0], every[-1])
+    assert len(chosen) == 4
+    assert logs == sorted(logs)
+    assert evenly_spaced(distinct[:2], 4) == sorted(distinct[:2], key=lambda s: cost(s[1].student).macs)
