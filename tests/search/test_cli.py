@@ -75,8 +75,9 @@ def refused(told: Result, *parts: str) -> None:
 def test_flags_are_frozen() -> None:
     """Section 4 of the design: scripts depend on them."""
     flags = {
-        "run": "--trials --workers --data --runs --storage --address --name --seed --trial-seconds --max-disk --smoke "
-        "--dry-run",
+        "run": "--trials --workers --data --runs --storage --address --name --seed --trial-seconds --max-disk --like "
+        "--like-count --smoke --dry-run",
+        "confirm": "--seeds --max-params --max-macs --workers --data --runs --storage --address --name --dry-run",
         "results": "--format --runs --storage --name",
         "pick": "--max-params --max-macs --max-latency-ms --max-size-kb --min-accuracy --out --runs --storage --name",
     }
