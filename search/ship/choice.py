@@ -1,0 +1,93 @@
+"""Which of a study's students are considered for a budget, in which order: by confirmed accuracy where there is one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.read.budget import Budget, fitting
+from search.read.candidates import Candidate, Snapshot
+from search.ship.confirmed import Confirmation
+from search.ship.confirmed_table import interval
+from search.units import format_count
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The students within the limits known before export, the one to choose first."""
+
+    students: list[Candidate]
+    found: Confirmation | None
+    """What their fresh runs say; None where the order is that of the search's single runs."""
+    trained: int
+    """How many students the search trained."""
+    budget: Budget
+    one_error: bool = False
+    """Choose the cheapest student within one standard error of the best mean."""
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, found: Confirmation | None, budget: Budget, *, one_error: bool = False) -> "Choice":
+        """Of the confirmed students within the limits; of all of them where none of those is confirmed."""
+        known = budget.known_before_export()
+        trained = sum(c.state == "complete" for c in snapshot.candidates)
+        if found is not None:
+            least = budget.min_accuracy or 0.0
+            means = {each.trial: each.mean for each in found.students if each.mean >= least}
+            within = [c for c in fitting(snapshot.candidates, known.changed(min_accuracy=None)) if c.trial in means]
+            if within:
+                return cls(_ordered(within, found, one_error), found, trained, budget, one_error)
+        return cls(fitting(snapshot.candidates, known), None, trained, budget, one_error)
+
+    def by(self) -> str:
+        """How the first student was chosen, for the model card."""
+        if self.found is None:
+            return "the highest validation accuracy within the budget"
+        if self.one_error:
+            return "the fewest parameters within one standard error of the highest confirmed validation accuracy"
+        return "the highest confirmed validation accuracy within the budget"
+
+    def accuracy(self, student: Candidate, confirm: str) -> str:
+        """A student's validation accuracy for people; `confirm` is the command that confirms it."""
+        assert student.outcome is not None
+        single = f"{student.outcome.val_accuracy:.2%}"
+        known = None if self.found is None else self.found.of(student.trial)
+        if self.found is None or known is None:
+            best = f", chosen as the best of {self.trained}: optimistic" if self.trained > 1 else ""
+            return f"{single} (one run{best}; to confirm it: {confirm})"
+        return f"{interval(self.found, known)} ({len(known.accuracies)} fresh seeds; the search said {single})"
+
+    def cheaper(self, chosen: Candidate) -> str | None:
+        """For people: the cheapest student within one standard error of the chosen one, where that is another."""
+        if self.found is None or self.one_error:
+            return None
+        trials = [c.trial for c in self.students]
+        cheapest = self.found.cheapest_within_one_error(trials)
+        if cheapest is None or cheapest.trial == chosen.trial or cheapest.params >= chosen.cost.params:
+            return None
+        return (
+            f"within one standard error of it, the cheapest is trial {cheapest.trial}: "
+            f"{interval(self.found, cheapest)}, {format_count(cheapest.params)} parameters (--one-se takes it)"
+        )
+
+    def columns(self, student: Candidate) -> dict[str, Any] | None:
+        """A student's fresh runs for the model card; None where it was not confirmed."""
+        known = None if self.found is None else self.found.of(student.trial)
+        if self.found is None or known is None:
+            return None
+        return {
+            "accuracy": known.mean,
+            "half_width_95": self.found.half_width(known),
+            "runs": list(known.accuracies),
+            "failed_runs": known.failed,
+        }
+
+
+def _ordered(students: Sequence[Candidate], found: Confirmation, one_error: bool) -> list[Candidate]:
+    """The highest mean first; with `one_error`, before them the cheapest within one standard error of the best."""
+    rank = {each.trial: place for place, each in enumerate(found.students)}
+    ordered = sorted(students, key=lambda c: rank[c.trial])
+    best = found.of(ordered[0].trial)
+    error = None if best is None else found.standard_error(best)
+    if not one_error or best is None or error is None:
+        return ordered
+    near = {each.trial for each in found.students if each.mean >= best.mean - error}
+    return sorted(ordered, key=lambda c: (0, c.cost.params, c.cost.macs) if c.trial in near else (1, rank[c.trial], 0))
