@@ -7,7 +7,6 @@ from app.source import Picture
 from app.widgets import live
 from fitnets.errors import InputError
 from search.read import tradeoffs
-from search.read.identity import images_line
 from search.storage.address import shown
 from search.storage.faults import StorageBusy, StorageEmpty, StorageMissing, StorageUnreadable, StudyMissing
 
@@ -35,7 +34,7 @@ def opened() -> Picture:
     except InputError as error:
         _explain(error)
     live.header(name, picture.version, live.ended(picture))
-    if images := images_line(picture.snapshot):
+    if images := picture.snapshot.images_line():
         st.caption(words.escaped(images.replace("`", "")))
     state.restrict_axis(tradeoffs.axes(picture.trained))
     state.publish()

@@ -16,7 +16,7 @@ from rich.console import Console
 from fitnets.errors import DiskError, InputError
 from fitnets.values.base import explain
 from search.read.candidates import Snapshot
-from search.read.identity import definition_note
+from search.read.definition import definition_note
 from search.storage.faults import StorageLost
 from search.study import NAME, Study, find_study
 from search.workers.protocol import Stopped

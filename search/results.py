@@ -12,7 +12,6 @@ from rich.table import Table
 
 from search import cli
 from search.read.candidates import Candidate, Snapshot, as_csv
-from search.read.identity import images_line
 from search.read.published import published
 from search.read.reader import read
 from search.ship.confirmed import Confirmation, columns, stored_confirmation
@@ -69,7 +68,7 @@ def print_results(snapshot: Snapshot, console: Console, confirmed: Confirmation 
         f"{counts['complete']} trained, {counts['running']} running, {counts['failed']} failed; "
         f"{rejected} over the limits and never trained."
     )
-    if images := images_line(snapshot):
+    if images := snapshot.images_line():
         console.print(images, markup=False, soft_wrap=True)
     for failed in [c for c in snapshot.candidates if c.state == "failed"][:3]:
         console.print(f"  trial {failed.trial} failed: {failed.reason}", markup=False)

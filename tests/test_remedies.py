@@ -30,12 +30,10 @@ OPTIONS = {
 NOT_PRINTED = {  # a command imports the module, but calls nothing that says this
     "search/cli.py": {"--name of app", "--name of search.paper", "--name of search.export_one", "--data of app"}
     | {"--data of search.results"},
-    "search/driver/disk_limit.py": {"--max-disk of search.paper"},
     "search/driver/registration.py": {"--name of search.paper"},
     "search/ship/shipper.py": {"--out of search.latency"},
     "search/storage/address.py": {"--storage of search.paper"},
     "search/storage/faults.py": {"--storage of search.paper"},
-    "search/workers/faults.py": {"--trial-seconds of search.paper"},
 }
 ENTRY = {"search.paper": "search.paper.__main__", "app": "app.__main__"}
 

@@ -19,7 +19,7 @@ from fitnets.errors import InputError
 from fitnets.images.identity import Identity
 from search.driver.loop import DIRECTIONS, METRICS
 from search.read.candidates import ENDED
-from search.read.identity import SHOWN, changes
+from search.read.definition import SHOWN, changes
 from search.storage.faults import StorageLost
 from search.study import Study
 from search.units import format_accuracy

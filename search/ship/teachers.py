@@ -2,7 +2,7 @@
 
 from fitnets.config import Brought, Ensemble, Trained
 from fitnets.errors import InputError
-from search.read.identity import SHOWN
+from search.read.definition import SHOWN
 from search.workers.facts import TeacherFacts
 from search.workers.trainer import Trainer
 

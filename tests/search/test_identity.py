@@ -18,7 +18,7 @@ from typer.testing import Result
 
 from fitnets.config import Brought, Data
 from search import cli
-from search.read.identity import definition_note, images_line
+from search.read.definition import definition_note
 from search.read.reader import read
 from search.ship.test_reads import readings
 from search.storage.address import storage_url
@@ -297,4 +297,4 @@ def test_results_name_the_images(own: Path) -> None:
     snapshot = read(storage_url(own / "runs", None), NAME)
     line = f"images of `{snapshot.images['data_dir']}`: 21 training and 9 validation, digest "
     assert line + snapshot.images["images"][:12] in told.output
-    assert images_line(snapshot.changed(images={})) is None
+    assert snapshot.changed(images={}).images_line() is None

@@ -12,7 +12,7 @@ from fitnets.config import Brought
 from fitnets.errors import InputError
 from fitnets.images.identity import Identity
 from search.driver.registration import check_teacher, writable
-from search.read.identity import differences
+from search.read.definition import differences
 from search.workers.facts import TeacherFacts, other_images
 from tests.helpers import STUDY, unprivileged
 
