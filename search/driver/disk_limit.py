@@ -73,7 +73,8 @@ def notes(runs: Path, needed: int, tables: int, limit: int | None) -> list[str]:
     lines = []
     if min(needed, limit or needed) > free:
         lines.append(
-            f"note: only {format_bytes(free)} are free in `{existing}`: make room, or set a limit with `search.run --max-disk`"
+            f"note: only {format_bytes(free)} are free in `{existing}`: make room, or set a limit with "
+            "`search.run --max-disk`"
         )
     if limit is not None and tables > limit:
         lines.append(f"note: the tables do not fit into {format_bytes(limit)}: what is removed is computed again")
