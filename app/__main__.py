@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from fitnets.errors import InputError
 from search import cli
 from search.storage.address import storage_url
 
@@ -23,6 +24,13 @@ def main(
     port: Annotated[int, typer.Option(min=1024, max=65535, help="The port on 127.0.0.1 that it listens on.")] = 8501,
 ) -> None:
     """Show the studies of a storage, read-only: the trade-offs, each student, and how the search goes."""
+    try:
+        Path.home()
+    except RuntimeError:
+        raise InputError(
+            f"HOME is not set, and user {os.getuid()} has no entry in the system's list of users: Streamlit looks for "
+            "its settings in the home folder, so set HOME, as `export HOME=/tmp`."
+        ) from None
     os.environ["FITNET_STORAGE"] = storage_url(runs, storage)
     os.environ["FITNET_RUNS"] = str(runs.resolve())
     os.nice(5)  # a search on the same machine has priority over these pages

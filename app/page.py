@@ -34,6 +34,8 @@ def opened() -> Picture:
     except InputError as error:
         _explain(error)
     live.header(name, picture.version, live.ended(picture))
+    if images := picture.snapshot.images_line():
+        st.caption(words.escaped(images.replace("`", "")))
     state.restrict_axis(tradeoffs.axes(picture.trained))
     state.publish()
     return picture

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from search.read.budget import Broken
 from search.read.candidates import Candidate
 from search.read.tradeoffs import Axis
-from search.units import format_bytes, format_count, format_duration
+from search.units import format_accuracy, format_bytes, format_count, format_duration, format_number
 
 LIMITS = {
     "max_params": "parameters",
@@ -39,13 +39,13 @@ def cost(value: float, axis: Axis) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """0.31 ms, 12 ms."""
-    return f"{plain(value)} ms"
+    """0.31 ms, 12 ms; rounded up."""
+    return f"{format_number(value)} ms"
 
 
 def percent(share: float) -> str:
-    """An accuracy: 92.61%."""
-    return f"{share:.2%}"
+    """An accuracy, rounded down: 92.61%."""
+    return format_accuracy(share)
 
 
 def points(difference: float) -> str:
@@ -75,7 +75,8 @@ def limit(broken: Broken) -> str:
     if broken.value is None:
         return f"{LIMITS[broken.limit]} not measured, the limit is {allowed(broken.limit, broken.allowed)}"
     value, limit = allowed(broken.limit, broken.value), allowed(broken.limit, broken.allowed)
-    if value == limit:  # they differ only in digits that were rounded away
+    hair = 1e-4 if broken.limit == "min_accuracy" else 0.01 * broken.allowed
+    if abs(broken.value - broken.allowed) < hair:  # the digits that are shown would exaggerate it, or hide it
         value, limit = exactly(broken.limit, broken.value), exactly(broken.limit, broken.allowed)
     over = "below" if broken.limit == "min_accuracy" else "over the limit of"
     return f"{value} {LIMITS[broken.limit]}, {over} {limit}"

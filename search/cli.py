@@ -15,6 +15,8 @@ from rich.console import Console
 
 from fitnets.errors import DiskError, InputError
 from fitnets.values.base import explain
+from search.read.candidates import Snapshot
+from search.read.definition import definition_note
 from search.storage.faults import StorageLost
 from search.study import NAME, Study, find_study
 from search.workers.protocol import Stopped
@@ -30,6 +32,9 @@ Storage = Annotated[
     typer.Option(
         metavar="URL", envvar="FITNET_STORAGE", help="sqlite:///FILE or postgresql://...; default: runs/studies.db."
     ),
+]
+ImagesNow = Annotated[
+    Path | None, typer.Option("--data", help="Where the study's images are now; default: where it read them.")
 ]
 Name = Annotated[str | None, typer.Option(help="The study's name in the storage; default: the study's own.")]
 
@@ -109,6 +114,16 @@ def stored_name(study: str, name: str | None) -> str:
         if NAME.fullmatch(study) and study.endswith("-smoke"):
             return study
         raise
+
+
+def note_definition(study: str, snapshot: Snapshot) -> None:
+    """Tell on stderr when the study that was read has another definition than the study `study` has now."""
+    try:
+        note = definition_note(snapshot.study, snapshot.definition, find_study(study))
+    except InputError:  # its file is not here any more, or is being edited
+        return
+    if note:
+        ERRORS.print(note, markup=False)
 
 
 def checked_name(name: str, option: str = "--name") -> str:

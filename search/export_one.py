@@ -20,11 +20,12 @@ def main(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's name in the storage.")],
     trial: Annotated[int, typer.Option(min=0, help="The student's number.")],
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("picked"),
+    data: cli.ImagesNow = None,
     runs: cli.Runs = Path("runs"),
     storage: cli.Storage = None,
 ) -> None:
     """Export one student of a study: ONNX, safetensors, recipe, card and README."""
-    snapshot = read(storage_url(runs, storage), cli.checked_name(study))
+    snapshot = read(storage_url(runs, storage), cli.checked_name(study, "STUDY"))
     found = next((c for c in snapshot.candidates if c.trial == trial), None)
     if found is None or found.state != "complete" or found.outcome is None:
         known = [c.trial for c in snapshot.front()]
@@ -32,9 +33,11 @@ def main(
         raise InputError(f"trial {trial} {state}: choose one that is, as {known[:5]}.")
     from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused first
 
-    shipper = Shipper(snapshot, runs)
+    shipper = Shipper(snapshot, runs, data_dir=data)
     shipper.check_writable(out)
     shipper.write(shipper.exported(found), out, {"by": "a person, by its trial number"})
+    for note in shipper.notes:
+        sys.stdout.write(f"{note}\n")
     sys.stdout.write(f"written to {out}/: {', '.join(sorted(p.name for p in out.iterdir()))}\n")
 
 

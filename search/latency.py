@@ -17,7 +17,7 @@ from search.read.reader import read
 from search.ship import latencies, student_files
 from search.storage.address import storage_url
 from search.storage.lock import driving
-from search.units import format_count
+from search.units import format_count, format_number
 from search.workers.machine import cores
 
 
@@ -25,6 +25,7 @@ from search.workers.machine import cores
 def main(
     study: cli.StudyName,
     every: Annotated[bool, typer.Option("--all", help="Time every trained student, not only the front.")] = False,
+    data: cli.ImagesNow = None,
     runs: cli.Runs = Path("runs"),
     storage: cli.Storage = None,
     name: cli.Name = None,
@@ -32,6 +33,7 @@ def main(
     """Time the students on the front as the files that would ship: onnxruntime, one image, one CPU thread."""
     url = storage_url(runs, storage)
     snapshot = read(url, cli.stored_name(study, name))
+    cli.note_definition(study, snapshot)
     chosen = [c for c in finished(snapshot.candidates) if every or c.on_front]
     if not chosen:
         raise InputError(f"the study `{snapshot.study}` has no trained student yet: run it first.")
@@ -40,7 +42,7 @@ def main(
     with driving(url, snapshot.study), console.status("timing ..."):
         from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused first
 
-        shipper = Shipper(snapshot, runs)
+        shipper = Shipper(snapshot, runs, data_dir=data)
         timed = 0
         for c in chosen:
             if student_files.weights(runs, c) is None:
@@ -50,7 +52,8 @@ def main(
             latencies.add(runs, snapshot.study, c, timing)
             timed += 1
             costs = f"{format_count(c.cost.params)} params  {format_count(c.cost.macs)} multiply-adds"
-            console.print(f"trial {c.trial:3d}  {costs}  {timing.p50_ms:.3g} ms (p90 {timing.p90_ms:.3g})")
+            milliseconds = f"{format_number(timing.p50_ms)} ms (p90 {format_number(timing.p90_ms)})"
+            console.print(f"trial {c.trial:3d}  {costs}  {milliseconds}")
     if not timed:
         store = runs / "store"
         raise InputError(f"no weights of these students are in `{store}` any more: pick one, which trains it again.")

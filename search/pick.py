@@ -14,7 +14,15 @@ from search.read.reader import read
 from search.ship import latencies
 from search.ship.selection import Selection, none_within, retrained_note
 from search.storage.address import storage_url
-from search.units import format_count, format_stages, parse_count
+from search.units import (
+    format_accuracy,
+    format_count,
+    format_number,
+    format_stages,
+    parse_accuracy,
+    parse_count,
+    parse_number,
+)
 
 if TYPE_CHECKING:
     from search.ship.shipper import Exported
@@ -28,11 +36,16 @@ def main(
     max_params: Count = None,
     max_macs: Count = None,
     max_latency_ms: Annotated[
-        float | None, typer.Option(help="Milliseconds an image on this machine, one CPU thread, p50.")
+        str | None, typer.Option(metavar="MS", help="Milliseconds an image on this machine, one CPU thread, p50.")
     ] = None,
-    max_size_kb: Annotated[float | None, typer.Option(help="Of the ONNX file, in kB of 1,000 bytes.")] = None,
-    min_accuracy: Annotated[float | None, typer.Option(help="On the validation images, 0 to 1.")] = None,
+    max_size_kb: Annotated[
+        str | None, typer.Option(metavar="KB", help="Of the ONNX file, in kB of 1,000 bytes.")
+    ] = None,
+    min_accuracy: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="On the validation images, as 0.97 or 97%.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("picked"),
+    data: cli.ImagesNow = None,
     runs: cli.Runs = Path("runs"),
     storage: cli.Storage = None,
     name: cli.Name = None,
@@ -41,12 +54,13 @@ def main(
     budget = Budget(
         max_params=parse_count(max_params, "--max-params"),
         max_macs=parse_count(max_macs, "--max-macs"),
-        max_latency_ms=max_latency_ms,
-        max_size_kb=max_size_kb,
-        min_accuracy=min_accuracy,
+        max_latency_ms=parse_number(max_latency_ms, "--max-latency-ms", "ms"),
+        max_size_kb=parse_number(max_size_kb, "--max-size-kb", "kB"),
+        min_accuracy=parse_accuracy(min_accuracy, "--min-accuracy"),
     )
     url = storage_url(runs, storage)
     snapshot = read(url, cli.stored_name(study, name))
+    cli.note_definition(study, snapshot)
     if not finished(snapshot.candidates):
         raise InputError(f"the study `{snapshot.study}` has no trained student yet: run it first.")
     within = fitting(snapshot.candidates, budget.known_before_export())
@@ -56,7 +70,7 @@ def main(
     with console.status("exporting ...") as status:
         from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused first
 
-        shipper = Shipper(snapshot, runs, status.update)
+        shipper = Shipper(snapshot, runs, status.update, data)
         shipper.check_writable(out)
         selection = Selection(shipper, budget, within)
         chosen = selection.chosen()
@@ -68,6 +82,8 @@ def main(
         console.print(selection.effort(), soft_wrap=True)
     if chosen.retrained:
         console.print(retrained_note(chosen, runs), markup=False, soft_wrap=True)
+    for note in shipper.notes:
+        console.print(note, markup=False, soft_wrap=True)
     _print(console, chosen, card, out)
 
 
@@ -79,10 +95,16 @@ def _print(console: Console, chosen: "Exported", card: dict[str, Any], out: Path
         f"  {format_count(candidate.cost.params)} parameters, {format_count(candidate.cost.macs)} multiply-adds, ",
         end="",
     )
-    console.print(f"{chosen.size_kb:.0f} kB, {chosen.latency.p50_ms:.3g} ms an image (p50, one thread)")
-    console.print(f"  validation accuracy {accuracy['validation']['accuracy']:.2%} (what the search chose by)")
-    against = f", the teacher's {teacher['test_accuracy']:.2%}" if teacher["test_accuracy"] is not None else ""
-    console.print(f"  test accuracy {accuracy['test']['accuracy']:.2%}{against}")
+    console.print(
+        f"{format_number(chosen.size_kb)} kB, {format_number(chosen.latency.p50_ms)} ms an image (p50, one thread)"
+    )
+    console.print(
+        f"  validation accuracy {format_accuracy(accuracy['validation']['accuracy'])} (what the search chose by)"
+    )
+    against = (
+        f", the teacher's {format_accuracy(teacher['test_accuracy'])}" if teacher["test_accuracy"] is not None else ""
+    )
+    console.print(f"  test accuracy {format_accuracy(accuracy['test']['accuracy'])}{against}")
     tested = accuracy["test"]["students_tested_in_this_study"]
     if tested > 1:
         console.print(f"  {tested} students of this study have seen the test images: the best of them is optimistic.")

@@ -17,7 +17,7 @@ from search.read.reader import read
 from search.ship.confirmed import Confirmation, columns, stored_confirmation
 from search.ship.confirmed_table import confirmed_table, optimism
 from search.storage.address import storage_url
-from search.units import format_count, format_stages
+from search.units import format_accuracy, format_count, format_stages
 
 
 class Format(StrEnum):
@@ -39,6 +39,7 @@ def main(
     """List a study's students: every trial as JSON or CSV, the Pareto front first as a table."""
     url = storage_url(runs, storage)
     snapshot = read(url, cli.stored_name(study, name))
+    cli.note_definition(study, snapshot)
     confirmed = stored_confirmation(url, snapshot)
     rows = [candidate.row() | columns(confirmed, candidate.trial) for candidate in snapshot.candidates]
     for left_out in snapshot.unreadable():
@@ -67,6 +68,8 @@ def print_results(snapshot: Snapshot, console: Console, confirmed: Confirmation 
         f"{counts['complete']} trained, {counts['running']} running, {counts['failed']} failed; "
         f"{rejected} over the limits and never trained."
     )
+    if images := snapshot.images_line():
+        console.print(images, markup=False, soft_wrap=True)
     for failed in [c for c in snapshot.candidates if c.state == "failed"][:3]:
         console.print(f"  trial {failed.trial} failed: {failed.reason}", markup=False)
     known = published(str(snapshot.definition.get("data", {}).get("name", "")))
@@ -75,7 +78,8 @@ def print_results(snapshot: Snapshot, console: Console, confirmed: Confirmation 
     for one in known:
         macs = f", {format_count(one.macs)} multiply-adds" if one.macs else ""
         console.print(
-            f"  {one.name}: {one.test_accuracy:.2%}, {format_count(one.params)} parameters{macs}", markup=False
+            f"  {one.name}: {format_accuracy(one.test_accuracy)}, {format_count(one.params)} parameters{macs}",
+            markup=False,
         )
 
 
@@ -89,7 +93,7 @@ def front_table(front: tuple[Candidate, ...], snapshot: Snapshot) -> Table:
         recipe, hint = c.recipe, c.recipe.hint
         table.add_row(
             f"{c.trial}" + (f" {c.name}" if c.name else ""),
-            f"{c.outcome.val_accuracy:.2%}",
+            format_accuracy(c.outcome.val_accuracy),
             format_count(c.cost.params),
             format_count(c.cost.macs),
             format_stages(recipe.student.stages),
@@ -102,7 +106,7 @@ def front_table(front: tuple[Candidate, ...], snapshot: Snapshot) -> Table:
         params, macs = teacher.get("params"), teacher.get("macs")
         costs = [format_count(value) if value else "?" for value in (params, macs)]
         table.add_section()
-        table.add_row("teacher", f"{teacher['val_accuracy']:.2%}", *costs, "", "", "", "")
+        table.add_row("teacher", format_accuracy(teacher["val_accuracy"]), *costs, "", "", "", "")
     return table
 
 

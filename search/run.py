@@ -20,6 +20,7 @@ from search.driver.checks import check_files
 from search.driver.disk_limit import notes
 from search.driver.display import Display
 from search.driver.forecast import Forecast, forecast, forecast_and_actual, typical
+from search.driver.identity import check_here, check_on_cluster
 from search.driver.like import COUNT, LIKE, Like, as_attribute, stored
 from search.driver.loop import Search
 from search.driver.registration import (
@@ -30,6 +31,7 @@ from search.driver.registration import (
     known_study,
     note_on_precision,
     precision_of,
+    record_folder,
     recording_the_end,
     register,
     trained_count,
@@ -98,13 +100,21 @@ def main(
             known = known_study(chosen, storing)
             if wanted is not None:
                 wanted.check(chosen, known)
-            if known is not None and trained_count(known) >= chosen.trials and not has_running_trials(known):
-                _print_finished(console, chosen, url, trained_count(known), again)
-                return
+        done = known is not None and trained_count(known) >= chosen.trials and not has_running_trials(known)
         if address is None:
             check_files(chosen, data)
-        with console.status("starting the workers ..."):
-            crew = opened.enter_context(closing(_workers(address, workers, chosen)))
+            if known is not None:
+                with console.status("comparing the images with the study's ..."):
+                    check_here(known, chosen, data, Store(runs / "store"), teacher=done)
+        if address is not None or not done:
+            with console.status("starting the workers ..."):
+                crew = opened.enter_context(closing(_workers(address, workers, chosen)))
+        if known is not None and done:
+            if address is not None:
+                check_on_cluster(known, chosen, crew, data, Store(runs / "store"))
+            record_folder(known, data)
+            _print_finished(console, chosen, url, trained_count(known), again)
+            return
         facts, teacher, expected = _open(console, chosen, known, crew, data, runs)
         if storing is not None:
             began = time.monotonic()
@@ -143,7 +153,7 @@ def _open(
     """Have the workers read the images, and print the forecast: the images, the teacher, the forecast's seconds."""
     with console.status("reading the images ..."):
         facts = crew.open(study.data, data, runs / "store", logs_folder(runs, study.name), study.trial_seconds)
-    check_images(known, facts)
+    check_images(known, facts, data)
     teacher = study.resolved_teacher(facts.shape, len(facts.classes))
     console.print(
         f"{study.name}: {facts.train:,} training and {facts.val:,} validation images of {facts.shape}, "

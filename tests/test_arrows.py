@@ -162,7 +162,7 @@ def test_what_the_app_and_the_driver_need_loads_neither_torch_nor_ray() -> None:
         "fitnets.nets.cost",
         "fitnets.disk.store",
         "search.results",
-        "search.results",
+        "search.driver.identity",
         "search.read.reader",
         "search.study",
         "search.space",

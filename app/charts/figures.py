@@ -54,7 +54,7 @@ def log_axis(low: float, high: float, axis: Axis | None = None) -> dict[str, Any
     decades = last - first
     steps = (1, 2, 5) if decades < 2.2 else (1, 3) if decades < 3.5 else (1,)
     powers = range(math.floor(first) - 1, math.ceil(last) + 2)
-    values = [step * 10.0**power for power in powers for step in steps]
+    values = [float(f"{step}e{power}") for power in powers for step in steps]
     return {
         "type": "log",
         "range": [first, last],

@@ -132,7 +132,7 @@ def _numbers(snapshot: Snapshot, c: Candidate, readings: dict[str, dict[str, Any
     card = downloads.card(snapshot.study, c)
     timed = card["latency"] if card else c.timing.model_dump() if c.timing else None
     if timed:
-        text = f"p90 {timed['p90_ms']:.3g} ms; batch 1, {timed['threads']} thread, {timed['device']}"
+        text = f"p90 {words.milliseconds(timed['p90_ms'])}; batch 1, {timed['threads']} thread, {timed['device']}"
         cells.append(("Latency, p50", words.milliseconds(timed["p50_ms"]), text))
     with st.container(horizontal=True, key="numbers"):
         for label, value, below in cells:

@@ -15,7 +15,7 @@ from search.read import tradeoffs
 from search.read.budget import Broken
 from search.read.candidates import Candidate, as_csv
 from search.read.tradeoffs import Axis
-from search.units import format_stages
+from search.units import format_stages, rounded_up
 
 BESIDE = 340  # pixels for the table and the card beside the chart
 FEW = 5  # with fewer students there is no front line and no knee
@@ -195,12 +195,12 @@ def _table(rows: Sequence[Candidate], scene: Scene) -> None:
     table = [
         {
             "trial": c.trial,
-            "accuracy %": round(100 * tradeoffs.accuracy(c), 2),
+            "accuracy %": float(words.percent(tradeoffs.accuracy(c))[:-1]),
             "parameters": c.cost.params,
             "multiply-adds": c.cost.macs,
-            "weights kB": round(c.cost.weight_bytes / 1000, 1),
-            "memory kB": round(c.cost.peak_activation_bytes / 1000, 1),
-            **({"latency ms": round(c.timing.p50_ms, 4)} if c.timing else {}),
+            "weights kB": rounded_up(c.cost.weight_bytes / 1000, 1),
+            "memory kB": rounded_up(c.cost.peak_activation_bytes / 1000, 1),
+            **({"latency ms": rounded_up(c.timing.p50_ms, 4)} if c.timing else {}),
             "layers": c.recipe.student.depth,
             "widths": format_stages(c.recipe.student.stages),
             "on the front": c.trial in front,

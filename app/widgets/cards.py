@@ -131,7 +131,7 @@ def paragraphs(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]
         of = "of " if axis in ("size", "memory") else ""
         lines.append(f"{words.cost(on_axis(c, axis), axis)} {of}{_noun(axis)}{_smaller(snapshot, c, axis)}")
     if c.timing is not None:
-        lines.append(f"{words.milliseconds(c.timing.p50_ms)} for one image (p90 {c.timing.p90_ms:.3g})")
+        lines.append(f"{words.milliseconds(c.timing.p50_ms)} for one image (p90 {words.milliseconds(c.timing.p90_ms)})")
     limits = [f"**Over:** {words.limit(b)}" for b in tradeoffs.verdict(c, state.budget())]
     down, up = tradeoffs.steps(c, scene.front, scene.axis)
     by = tradeoffs.beaten(c, scene.front, scene.axis)
@@ -144,11 +144,11 @@ def paragraphs(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]
 
 
 def noise(c: Candidate, candidates: Sequence[Candidate]) -> str:
-    """How reliable the accuracy is: its range over seeds, in %, where there are several."""
+    """How reliable the accuracy is: its range over seeds, where there are several."""
     found = [accuracy(other) for other in tradeoffs.replicates(c, candidates)]
     if len(found) < 2:
         return "1 seed"
-    return f"{len(found)} seeds: {100 * min(found):.2f} to {100 * max(found):.2f}"
+    return f"{len(found)} seeds: {words.percent(min(found))} to {words.percent(max(found))}"
 
 
 def rate(step: Exchange, word: str, axis: Axis, by: str = "") -> str:

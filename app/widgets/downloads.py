@@ -111,6 +111,8 @@ def _make(snapshot: Snapshot, c: Candidate, train: bool) -> None:
                 exports.shared().put(source.url(), snapshot.study, c.outcome.weights_sha256, made)
         except InputError as error:
             st.error(f"The files could not be made: {error}")
+            if "--data" in str(error):
+                st.code(f"{_command(snapshot, c)} --data DIR", language="bash", wrap_lines=True)
         else:
             st.rerun()
 

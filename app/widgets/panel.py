@@ -1,6 +1,7 @@
 """The budget panel: limits, presets, and the axis that charts are drawn against."""
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import streamlit as st
@@ -11,6 +12,7 @@ from search.read.candidates import Candidate, Snapshot
 from search.read.published import Published
 from search.read.tradeoffs import AXES, Axis, on_axis
 from search.ship import latencies
+from search.units import format_number, rounded_down
 
 UNITS = {"max_params": 1e3, "max_macs": 1e6, "max_size_kb": 1.0, "max_latency_ms": 1.0, "min_accuracy": 0.01}
 LABELS = {
@@ -98,10 +100,9 @@ def _axis(axes: list[Axis]) -> None:
 
 def _field(name: str, rows: Sequence[Candidate]) -> None:
     value = state.get(name)
-    unit = UNITS[name]
     step = 1.0 if name == "min_accuracy" else None
     key = f"w_{name}"
-    shown = None if value is None else float(f"{value / unit:.6g}")
+    shown = None if value is None else in_unit(name, value)
     if key not in st.session_state or st.session_state.get(f"{key}_set") != value:
         st.session_state[key] = shown
         st.session_state[f"{key}_set"] = value
@@ -119,6 +120,12 @@ def _field(name: str, rows: Sequence[Candidate]) -> None:
     )
 
 
+def in_unit(name: str, value: float, digits: int = 6) -> float:
+    """A limit in its field's unit: rounded up, an accuracy down, so that it admits what it admitted."""
+    exact = Decimal(str(value)) / Decimal(str(UNITS[name]))
+    return rounded_down(exact, 2) if name == "min_accuracy" else float(format_number(exact, digits))
+
+
 def _range(name: str, rows: Sequence[Candidate]) -> str:
     """The range over the students, in the field's unit: the placeholder of the empty field."""
     if not rows:
@@ -129,21 +136,25 @@ def _range(name: str, rows: Sequence[Candidate]) -> str:
     else:
         known = tradeoffs.measured(rows, axis)
         found = [on_axis(c, axis) / (1000 if name == "max_size_kb" else 1) for c in known]
-    low, high = (f"{value / UNITS[name]:.3g}" for value in (min(found), max(found)))
-    return f"found {low} to {high}"
+    low, high = (in_unit(name, value, 3) for value in (min(found), max(found)))
+    return f"found {low:g} to {high:g}"
 
 
 def _enter(name: str) -> None:
     typed = st.session_state[f"w_{name}"]
-    # 57 x 0.01 is 0.5700000000000001: without rounding a student at exactly 57 % would not fit
-    value = None if typed is None else float(f"{typed * UNITS[name]:.9g}")
-    if value is not None and name in state.WHOLE:
-        value = max(1, round(value))
-    elif value is not None and name != "min_accuracy":
-        value = max(LEAST, value)
+    value = None if typed is None else entered(name, typed)
     state.put(name, value)
     st.session_state[f"w_{name}_set"] = value
     st.session_state.w_preset = None  # the fields no longer hold what it names
+
+
+def entered(name: str, typed: float) -> float:
+    """The limit that a number in its field means."""
+    # 57 x 0.01 is 0.5700000000000001: without rounding a student at exactly 57 % would not fit
+    value = float(f"{typed * UNITS[name]:.9g}")
+    if name in state.WHOLE:
+        return max(1, round(value))
+    return value if name == "min_accuracy" else max(LEAST, value)
 
 
 def _clear() -> None:

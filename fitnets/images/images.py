@@ -15,9 +15,9 @@ from fitnets.config import Data
 from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.images.contrast import global_contrast, local_contrast
-from fitnets.images.parts import part_of, shape_of
-from fitnets.images.raw import Raw, stratified
-from fitnets.images.sources import has_val
+from fitnets.images.identity import digest_of, limited, undivided
+from fitnets.images.parts import part_of
+from fitnets.images.raw import Raw
 from fitnets.images.views import Plan, in_order, inside, view
 from fitnets.values.base import sha256
 from fitnets.values.net import Shape
@@ -150,24 +150,18 @@ def load(data: Data, root: Path, store: Store | None = None, device: torch.devic
     are all equal, or are too small for `data.shift`.
     """
     device = device or torch.device("cpu")
-    raw = _limited(part_of(data, root, "train", store), data)
+    whole = undivided(data, root, store)
+    raw = whole[0]
     rows, columns = raw.pixels_NHWC.shape[1:3]
     if data.shift >= min(rows, columns):
         raise InputError(
             f"`shift` is {data.shift}, but the images of `{data.name}` have {rows} rows and {columns} columns, and a "
             f"view must show some of its image: choose {min(rows, columns) - 1} or less."
         )
-    if has_val(data, root):
-        parts = [raw, _limited(part_of(data, root, "val", store, shape_of(raw)), data)]
-        whole = parts
-    else:
-        parts, whole = list(raw.split(data.val_fraction, data.seed)), [raw]
+    parts = whole if len(whole) == 2 else raw.split(data.val_fraction, data.seed)
     train, val = (_split(part) for part in parts)
     preprocess = Preprocess.fitted(train.pixels_NHWC, data)
-    arrays = [array for part in whole for array in (part.pixels_NHWC, part.label_N)]
-    content = [sha256(np.ascontiguousarray(array).tobytes()) for array in arrays]
-    normalisation = (data.whiten, *(("local contrast",) if data.local_contrast else ()))
-    digest = sha256(repr((content, data.val_fraction, data.seed, *normalisation)))
+    digest = digest_of(data, whole)
     if not data.standardised:
         train, val = _normalised(train, preprocess), _normalised(val, preprocess)
     moved = train.to(device), val.to(device), raw.classes, preprocess.to(device)
@@ -176,16 +170,8 @@ def load(data: Data, root: Path, store: Store | None = None, device: torch.devic
 
 def load_test(data: Data, root: Path, images: Images, store: Store | None = None) -> Split:
     """The test images, preprocessed as `images` are. Use them once, at the end."""
-    split = _split(_limited(part_of(data, root, "test", store, images.shape), data))
+    split = _split(limited(part_of(data, root, "test", store, images.shape), data))
     return (split if data.standardised else _normalised(split, images.preprocess)).to(images.device)
-
-
-def _limited(raw: Raw, data: Data) -> Raw:
-    """About `data.limit` of the images, with at least two of each class; all of them without a limit."""
-    if data.limit is None or data.limit >= len(raw.label_N):
-        return raw
-    fraction = data.limit / len(raw.label_N)
-    return raw.take(stratified(raw.label_N, fraction, seed=0, classes=raw.classes, least=2)[1])
 
 
 def _split(raw: Raw) -> Split:

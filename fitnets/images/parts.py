@@ -19,8 +19,9 @@ from fitnets.images.sources import has_val, read
 from fitnets.images.unused import Part
 from fitnets.values.net import Shape
 
-FileStats = list[tuple[str, int, int]]
-"""Names, sizes in bytes and modification times in nanoseconds."""
+FileStats = list[tuple[str, int, int, int]]
+"""Names, sizes in bytes, and times in nanoseconds: of the modification, which a copy may keep, and of the last change,
+which nothing can set."""
 
 
 def shape_of(raw: Raw) -> Shape:
@@ -29,12 +30,22 @@ def shape_of(raw: Raw) -> Shape:
     return channels, rows, columns
 
 
-def part_of(data: Data, root: Path, part: Part, store: Store | None, shape: Shape | None = None) -> Raw:
+def part_of(
+    data: Data,
+    root: Path,
+    part: Part,
+    store: Store | None,
+    shape: Shape | None = None,
+    stats: FileStats | None = None,
+) -> Raw:
     """The images of a part, from the store if it has them; `shape` is that of the training images, if known.
 
-    Raises InputError when they cannot be read, or all training images are equal.
+    `stats`: of `file_stats`, where they were read before. Raises InputError when the images cannot be read, or all
+    training images are equal.
     """
-    return _part(data, root, part, store, shape, _file_stats(data, root) if store is not None else [])
+    if store is None:
+        return _part(data, root, part, None, shape, [])
+    return _part(data, root, part, store, shape, file_stats(data, root) if stats is None else stats)
 
 
 def check(data: Data, root: Path, store: Store | None = None) -> tuple[str, ...]:
@@ -44,8 +55,8 @@ def check(data: Data, root: Path, store: Store | None = None) -> tuple[str, ...]
     Raises InputError for whatever would stop a search, or `pick` after it: one error for all files of all parts that
     cannot be read. The result is cached in `store` until a file changes.
     """
-    stats = _file_stats(data, root) if store is not None else []
-    digest = _key(data, root, "check", stats)
+    stats = file_stats(data, root) if store is not None else []
+    digest = key_of(data, root, "check", stats)
     stored = store.get("images", digest) if store is not None and stats else None
     if stored is not None:
         return tuple(json.loads(stored["notes.json"]))
@@ -73,20 +84,21 @@ def check(data: Data, root: Path, store: Store | None = None) -> tuple[str, ...]
     return notes
 
 
-def _file_stats(data: Data, root: Path) -> FileStats:
+def file_stats(data: Data, root: Path) -> FileStats:
     """The files that the images may come from; empty for images that do not come from files."""
     files = sorted(root.glob(f"{data.name}/**/*")) or sorted(root.glob("**/*")) if data.name != "digits" else []
-    return [(str(f.relative_to(root)), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
+    found = [(file.relative_to(root).as_posix(), file.stat()) for file in files if file.is_file()]
+    return [(name, about.st_size, about.st_mtime_ns, about.st_ctime_ns) for name, about in found]
 
 
-def _key(data: Data, root: Path, what: str, stats: FileStats) -> str:
+def key_of(data: Data, root: Path, what: str, stats: FileStats) -> str:
     """The digest of everything that decoded images depend on: their files, and the decoder."""
     wanted = (data.name, data.max_size, what, str(root.resolve()))
     return key(images=wanted, files=stats, pillow=version("pillow"))
 
 
 def _part(data: Data, root: Path, part: Part, store: Store | None, shape: Shape | None, stats: FileStats) -> Raw:
-    digest = _key(data, root, part, stats)
+    digest = key_of(data, root, part, stats)
     found = store.get("images", digest) if store is not None and stats else None
     if found is not None:
         with np.load(io.BytesIO(found["images.npz"]), allow_pickle=False) as arrays:

@@ -54,9 +54,13 @@ def check_folders(data: Data, root: Path) -> None:
         raise _no_images(root)
 
 
-def _no_images(root: Path) -> InputError:
+class NoImages(InputError):
+    """A folder holds no images of the data set."""
+
+
+def _no_images(root: Path) -> NoImages:
     there = "" if root.is_dir() else "it is a file. It" if root.exists() else "there is no such folder. It"
-    return InputError(
+    return NoImages(
         f"no images in `{shown(root)}`: {there or 'it'} must hold one folder for each class, `train/<class>/*` and "
         "`test/<class>/*`, or `<class>/*`. Name the folder with --data."
     )

@@ -22,7 +22,7 @@ from fitnets.nets.dropout import forward_with_dropout
 from fitnets.nets.network import Network, initialise
 from fitnets.nets.precision import computing, use_ieee_float32
 from fitnets.nets.taps import Tap, tapped
-from fitnets.teacher.brought import brought, code_of
+from fitnets.teacher.brought import Opened, brought, code_of
 from fitnets.teacher.ensemble import Average
 from fitnets.teacher.probe import check_accuracy
 from fitnets.teacher.tables import Table, as_float16, tabled
@@ -268,11 +268,10 @@ def _load_brought(teacher: Brought, images: Images) -> Teacher:
     frozen = Frozen(opened.network)
     classes = per_class(frozen, images, images.val)
     check_accuracy(teacher, classes.accuracy, images)
-    contents = sha256(save_tensors(state(opened.network))), code_of(teacher, opened.network)
-    value = teacher.changed(min_accuracy=0.0)  # the required accuracy does not make it another teacher
+    contents = _contents(teacher, opened)
     return Teacher(
         network=frozen,
-        digest=value.digest_with(*contents),
+        digest=_brought_digest(teacher, contents),
         hint_shapes=opened.hint_shapes,
         hint_pieces=(1,) * len(opened.hint_names),
         hint_names=opened.hint_names,
@@ -281,3 +280,21 @@ def _load_brought(teacher: Brought, images: Images) -> Teacher:
         notes=opened.notes,
         contents=contents,
     )
+
+
+def brought_digests(teacher: Brought, images: Images) -> tuple[str, tuple[str, str]]:
+    """The `Teacher.digest` and `Teacher.contents` of a brought teacher as it is now. Its accuracy is not measured.
+
+    Raises InputError when it cannot be built, or does not fit the images.
+    """
+    use_ieee_float32()
+    contents = _contents(teacher, brought(teacher, images))
+    return _brought_digest(teacher, contents), contents
+
+
+def _contents(teacher: Brought, opened: Opened) -> tuple[str, str]:
+    return sha256(save_tensors(state(opened.network))), code_of(teacher, opened.network)
+
+
+def _brought_digest(teacher: Brought, contents: tuple[str, str]) -> str:
+    return teacher.changed(min_accuracy=0.0).digest_with(*contents)  # the required accuracy makes no other teacher

@@ -39,7 +39,7 @@ class DiskLimit:
                 return
             raise DiskError(
                 f"`{self.store.root}` takes {format_bytes(permanent)} without its caches, more than the limit of "
-                f"{format_bytes(self.limit)}: run the same command with a larger --max-disk."
+                f"{format_bytes(self.limit)}: continue with a larger `search.run --max-disk`."
             )
 
     def tidy(self) -> None:
@@ -73,7 +73,8 @@ def notes(runs: Path, needed: int, tables: int, limit: int | None) -> list[str]:
     lines = []
     if min(needed, limit or needed) > free:
         lines.append(
-            f"note: only {format_bytes(free)} are free in `{existing}`: make room, or set a limit with --max-disk"
+            f"note: only {format_bytes(free)} are free in `{existing}`: make room, or set a limit with "
+            "`search.run --max-disk`"
         )
     if limit is not None and tables > limit:
         lines.append(f"note: the tables do not fit into {format_bytes(limit)}: what is removed is computed again")

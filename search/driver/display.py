@@ -13,7 +13,7 @@ from rich.table import Table
 
 from fitnets.config import Report
 from search.driver.loop import Search
-from search.units import format_count, format_duration
+from search.units import format_accuracy, format_count, format_duration
 from search.workers.protocol import Event, Failed, Finished, Notice, WorkerLost
 
 LINE_SECONDS = 5.0  # at least, between two plain lines of the teacher's training
@@ -43,7 +43,7 @@ class Display:
         left = report.seconds * (report.epochs - report.epoch)
         text = f"teacher  epoch {report.epoch}/{report.epochs}  loss {report.loss:.3f}"
         if report.val_accuracy is not None:  # none while it trains on the validation images too
-            text += f"  accuracy {report.val_accuracy:.2%}"
+            text += f"  accuracy {format_accuracy(report.val_accuracy)}"
         text += f"  {format_duration(left)} left"
         if self.live is not None:
             self.live.update(text)
@@ -80,7 +80,8 @@ class Display:
             done = search.trained()
             hint = f"  hint R2 {outcome.hint_r2:.2f}" if outcome.hint_r2 is not None else ""
             self.console.print(
-                f"trial {event.number:3d}{_name(search, event.number)}  accuracy {outcome.val_accuracy:.2%}  "
+                f"trial {event.number:3d}{_name(search, event.number)}  "
+                f"accuracy {format_accuracy(outcome.val_accuracy)}  "
                 f"{format_count(params)} params  {format_count(macs)} multiply-adds{hint}  {outcome.seconds:.1f} s   "
                 f"[{done}/{self.trials}, {format_duration(self._left(search))} left]",
                 markup=False,
@@ -111,13 +112,14 @@ class Display:
         for live in search.live.values():
             if live.reports:
                 last = live.reports[-1]
-                score = f"{last.hint_r2:.2f}" if last.hint_r2 is not None else f"{last.val_accuracy or 0:.2%}"
+                score = f"{last.hint_r2:.2f}" if last.hint_r2 is not None else format_accuracy(last.val_accuracy or 0)
                 running.add_row(str(live.number), last.stage, f"{last.epoch}/{last.epochs}", f"{last.loss:.3f}", score)
         best = Table(box=None, pad_edge=False)
         for heading in ("best with", "accuracy", "params", "trial"):
             best.add_column(heading, justify="right")
         for decade, (value, params, number) in sorted(self._best.items()):
-            best.add_row(f"< {format_count(10 ** (decade + 1))}", f"{value:.2%}", format_count(params), str(number))
+            below = f"< {format_count(10 ** (decade + 1))}"
+            best.add_row(below, format_accuracy(value), format_count(params), str(number))
         return Group(bar, running, best)
 
 

@@ -92,7 +92,7 @@ def confirm(
     folder = data or Path(known.user_attrs["images"]["data_dir"])
     with console.status("reading the images ..."):
         facts = crew.open(study.data, folder, runs / "store", logs_folder(runs, study.name), study.trial_seconds)
-    check_images(known, facts)
+    check_images(known, facts, folder)
     with Display(console, study.trials) as display:
         teacher = crew.teach(study.resolved_teacher(facts.shape, len(facts.classes)), display.teacher)
         if note := check_teacher(known, teacher, study):

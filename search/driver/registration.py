@@ -16,16 +16,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fitnets.config import Brought, Precision, Recipe
 from fitnets.errors import InputError
+from fitnets.images.identity import Identity
 from search.driver.loop import DIRECTIONS, METRICS
 from search.read.candidates import ENDED
+from search.read.definition import SHOWN, changes
 from search.storage.faults import StorageLost
 from search.study import Study
+from search.units import format_accuracy
 from search.workers.facts import Facts, TeacherFacts, other_images
 from search.workers.protocol import Stopped
 
 PRECISION = "precision"  # the study's attribute with the precision of its students' training
 FORESEEN = (InputError, Stopped, StorageLost, OSError)  # what may end a driver that works as it should
-CHANGEABLE = {"trials", "trial_seconds", "max_disk", "gpu_fraction", "teacher.min_accuracy"}
 """Fields of a study that may differ when it is continued."""
 ANOTHER_NAME = "start a new study of another name with --name."
 
@@ -38,10 +40,7 @@ def known_study(study: Study, storage: optuna.storages.BaseStorage) -> optuna.St
     if study.name not in optuna.get_all_study_names(storage):
         return None
     known = optuna.load_study(study_name=study.name, storage=storage)
-    stored = known.user_attrs.get("study", {})
-    with suppress(ValidationError):  # fields added since take their defaults
-        stored = Study.model_validate(stored).model_dump(mode="json")
-    changed = differences(stored, study.model_dump(mode="json"))
+    changed = changes(known.user_attrs.get("study", {}), study)
     if changed:
         raise InputError(
             f"the study `{study.name}` is stored with another definition:\n  "
@@ -49,21 +48,6 @@ def known_study(study: Study, storage: optuna.storages.BaseStorage) -> optuna.St
             + f"\nchange it back, or {ANOTHER_NAME}"
         )
     return known
-
-
-def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two definitions of a study, a line each; the fields of CHANGEABLE are left out."""
-    before, after = dict(_flattened(stored)), dict(_flattened(now))
-    names = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
-    return [f"{name}: was {before.get(name)}, is now {after.get(name)}" for name in names if name not in CHANGEABLE]
-
-
-def _flattened(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for name, inner in value.items():
-            yield from _flattened(inner, f"{path}.{name}" if path else name)
-    else:
-        yield path, value
 
 
 def trained_count(known: optuna.Study) -> int:
@@ -76,11 +60,30 @@ def has_running_trials(known: optuna.Study) -> bool:
     return bool(known.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
 
-def check_images(known: optuna.Study | None, facts: Facts) -> None:
-    """Raises InputError when the images are not those of the stored study."""
+def check_images(known: optuna.Study | None, found: Facts | Identity, data: Path) -> None:
+    """Raises InputError when the images that were found in `data` are not those of the stored study."""
     stored = known.user_attrs.get("images", {}) if known else {}
-    if stored and (problem := other_images(stored, facts.images, facts.train, facts.own_val)):
+    if known is not None and (problem := other_images(stored, found, data)):
         raise InputError(f"{problem}, or {ANOTHER_NAME}")
+
+
+def record_folder(known: optuna.Study, data: Path) -> None:
+    """Store where the study's images are now, for the commands that read them later."""
+    stored = known.user_attrs.get("images", {})
+    if stored and stored.get("data_dir") != str(data.resolve()):
+        known.set_user_attr("images", {**stored, "data_dir": str(data.resolve())})
+
+
+def check_brought(known: optuna.Study | None, digest: str, contents: tuple[str, str] | None) -> None:
+    """Raises InputError when a brought teacher with this digest and contents is not the stored study's."""
+    stored = known.user_attrs.get("teacher", {}) if known else {}
+    if known is None or not stored or stored.get("teacher") == digest:
+        return
+    if stored.get("teacher") != _digest_of_earlier_version(known.user_attrs["study"]["teacher"], contents):
+        raise InputError(
+            f"the teacher is not the one that the study learnt from (digest {digest[:SHOWN]}, was "
+            f"{str(stored.get('teacher'))[:SHOWN]}): bring that one again, or {ANOTHER_NAME}"
+        )
 
 
 def check_teacher(known: optuna.Study | None, teacher: TeacherFacts, study: Study) -> str | None:
@@ -88,29 +91,24 @@ def check_teacher(known: optuna.Study | None, teacher: TeacherFacts, study: Stud
 
     Raises InputError when a brought teacher is not the stored study's.
     """
+    if isinstance(study.teacher, Brought):
+        check_brought(known, teacher.teacher, teacher.contents)
+        return None
     stored = known.user_attrs.get("teacher", {}) if known else {}
     if not stored or stored.get("teacher") == teacher.teacher:
         return None
-    if isinstance(study.teacher, Brought):
-        earlier = known.user_attrs["study"]["teacher"] if known else {}
-        if stored.get("teacher") == _digest_of_earlier_version(earlier, teacher):
-            return None
-        raise InputError(
-            f"the teacher is not the one that the study learnt from (digest {teacher.teacher[:12]}, was "
-            f"{str(stored.get('teacher'))[:12]}): bring that one again, or {ANOTHER_NAME}"
-        )
     return (
         f"note: the teacher was trained again, and came out differently (validation accuracy "
-        f"{teacher.val_accuracy:.2%}, was {stored.get('val_accuracy', 0):.2%})."
+        f"{format_accuracy(teacher.val_accuracy)}, was {format_accuracy(stored.get('val_accuracy', 0))})."
     )
 
 
-def _digest_of_earlier_version(stored: Mapping[str, Any], teacher: TeacherFacts) -> str | None:
+def _digest_of_earlier_version(stored: Mapping[str, Any], contents: tuple[str, str] | None) -> str | None:
     """The digest that a version before 2026-11-25 gave a brought teacher, whose definition was stored: it depended on
     the required accuracy.
     """
     try:
-        return Brought.model_validate(stored).digest_with(*teacher.contents) if teacher.contents else None
+        return Brought.model_validate(stored).digest_with(*contents) if contents else None
     except ValidationError:
         return None
 

@@ -7,6 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from fitnets.values.base import Value
 from search.read.candidates import Candidate
+from search.units import format_number, rounded_down, rounded_up
 
 
 class Budget(Value):
@@ -38,13 +39,19 @@ class Broken(Value):
             return math.inf
         return abs(self.value - self.allowed) / self.allowed if self.allowed else abs(self.value)
 
+    def _shown(self, value: float) -> str:
+        """A value, rounded so that it is a limit that its student keeps: four digits, or a whole number."""
+        if self.limit == "min_accuracy":
+            return f"{rounded_down(value, 4):g}"
+        return format_number(value, 4) if value < 1000 else f"{rounded_up(value, 0):,.0f}"
+
     def text(self) -> str:
         """For people, as a phrase."""
         if self.value is None:
-            return f"`{self.limit}` allows {self.allowed:,.4g}, but it was not measured"
-        value, allowed = (
-            f"{number:,.4g}" if number < 1000 else f"{number:,.0f}" for number in (self.value, self.allowed)
-        )
+            return f"`{self.limit}` allows {self._shown(self.allowed)}, but it was not measured"
+        value, allowed = self._shown(self.value), self._shown(self.allowed)
+        if value == allowed:  # they differ only in digits that were rounded away
+            value, allowed = str(self.value), str(self.allowed)
         return f"`{self.limit}` allows {allowed}, it has {value} ({self.excess:.1%} off)"
 
 

@@ -7,9 +7,11 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from fitnets.config import Cost, Outcome, Recipe, Report
+from fitnets.images.printable import shown
 from fitnets.values.base import Value
 from search.read import pareto
 
@@ -122,6 +124,19 @@ class Snapshot(Value):
     def unreadable(self) -> tuple[Unread, ...]:
         """The trials that ended without failing, but cannot be read."""
         return tuple(u for u in self.unread if u.state not in ("running", "failed"))
+
+    def images_line(self) -> str | None:
+        """Which images the study was trained on, as a line for people; None before any were read."""
+        images = self.images
+        if "images" not in images:
+            return None
+        data_set = self.definition.get("data", {}).get("name")
+        folder = (
+            f" of `{shown(Path(str(images['data_dir'])))}`" if "data_dir" in images and data_set != "digits" else ""
+        )
+        counts = {"training": images.get("train"), "validation": images.get("val")}
+        known = " and ".join(f"{number:,} {part}" for part, number in counts.items() if isinstance(number, int))
+        return f"images{folder}: {known}{', ' if known else ''}digest {str(images['images'])[:12]}"
 
     def front(self) -> tuple[Candidate, ...]:
         """The Pareto front, the smallest student first."""

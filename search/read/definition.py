@@ -1,6 +1,11 @@
-"""What is used of a stored study's definition once its students are trained: its images and its teacher. No torch."""
+"""A stored study's definition: what of it is used once its students are trained, and how another one differs.
 
-from typing import Self
+No torch.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Self
 
 from pydantic import ConfigDict, ValidationError
 
@@ -9,7 +14,11 @@ from fitnets.errors import InputError
 from fitnets.values.base import Value, explain
 from fitnets.values.net import Shape
 from search.read.candidates import Snapshot
-from search.study import TeacherField, resolved
+from search.study import Study, TeacherField, resolved
+
+SHOWN = 12  # digits of a digest that people see
+CHANGEABLE = {"trials", "trial_seconds", "max_disk", "gpu_fraction", "teacher.min_accuracy"}
+MOST_NAMED = 3  # differences between two definitions, where they are only noted
 
 
 class Definition(Value):
@@ -28,9 +37,52 @@ class Definition(Value):
         except ValidationError as error:
             raise InputError(
                 f"the study `{snapshot.study}` is another version's, and this one cannot read its images and its "
-                f"teacher ({explain(error).splitlines()[0]}): use that version, or run it again with --name."
+                f"teacher ({explain(error).splitlines()[0]}): use that version, or run it again with "
+                "`search.run --name`."
             ) from None
 
     def resolved_teacher(self, shape: Shape, classes: int) -> Trained | Brought | Ensemble:
         """The teacher for images of this shape and number of classes."""
         return resolved(self.teacher, shape, classes)
+
+
+def changes(stored: Mapping[str, Any], study: Study) -> list[str]:
+    """What differs between a stored definition and `study`, a line each; fields added since take their defaults."""
+    with suppress(ValidationError):
+        stored = Study.model_validate(stored).model_dump(mode="json")
+    return differences(stored, study.model_dump(mode="json"))
+
+
+def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two definitions of a study, a line each; the fields of CHANGEABLE are left out."""
+    before, after = dict(_flattened(stored)), dict(_flattened(now))
+    names = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+    return [f"{name}: was {before.get(name)}, is now {after.get(name)}" for name in names if name not in CHANGEABLE]
+
+
+def _flattened(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _flattened(inner, f"{path}.{name}" if path else name)
+    else:
+        yield path, value
+
+
+def definition_note(name: str, stored: Mapping[str, Any], study: Study) -> str | None:
+    """A line to print when the stored study `name` has another definition than `study` has now; else None.
+
+    It may be a smoke run of it, and --name and --seed may have changed those fields.
+    """
+    own = {"name": stored.get("name"), "seed": stored.get("seed")}
+    found: list[list[str]] = []
+    for now in (study, study.smoke()):
+        with suppress(ValidationError):
+            found.append(changes(stored, now.changed(**own)))
+    changed = min(found, key=len, default=[])
+    if not changed:
+        return None
+    more = f"; and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else ""
+    return (
+        f"note: `{name}` was searched with another definition than the study `{study.name}` has now "
+        f"({'; '.join(changed[:MOST_NAMED])}{more}): what follows is of the stored one."
+    )

@@ -13,6 +13,7 @@ from search.read.budget import Budget, Miss
 from search.read.candidates import Candidate, Snapshot
 from search.ship import latencies
 from search.ship.first_fit import FileCost, FirstFit
+from search.units import format_accuracy
 from search.workers.machine import cores
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def none_within(snapshot: Snapshot, miss: Miss | None) -> str:
     assert candidate.outcome is not None
     return (
         f"no student of `{snapshot.study}` is within the budget. The nearest is trial {candidate.trial} "
-        f"({candidate.outcome.val_accuracy:.2%}): {'; '.join(limit.text() for limit in limits)}. "
+        f"({format_accuracy(candidate.outcome.val_accuracy)}): {'; '.join(limit.text() for limit in limits)}. "
         "Loosen that limit, or train more students."
     )
 
@@ -94,7 +95,7 @@ def retrained_note(chosen: "Exported", runs: Path) -> str:
     became = "bit for bit the same" if same else "but not the same: what follows was measured on the new weights"
     return (
         f"note: the weights of trial {chosen.candidate.trial} were not in {runs / 'store'} any more (deleted, or "
-        f"removed for --max-disk): it was trained again, {became}."
+        f"removed for `search.run --max-disk`): it was trained again, {became}."
     )
 
 

@@ -14,8 +14,10 @@ import torch
 from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.export import Check, Deployed, Latency, OnnxModel, check, onnx_file, restored
+from fitnets.images.identity import Identity
 from fitnets.images.images import Images, accuracy, load, load_test
-from fitnets.images.sources import has_val
+from fitnets.images.printable import shown
+from fitnets.images.sources import NoImages, check_folders, has_val
 from fitnets.nets.cost import total_cost
 from fitnets.nets.network import Network
 from fitnets.values.base import sha256
@@ -23,6 +25,7 @@ from search.read.candidates import Candidate, Snapshot
 from search.read.definition import Definition
 from search.ship import student_files, test_reads
 from search.ship.latencies import Measured, device
+from search.ship.teachers import open_for_testing, open_for_training
 from search.units import format_duration
 from search.workers.facts import other_images
 from search.workers.trainer import Trainer
@@ -33,19 +36,42 @@ LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "safetensors", "fitnet-se
 class Shipper:
     """Exports students of one study. Its images are opened once, a student's weights when it is exported."""
 
-    def __init__(self, snapshot: Snapshot, runs: Path, progress: Callable[[str], None] = lambda text: None):
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        runs: Path,
+        progress: Callable[[str], None] = lambda text: None,
+        data_dir: Path | None = None,
+    ):
+        """`data_dir`: where the study's images are now; None: where it read them.
+
+        Raises InputError when they are not there, or are not those that it was trained on.
+        """
         self.snapshot, self.runs, self.progress = snapshot, runs, progress
+        self.notes: list[str] = []  # for people, a line each
         self.study = Definition.of(snapshot)
         self.store = Store(runs / "store")
-        self.data_dir = Path(snapshot.images.get("data_dir", "data"))
-        self.images: Images = load(self.study.data, self.data_dir, self.store)
-        now = self.images.digest, len(self.images.train), has_val(self.study.data, self.data_dir)
-        if problem := other_images(snapshot.images, *now):
-            raise InputError(f"{problem}, or run the study on these with --name.")
+        self.data_dir = data_dir or Path(snapshot.images.get("data_dir", "data"))
+        self.images: Images = self._opened()
         # Whitened images are no longer pixels, but the exported model takes pixels: it is checked on those.
         data = self.study.data
         plain = data.changed(whiten=False, local_contrast=False)
         self.pixels: Images = self.images if data.standardised else load(plain, self.data_dir, self.store)
+
+    def _opened(self) -> Images:
+        try:
+            check_folders(self.study.data, self.data_dir)
+            images = load(self.study.data, self.data_dir, self.store)
+        except NoImages as error:
+            raise InputError(
+                f"the images that `{self.snapshot.study}` was trained on are not in `{shown(self.data_dir)}`: name the "
+                "folder where they are now with --data."
+            ) from error
+        own_val = has_val(self.study.data, self.data_dir)
+        now = Identity(images=images.digest, classes=images.classes, train=len(images.train), own_val=own_val)
+        if problem := other_images(self.snapshot.images, now, self.data_dir):
+            raise InputError(f"{problem}, or search these under another name with `search.run --name`.")
+        return images
 
     def check_writable(self, out: Path) -> None:
         """Raises InputError, before anything is exported, when `out` or the log of test reads cannot be written."""
@@ -71,9 +97,7 @@ class Shipper:
         device_threads = ("cuda", None) if gpu else ("cpu", 1)  # as in the search: device, threads
         trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), *device_threads)
         teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
-        for _ in trainer.train_teacher(teacher):
-            pass
-        trainer.open_teacher(teacher, None)
+        open_for_training(trainer, teacher, outcome.teacher)
         result = trainer.trained(candidate.recipe)
         self.store.try_put("student", sha256(result.weights), {"student.safetensors": result.weights})
         return result.weights, True
@@ -129,11 +153,13 @@ class Shipper:
         split = load_test(self.pixels.data, self.data_dir, self.pixels, self.store)
         checked = check(exported.model, exported.deployed, split)
         teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
-        teacher_accuracy = None
+        teacher_accuracy, outcome = None, exported.candidate.outcome
         trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), "cpu", None)
-        if trainer.has(teacher):
-            trainer.open_teacher(teacher, None)
-            assert trainer.teacher is not None
+        assert outcome is not None
+        why_not = open_for_testing(trainer, teacher, outcome.teacher)
+        if why_not is not None:
+            self.notes.append(f"note: {why_not}: its accuracy on the test images is left out.")
+        elif trainer.teacher is not None:
             teacher_split = load_test(self.study.data, self.data_dir, self.images, self.store)
             teacher_accuracy = accuracy(trainer.teacher.network, self.images, teacher_split)
         test_reads.finish(*entry, checked.onnx_accuracy, trial=trial)

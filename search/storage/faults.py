@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from fitnets.errors import DiskError, InputError
 from search.storage.address import shown, sqlite_path
+from search.study import study_names
 
 DISK_FAULTS = ("database or disk is full", "readonly database", "disk I/O error")  # SQLite's messages
 
@@ -113,7 +114,9 @@ def storage_missing(path: Path) -> StorageMissing:
 
 def study_missing(url: str, name: str, known: Sequence[str]) -> StudyMissing:
     """The error for a study that is not among the `known` ones of a storage."""
+    own = name.removesuffix("-smoke")
+    command = f": python -m search.run {own}{' --smoke' if own != name else ''}" if own in study_names() else " first."
     return StudyMissing(
         f"the storage {shown(url)} has no study `{name}`: it has {', '.join(known) or 'none'}. Choose one "
-        f"with --name, or run it: python -m search.run {name}"
+        f"with --name, or run it{command}"
     )

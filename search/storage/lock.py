@@ -120,8 +120,8 @@ def _taken(name: str, text: str) -> InputError:
     except (ValueError, KeyError, TypeError):
         where = "which one is not known"
     return InputError(
-        f"another driver runs the study `{name}`: {where}. Wait for it, stop it, or start a study of another name "
-        "with --name."
+        f"another driver runs the study `{name}`: {where}. Wait for it, or stop it; a study of another name "
+        "(`search.run --name`) can run beside it."
     )
 
 

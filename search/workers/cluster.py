@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from fitnets.errors import InputError
@@ -17,6 +16,7 @@ from search.storage.address import shown
 from search.workers.faults import foreseen, one_line
 from search.workers.machine import cores
 from search.workers.protocol import Stopped
+from search.workers.readiness import TOKENS, check_ready, token_file
 
 CONNECT_SECONDS = 5.0
 START_ATTEMPTS = 3
@@ -37,8 +37,8 @@ def ray() -> Any:
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # the node is 127.0.0.1: every port is on loopback
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    tokens = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    if any(name in os.environ for name in tokens) or (Path.home() / ".ray" / "auth_token").is_file():
+    token = token_file()
+    if any(name in os.environ for name in TOKENS) or (token is not None and token.is_file()):
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # joining a cluster, Ray uses its token only when told to
     import ray
 
@@ -64,7 +64,7 @@ def _silence(ray: Any) -> None:
 def connect(address: str | None, slots: int | None) -> None:
     """Start Ray on this machine with `slots` slots (default: one for each core), or join the cluster at `address`.
 
-    Raises InputError when it cannot be joined.
+    Raises InputError when it cannot be joined, or Ray cannot start here.
     """
     on_terminate = signal.getsignal(signal.SIGTERM)
     if address is None:
@@ -75,7 +75,11 @@ def connect(address: str | None, slots: int | None) -> None:
 
 
 def _start(cpus: int) -> None:
-    """Start Ray, in START_ATTEMPTS attempts: each may take 30 s, which is too little on a busy machine."""
+    """Start Ray, in START_ATTEMPTS attempts: each may take 30 s, which is too little on a busy machine.
+
+    Raises InputError when this machine lacks something that Ray needs, Stopped when Ray does not start.
+    """
+    check_ready()
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
             ray().init(
@@ -91,7 +95,10 @@ def _start(cpus: int) -> None:
             ray().shutdown()
             if attempt == START_ATTEMPTS:
                 reason = str(error).splitlines()[0]
-                raise Stopped(f"Ray did not start ({reason}): see whether the machine has memory and disk.") from error
+                raise Stopped(
+                    f"Ray did not start ({reason}): see whether the machine has memory, disk and processes (`ulimit "
+                    "-u`) left."
+                ) from error
 
 
 def _join(address: str) -> None:

@@ -1,9 +1,12 @@
 """What workers report to the driver of their images, teacher and speed. No torch."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from fitnets.config import Precision
+from fitnets.images.identity import Identity
+from fitnets.images.printable import shown
 from fitnets.values.base import Value, later
 from fitnets.values.net import Shape
 from fitnets.values.per_class import PerClass
@@ -50,21 +53,24 @@ class Speed(Value):
     forward: float
 
 
-def other_images(stored: Mapping[str, Any], digest: str, train: int, own_val: bool) -> str | None:
-    """What is wrong with images that are not those of a stored study, and a remedy; None where they are the same.
+def other_images(stored: Mapping[str, Any], found: Facts | Identity, data: Path) -> str | None:
+    """What is wrong with images that are not those of a stored study, and remedies; None where they are the same.
 
-    `stored` are the study's facts; `digest` and `train`, the number of training images, are those of the images now.
-    `own_val`: they have a validation part of their own.
+    `stored` are the study's facts; `found` are those of the images that are in `data` now.
     """
-    if stored.get("images") in (None, digest):
+    digest, classes = stored.get("images"), stored.get("classes")
+    if digest is None or (digest == found.images and classes in (None, list(found.classes), found.classes)):
         return None
-    folder = f"`{stored.get('data_dir')}`"
-    if own_val and train == stored.get("train", 0) + stored.get("val", 0):
+    old = f"`{stored.get('data_dir')}`"
+    if digest != found.images and found.own_val and found.train == stored.get("train", 0) + stored.get("val", 0):
         return (
-            f"the study split its validation images off the training images in {folder}: it began with an earlier "
+            f"the study split its validation images off the training images in {old}: it began with an earlier "
             "version, which did not read the validation part (`val/`), or before that was there. Move that folder away"
         )
+    differ = f"digest {found.images[:12]}, was {digest[:12]}"
+    if digest == found.images and classes is not None:
+        differ = f"classes {', '.join(found.classes)}; were {', '.join(classes)}"
     return (
-        f"the images are not those that the study was trained on (digest {digest[:12]}, was "
-        f"{str(stored['images'])[:12]}, read from {folder}): restore them"
+        f"the images in `{shown(data)}` are not those that the study was trained on ({differ}, read from {old}): "
+        "restore them, name their folder with --data"
     )

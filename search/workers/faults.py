@@ -68,8 +68,8 @@ def why_died(text: str) -> str:
 def over_time(seconds: int) -> tuple[str, str]:
     """The kind and message of a trial that passed its time limit."""
     return "OverTime", (
-        f"it was not finished after {seconds} s: raise --trial-seconds, or lower the epochs or `base_width` in the "
-        "study."
+        f"it was not finished after {seconds} s: raise `search.run --trial-seconds`, or lower the epochs or "
+        "`base_width` in the study."
     )
 
 

@@ -93,6 +93,10 @@ class Trainer:
             contents=opened.contents,
         )
 
+    def brought_digests(self, teacher: Brought) -> tuple[str, tuple[str, str]]:
+        """The digest of a brought teacher as it is now, and of its weights and code. Its accuracy is not measured."""
+        return teachers.brought_digests(teacher, self.images)
+
     def train(self, recipe: Recipe) -> Generator[Report, None, Result]:
         """Run a recipe, from its checkpoint if there is one: Reports as they come, then the Result.
 

@@ -2,11 +2,13 @@
 
 import random
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from app.widgets import exports
 from app.widgets.exports import Exports, hashed
+from fitnets.errors import InputError
 from search.read.reader import read
 from search.ship import student_files
 from search.ship.student_files import File
@@ -45,6 +47,20 @@ def test_many_exports_of_one_study_take_no_more_than_the_limit() -> None:
         made.put("url", "digits", str(i), files(300))
         assert made.bytes <= 10_000
     assert made.get("url", "digits", "499") is not None
+
+
+def test_images_that_were_moved_are_told_with_the_command_that_takes_their_folder(
+    path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise InputError("the images are not in `old`: name the folder where they are now with --data.")
+
+    trial = next(c.trial for c in read(synthetic.study(path, 8), "digits").candidates if c.outcome)
+    monkeypatch.setattr(student_files, "exported", refuse)
+    at = opened("student", trial=str(trial))
+    next(b for b in at.button if b.label == "Make the files").click().run()
+    assert "The files could not be made: the images are not in `old`" in words(at)
+    assert any(code.value.endswith("--data DIR") and "search.export_one digits" in code.value for code in at.code)
 
 
 def test_files_that_went_are_offered_anew(path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from fitnets.errors import InputError
 from search.read.reader import Reader
 from search.storage import readonly
 from search.storage.faults import StorageBusy, StorageEmpty, StorageMissing, StorageUnreadable, StudyMissing
+from search.study import find_study
 from tests.app import synthetic
 from tests.app.pages import MAIN, PAGES, RNG, Opened, awkward, charts, traces, words
 from tests.helpers import unprivileged
@@ -30,6 +31,14 @@ def test_the_first_command_writes_where_the_pages_look_and_names_no_password(
     assert command in words(AppTest.from_file(str(MAIN), default_timeout=60).run())
     monkeypatch.setenv("FITNET_STORAGE", "postgresql://me:secret@host/studies")
     assert "secret" not in source.first_command() and "host/studies" in source.first_command()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_names_the_images_that_its_study_was_trained_on(path: Path, opened: Opened, page: str) -> None:
+    images = {"images": "0123456789abcdef" * 4, "data_dir": "/data/birds_[1]", "train": 1000, "val": 396}
+    synthetic.empty(path, study=find_study("folder").model_dump(mode="json"), images=images)
+    (line,) = opened(page).caption
+    assert line.value == r"images of /data/birds\_\[1\]: 1,000 training and 396 validation, digest 0123456789ab"
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -138,7 +138,7 @@ def test_a_trial_over_its_time_ends_after_its_epoch(tmp_path: Path) -> None:
     *before, fault = items(actor(slow, tmp_path, seconds=1).train(0, RECIPE))
     assert isinstance(fault, Fault)
     assert (fault.kind, fault.message) == over_time(1)
-    assert "raise --trial-seconds" in fault.message
+    assert "raise `search.run --trial-seconds`" in fault.message
     assert 2 <= len(before) <= 4, "None, then an epoch or two"
 
 

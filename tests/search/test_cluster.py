@@ -234,7 +234,7 @@ def test_a_trial_that_hangs_is_ended_when_its_time_is_over(
         os.kill(pid, signal.SIGSTOP)
     failed = until(crew, ended)[-1]
     assert isinstance(failed, Failed) and failed.kind == "OverTime"
-    assert "not finished after 1 s: raise --trial-seconds" in failed.message
+    assert "not finished after 1 s: raise `search.run --trial-seconds`" in failed.message
     assert 1.0 <= time.monotonic() - began < 30
     assert stopped or 'stub.py", line' in failed.log, failed.log
     if stopped:

@@ -138,7 +138,7 @@ def test_other_images_are_refused(study: tuple[Path, Path], monkeypatch: pytest.
     monkeypatch.setattr(InlineWorkers, "open", other)
     told = invoke("confirm", file, "--runs", runs)
     assert told.exit_code == 2
-    assert "the images are not those that the study was trained on" in told.output
+    assert "are not those that the study was trained on" in told.output
 
 
 def test_results_show_the_confirmed_front_first(study: tuple[Path, Path]) -> None:

@@ -161,7 +161,9 @@ def test_a_limit_below_what_must_stay_stops_with_one_line_and_a_larger_one_conti
     told = run(file, "--runs", runs, "--max-disk", "100B")
     assert told.exit_code == cli.FAILED
     (line,) = told.stderr.splitlines()
-    assert line.startswith(f"stopped: `{runs}/store` takes ") and line.endswith("with a larger --max-disk.")
+    assert line.startswith(f"stopped: `{runs}/store` takes ") and line.endswith(
+        "with a larger `search.run --max-disk`."
+    )
     assert run(file, "--runs", runs, "--max-disk", "1GB").exit_code == cli.OK
     assert rows(file, runs) == rows(*finished)
 

@@ -10,10 +10,13 @@ import pytest
 
 from fitnets.config import Brought
 from fitnets.errors import InputError
-from search.driver.registration import check_teacher, differences, writable
+from fitnets.images.identity import Identity
+from search.driver.registration import check_teacher, writable
+from search.read.definition import differences
 from search.workers.facts import TeacherFacts, other_images
 from tests.helpers import STUDY, unprivileged
 
+FOLDER = Path("/now")
 BROUGHT = Brought(build="theirs:net", hint_layers=("first",))
 
 
@@ -96,10 +99,15 @@ def test_a_brought_teacher_of_an_earlier_version_is_the_same_whatever_accuracy_i
 
 def test_images_that_have_a_validation_part_now_are_told_as_such() -> None:
     stored = {"images": "a", "train": 30, "val": 10, "data_dir": "/images"}
-    assert other_images(stored, "a", 30, True) is None
-    assert other_images({}, "a", 30, True) is None
-    told = other_images(stored, "b", 40, True)
+    now = Identity(images="a", classes=("x", "y"), train=30, own_val=True)
+    assert other_images(stored, now, FOLDER) is None
+    assert other_images({}, now, FOLDER) is None
+    assert other_images(stored | {"classes": ["x", "y"]}, now, FOLDER) is None
+    told = other_images(stored, now.changed(images="b", train=40), FOLDER)
     assert told is not None and "an earlier version, which did not read the validation part (`val/`)" in told
     for train, own_val in ((40, False), (41, True)):
-        told = other_images(stored, "b", train, own_val)
-        assert told is not None and told.startswith("the images are not those that the study was trained on (digest b")
+        told = other_images(stored, now.changed(images="b", train=train, own_val=own_val), FOLDER)
+        rule = "the images in `/now` are not those that the study was trained on (digest b, was a, read from `/images`)"
+        assert told is not None and told.startswith(rule)
+    told = other_images(stored | {"classes": ["y", "x"]}, now, FOLDER)
+    assert told is not None and "(classes x, y; were y, x, read from" in told

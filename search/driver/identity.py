@@ -1,0 +1,38 @@
+"""Whether the images and the teacher are those of a stored study. Its results are printed only after that."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import optuna
+
+from fitnets.config import Brought
+from fitnets.disk.store import Store
+from fitnets.images.identity import identity
+from search.driver.registration import check_brought, check_images
+from search.study import Study
+
+if TYPE_CHECKING:
+    from search.workers.crew import RayWorkers
+
+
+def check_here(known: optuna.Study, study: Study, data: Path, store: Store, *, teacher: bool) -> None:
+    """Check this machine's images and, with `teacher`, the brought teacher, if it is one. Fast, and without Ray.
+
+    Raises InputError when they are not the study's.
+    """
+    found = identity(study.data, data, store)
+    check_images(known, found, data)
+    if teacher and isinstance(study.teacher, Brought):
+        from search.workers.trainer import Trainer  # here, because torch loads slowly
+
+        trainer = Trainer(study.data, str(data), str(store.root), "cpu", None)
+        check_brought(known, *trainer.brought_digests(study.teacher))
+
+
+def check_on_cluster(known: optuna.Study, study: Study, crew: "RayWorkers", data: Path, store: Store) -> None:
+    """The same for the files of a cluster's workers, which this machine may lack."""
+    facts = crew.open(study.data, data, store.root)
+    check_images(known, facts, data)
+    if isinstance(study.teacher, Brought):
+        teacher = crew.teach(study.teacher, lambda report: None)
+        check_brought(known, teacher.teacher, teacher.contents)
