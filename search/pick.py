@@ -11,7 +11,7 @@ from fitnets.errors import InputError
 from search import cli
 from search.read.budget import Budget, finished, fitting, nearest_miss
 from search.read.reader import read
-from search.ship import latencies
+from search.ship import latencies, out_folder, test_reads
 from search.ship.selection import Selection, none_within, retrained_note
 from search.storage.address import storage_url
 from search.units import format_count, format_stages, parse_count
@@ -37,7 +37,7 @@ def main(
     storage: cli.Storage = None,
     name: cli.Name = None,
 ) -> None:
-    """Export the most accurate student within a budget: ONNX, safetensors, recipe, card and README."""
+    """Export the most accurate student within a budget: ONNX, safetensors, recipe, card, README and predict.py."""
     budget = Budget(
         max_params=parse_count(max_params, "--max-params"),
         max_macs=parse_count(max_macs, "--max-macs"),
@@ -52,12 +52,13 @@ def main(
     within = fitting(snapshot.candidates, budget.known_before_export())
     if not within:
         raise InputError(none_within(snapshot, nearest_miss(snapshot.candidates, budget)))
+    test_reads.check(runs)
+    out_folder.check(out, runs)
     console = Console(highlight=False)
     with console.status("exporting ...") as status:
         from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused first
 
         shipper = Shipper(snapshot, runs, status.update)
-        shipper.check_writable(out)
         selection = Selection(shipper, budget, within)
         chosen = selection.chosen()
         if chosen is None:
@@ -86,7 +87,7 @@ def _print(console: Console, chosen: "Exported", card: dict[str, Any], out: Path
     tested = accuracy["test"]["students_tested_in_this_study"]
     if tested > 1:
         console.print(f"  {tested} students of this study have seen the test images: the best of them is optimistic.")
-    console.print(f"written to {out}/: {', '.join(sorted(p.name for p in out.iterdir()))}", soft_wrap=True)
+    console.print(f"written to {out}/: {', '.join(out_folder.written(out))}", soft_wrap=True)
 
 
 if __name__ == "__main__":

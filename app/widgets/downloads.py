@@ -20,6 +20,7 @@ from search.units import format_bytes, format_duration
 WHAT = {
     "student.onnx": "ONNX: takes pixels in [0, 1], holds its own preprocessing",
     "student.safetensors": "weights for PyTorch",
+    "predict.py": "image files to classes, with onnxruntime, Pillow and NumPy alone",
     "recipe.json": "everything that the trial did",
     "card.json": "accuracies and how they were measured, cost, latency, versions",
     "README.md": "how to load the files",
