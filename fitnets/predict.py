@@ -114,15 +114,25 @@ def printable(text: str) -> str:
 
 
 class Student:
-    """An exported student with what its metadata says: the form of its images, and its classes."""
+    """An exported student with what its metadata says: the form of its images, and its classes.
+
+    Raises ValueError for another file.
+    """
 
     def __init__(self, file: Path):
         import onnxruntime
 
-        self._session: Any = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-        said = self._session.get_modelmeta().custom_metadata_map
-        self.form = Form(said["colour"] == "grey", int(said["columns"]), int(said["rows"]))
-        self.classes: list[str] = json.loads(said["classes"])
+        try:
+            self._session: Any = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+            said = self._session.get_modelmeta().custom_metadata_map
+            self.form = Form(said["colour"] == "grey", int(said["columns"]), int(said["rows"]))
+            self.classes: list[str] = json.loads(said["classes"])
+        except Exception as error:  # onnxruntime raises errors of its own
+            reason = printable(" ".join(str(error).split()))
+            raise ValueError(
+                f"`{printable(str(file))}` is not a student that FitNet Search exported, or needs a newer "
+                f"onnxruntime ({type(error).__name__}: {reason})"
+            ) from error
 
     def probabilities(self, file: Path) -> NDArray[np.float64]:
         """The probability of each class K for an image file. Raises Unreadable."""
@@ -155,7 +165,10 @@ def main(words: list[str] | None = None) -> int:
     files = [file for place in given.places for file in image_files(place)]
     if not files:
         parser.error(f"no image files ({', '.join(FILE_TYPES)}) are below these folders")
-    student, code = Student(given.model), 0
+    try:
+        student, code = Student(given.model), 0
+    except ValueError as error:
+        parser.error(str(error))
     for file in files:
         try:
             shares_K = student.probabilities(file)
