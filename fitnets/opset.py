@@ -9,8 +9,8 @@ from onnx import ModelProto, NodeProto, TensorProto, defs, helper, numpy_helper
 
 EXPORTED = 18  # the lowest opset that torch writes
 BEFORE = EXPORTED - 1
-RUNTIMES = {14: "1.8", 15: "1.9", 16: "1.11", 17: "1.12", 18: "1.14"}
-"""The first onnxruntime with each opset, and with the IR version that ONNX had then (7; from opset 15 on 8).
+RUNTIMES = {14: (7, "1.8"), 15: (8, "1.9"), 16: (8, "1.11"), 17: (8, "1.12"), 18: (8, "1.14")}
+"""By opset: the IR version that ONNX had when it was new, and the first onnxruntime that has both.
 
 From https://onnxruntime.ai/docs/reference/compatibility.html
 """
@@ -41,7 +41,7 @@ def versions(file: bytes) -> tuple[int, int]:
 
 def smallest_runtime(opset: int) -> str:
     """The first onnxruntime that runs files of this opset, as `1.8`."""
-    return RUNTIMES[opset]
+    return RUNTIMES[opset][1]
 
 
 def _since(node: NodeProto, shapes: dict[str, bytes], constants: dict[str, TensorProto]) -> int:
