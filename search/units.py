@@ -1,7 +1,8 @@
-"""Counts, sizes and durations: formatted for people, and parsed from the command line. No torch."""
+"""Counts, sizes, durations and commands: formatted for people, and parsed from the command line. No torch."""
 
 import itertools
 import math
+import os
 import re
 from decimal import Decimal
 
@@ -9,6 +10,7 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from fitnets.errors import InputError
 
+CONSOLE, STARTED_BY = "fitnet-search", "FITNET_STARTED_BY"  # a command, and the variable that it sets to its name
 _COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kM]?)")
 
 
@@ -76,3 +78,9 @@ def parse_bytes(text: str | None, option: str) -> int | None:
     if value < 1:
         raise InputError(f"`{option}` is `{text}`, but a size is written as 20GB, 500MB or 1.5GiB.")
     return value
+
+
+def command(name: str) -> list[str]:
+    """The words with which the user starts a command of `search`, as this process was started."""
+    by_console = os.environ.get(STARTED_BY) == CONSOLE
+    return [CONSOLE, name.replace("_", "-")] if by_console else ["python", "-m", f"search.{name}"]

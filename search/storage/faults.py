@@ -1,6 +1,7 @@
 """A storage's failures as errors that name it without its password, with a remedy."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from fitnets.errors import DiskError, InputError
 from search.storage.address import shown, sqlite_path
+from search.units import command
 
 DISK_FAULTS = ("database or disk is full", "readonly database", "disk I/O error")  # SQLite's messages
 
@@ -115,5 +117,5 @@ def study_missing(url: str, name: str, known: Sequence[str]) -> StudyMissing:
     """The error for a study that is not among the `known` ones of a storage."""
     return StudyMissing(
         f"the storage {shown(url)} has no study `{name}`: it has {', '.join(known) or 'none'}. Choose one "
-        f"with --name, or run it: python -m search.run {name}"
+        f"with --name, or run it: {shlex.join([*command('run'), name])}"
     )
