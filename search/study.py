@@ -268,7 +268,7 @@ def _study_file(name: str) -> Path:
     found += [Path(name)] if Path(name).suffix == ".py" and Path(name).is_file() else []
     if found:
         return found[0]
-    known = ", ".join([*study_names(), *own_code.names_in(OWN)])
+    known = ", ".join(dict.fromkeys([*study_names(), *own_code.names_in(OWN)]))
     raise InputError(f"no study is called `{name}`: choose from {known}, or give the path of a study's .py file.")
 
 
