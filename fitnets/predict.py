@@ -11,6 +11,7 @@ and scaled with antialiasing. Shape suffixes: H rows, W columns, C channels, K c
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 import warnings
@@ -183,4 +184,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may lack a character of a name
     sys.exit(main())

@@ -33,7 +33,7 @@ Study `{card["study"]}`, trial {card["trial"]}:
 {card["cost"]["params"]:,} parameters, {card["cost"]["macs"]:,} multiply-adds.
 Test accuracy {test["accuracy"]:.2%} on {test["images"]:,} images; {latency["p50_ms"]:.3g} ms an image (p50, batch 1,
 {latency["threads"]} thread, {latency["device"]}).
-`card.json` records how each number was measured; `sha256sum -c SHA256SUMS` checks the files.
+`card.json` records how each number was measured, and the SHA-256 of the other files.
 
 ## Image files to classes
 
@@ -44,7 +44,8 @@ python predict.py photo.jpg folder_of_photos
 
 It prints the most probable class of each file and its probability (`--top 3` prints three), and reads files exactly as
 the images were read that the accuracy above was measured on. `student.onnx` needs onnxruntime {onnx["onnxruntime"]} or
-newer (opset {onnx["opset"]}, IR version {onnx["ir_version"]}), `predict.py` Pillow 10.1 or newer.
+newer (opset {onnx["opset"]}, IR version {onnx["ir_version"]}; 1.15.0 is the oldest that was tried), `predict.py`
+Pillow 10.1 or newer.
 
 ## What the ONNX file takes
 
