@@ -15,6 +15,7 @@ from search import cli
 COMMANDS = {
     "run": "search.run",
     "results": "search.results",
+    "confirm": "search.confirm",
     "pick": "search.pick",
     "latency": "search.latency",
     "export-one": "search.export_one",

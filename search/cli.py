@@ -2,7 +2,6 @@
 
 import errno
 import functools
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator

@@ -3,7 +3,7 @@
 import importlib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ByteSize, Field, PositiveInt, ValidationError, field_validator, model_validator
 

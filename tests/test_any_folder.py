@@ -72,7 +72,7 @@ def told(script: Path, folder: Path, *words: object) -> subprocess.CompletedProc
 def test_every_command_is_there_and_an_unknown_one_is_refused(script: Path, folder: Path) -> None:
     done = told(script, folder, "--help")
     assert done.returncode == 0
-    for name in ("run", "results", "pick", "latency", "paper", "app"):
+    for name in ("run", "results", "confirm", "pick", "latency", "paper", "app"):
         assert f"\n  {name} " in done.stdout and name in COMMANDS
     unknown = told(script, folder, "pik")
     assert unknown.returncode == cli.WRONG_INPUT and "pik" in unknown.stderr
