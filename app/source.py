@@ -12,6 +12,7 @@ import streamlit as st
 from fitnets.config import Report
 from fitnets.errors import InputError
 from fitnets.values.per_class import PerClass
+from search import cli
 from search.read import progress, tradeoffs
 from search.read.budget import finished
 from search.read.candidates import Candidate, Snapshot
@@ -38,7 +39,7 @@ def first_command() -> str:
     """The command that writes a study where these pages look for one; without a password."""
     given = os.environ.get("FITNET_STORAGE")
     storage = ["--storage", shown(given)] if given else []
-    return shlex.join(["python", "-m", "search.run", "digits", "--runs", str(runs()), *storage])
+    return shlex.join([*cli.command("run"), "digits", "--runs", str(runs()), *storage])
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

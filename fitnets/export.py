@@ -10,10 +10,11 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load as load_tensors
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from fitnets.errors import InputError
 from fitnets.images.images import EVAL_BATCH, Preprocess, Split
 from fitnets.nets.network import Network
+from fitnets.opset import EXPORTED, lower
 from fitnets.values.base import Value
 from fitnets.values.net import Net, Shape
 
@@ -58,13 +60,16 @@ def restored(net: Net, weights: bytes) -> Network:
     return network.eval()
 
 
-def onnx_file(deployed: Deployed, shape: Shape) -> bytes:
-    """The model as one ONNX file with a free batch size."""
+def onnx_file(deployed: Deployed, shape: Shape, metadata: Mapping[str, str] | None = None) -> bytes:
+    """The model as one ONNX file with a free batch size, of the lowest opset that it allows, with its metadata."""
     program = _exported(deployed.eval(), torch.rand(2, *shape))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         program.save(path, external_data=False)
-        return path.read_bytes()
+        model = onnx.load(path)
+    lower(model)
+    onnx.helper.set_model_props(model, dict(metadata or {}))
+    return bytes(model.SerializeToString())
 
 
 def _exported(deployed: Deployed, example_BCHW: Tensor) -> torch.onnx.ONNXProgram:
@@ -76,6 +81,7 @@ def _exported(deployed: Deployed, example_BCHW: Tensor) -> torch.onnx.ONNXProgra
             (example_BCHW,),
             dynamo=True,
             verbose=False,
+            opset_version=EXPORTED,
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_shapes=({0: torch.export.Dim("batch")},),

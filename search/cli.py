@@ -18,7 +18,10 @@ from fitnets.values.base import explain
 from search.read.candidates import Snapshot
 from search.read.definition import definition_note
 from search.storage.faults import StorageLost
-from search.study import NAME, Study, find_study
+from search.study import NAME, Study, find_study, own_namesake
+from search.units import CONSOLE as CONSOLE
+from search.units import STARTED_BY as STARTED_BY
+from search.units import command as command
 from search.workers.protocol import Stopped
 
 OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -104,12 +107,20 @@ def _plain(text: str) -> str:
     return text.replace("[", r"\[")
 
 
+def found(study: str) -> Study:
+    """The study of that name or file. Where there are two of the name, a note says which one it is."""
+    own = own_namesake(study)
+    if own is not None:
+        ERRORS.print(f"note: `{study}` is the built-in study; your own is called `{own}`.", markup=False)
+    return find_study(study)
+
+
 def stored_name(study: str, name: str | None) -> str:
     """A study's name in the storage: --name, or the study's own; `X-smoke` is the name of a smoke run."""
     if name is not None:
         return checked_name(name)
     try:
-        return find_study(study).name
+        return found(study).name
     except InputError:
         if NAME.fullmatch(study) and study.endswith("-smoke"):
             return study

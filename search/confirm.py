@@ -96,7 +96,7 @@ def _workers(address: str | None, slots: int | None, fresh: FreshRuns) -> "RayWo
 def _print(console: Console, snapshot: Snapshot, runs: Snapshot) -> None:
     found = confirmation(snapshot, runs)
     if found is None:
-        raise InputError(f"every fresh run failed: see `python -m search.results {snapshot.study}`.")
+        raise InputError(f"every fresh run failed: see `{shlex.join([*cli.command('results'), snapshot.study])}`.")
     console.print(confirmed_table(snapshot, found))
     console.print(optimism(found))
 
@@ -108,7 +108,7 @@ def _typed(storage: str | None) -> str | None:
 
 def _command(study: str, options: dict[str, Any]) -> str:
     words = [word for option, value in options.items() if value is not None for word in (f"--{option}", str(value))]
-    return shlex.join(["python", "-m", "search.confirm", study, *words])
+    return shlex.join([*cli.command("confirm"), study, *words])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import typer
 from fitnets.errors import InputError
 from search import cli
 from search.read.reader import read
+from search.ship import out_folder, test_reads
 from search.storage.address import storage_url
 
 
@@ -24,21 +25,22 @@ def main(
     runs: cli.Runs = Path("runs"),
     storage: cli.Storage = None,
 ) -> None:
-    """Export one student of a study: ONNX, safetensors, recipe, card and README."""
+    """Export one student of a study: ONNX, safetensors, recipe, card, README and predict.py."""
     snapshot = read(storage_url(runs, storage), cli.checked_name(study, "STUDY"))
     found = next((c for c in snapshot.candidates if c.trial == trial), None)
     if found is None or found.state != "complete" or found.outcome is None:
         known = [c.trial for c in snapshot.front()]
         state = "is not in the study" if found is None else f"is {found.state}, not trained to its end"
         raise InputError(f"trial {trial} {state}: choose one that is, as {known[:5]}.")
+    test_reads.check(runs)
+    out_folder.check(out, runs)
     from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused first
 
     shipper = Shipper(snapshot, runs, data_dir=data)
-    shipper.check_writable(out)
     shipper.write(shipper.exported(found), out, {"by": "a person, by its trial number"})
     for note in shipper.notes:
         sys.stdout.write(f"{note}\n")
-    sys.stdout.write(f"written to {out}/: {', '.join(sorted(p.name for p in out.iterdir()))}\n")
+    sys.stdout.write(f"written to {out}/: {', '.join(out_folder.written(out))}\n")
 
 
 if __name__ == "__main__":

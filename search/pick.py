@@ -9,9 +9,11 @@ from rich.console import Console
 
 from fitnets.errors import InputError
 from search import cli
-from search.read.budget import Budget, finished, fitting, nearest_miss
+from search.read.budget import Budget, finished, nearest_miss
 from search.read.reader import read
-from search.ship import latencies
+from search.ship import latencies, out_folder, test_reads
+from search.ship.choice import Choice
+from search.ship.confirmed import stored_confirmation
 from search.ship.selection import Selection, none_within, retrained_note
 from search.storage.address import storage_url
 from search.units import (
@@ -44,13 +46,16 @@ def main(
     min_accuracy: Annotated[
         str | None, typer.Option(metavar="SHARE", help="On the validation images, as 0.97 or 97%.")
     ] = None,
+    one_se: Annotated[
+        bool, typer.Option("--one-se", help="The cheapest within one standard error of the best confirmed student.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("picked"),
     data: cli.ImagesNow = None,
     runs: cli.Runs = Path("runs"),
     storage: cli.Storage = None,
     name: cli.Name = None,
 ) -> None:
-    """Export the most accurate student within a budget: ONNX, safetensors, recipe, card and README."""
+    """Export the most accurate student within a budget: ONNX, safetensors, recipe, card, README and predict.py."""
     budget = Budget(
         max_params=parse_count(max_params, "--max-params"),
         max_macs=parse_count(max_macs, "--max-macs"),
@@ -63,31 +68,39 @@ def main(
     cli.note_definition(study, snapshot)
     if not finished(snapshot.candidates):
         raise InputError(f"the study `{snapshot.study}` has no trained student yet: run it first.")
-    within = fitting(snapshot.candidates, budget.known_before_export())
-    if not within:
+    found = stored_confirmation(url, snapshot)
+    confirm = latencies.command(snapshot.study, runs, url, "confirm")
+    if one_se and found is None:
+        raise InputError(f"`--one-se` needs students that were trained with fresh seeds: run `{confirm}` first.")
+    choice = Choice.of(snapshot, found, budget, one_error=one_se)
+    if not choice.students:
         raise InputError(none_within(snapshot, nearest_miss(snapshot.candidates, budget)))
+    test_reads.check(runs)
+    out_folder.check(out, runs)
     console = Console(highlight=False)
     with console.status("exporting ...") as status:
         from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused first
 
         shipper = Shipper(snapshot, runs, status.update, data)
-        shipper.check_writable(out)
-        selection = Selection(shipper, budget, within)
+        selection = Selection(shipper, choice.budget, choice.students)
         chosen = selection.chosen()
         if chosen is None:
-            raise InputError(selection.none_fits(latencies.command(snapshot.study, runs, url, every=True)))
+            raise InputError(selection.none_fits(latencies.command(snapshot.study, runs, url, "latency", "--all")))
         limits = budget.model_dump(mode="json", exclude_none=True)
-        card = shipper.write(chosen, out, {"by": "the highest validation accuracy within the budget", "budget": limits})
+        about = {"by": choice.by(), "budget": limits, "confirmed": choice.columns(chosen.candidate)}
+        card = shipper.write(chosen, out, about)
     if budget != budget.known_before_export():
         console.print(selection.effort(), soft_wrap=True)
     if chosen.retrained:
         console.print(retrained_note(chosen, runs), markup=False, soft_wrap=True)
     for note in shipper.notes:
         console.print(note, markup=False, soft_wrap=True)
-    _print(console, chosen, card, out)
+    _print(console, chosen, card, out, choice.accuracy(chosen.candidate, confirm), choice.cheaper(chosen.candidate))
 
 
-def _print(console: Console, chosen: "Exported", card: dict[str, Any], out: Path) -> None:
+def _print(
+    console: Console, chosen: "Exported", card: dict[str, Any], out: Path, validation: str, cheaper: str | None
+) -> None:
     """The chosen student's cost and accuracy, and the files written."""
     candidate, accuracy, teacher = chosen.candidate, card["accuracy"], card["teacher"]
     console.print(f"trial {candidate.trial}: {format_stages(candidate.recipe.student.stages)}", markup=False)
@@ -98,9 +111,8 @@ def _print(console: Console, chosen: "Exported", card: dict[str, Any], out: Path
     console.print(
         f"{format_number(chosen.size_kb)} kB, {format_number(chosen.latency.p50_ms)} ms an image (p50, one thread)"
     )
-    console.print(
-        f"  validation accuracy {format_accuracy(accuracy['validation']['accuracy'])} (what the search chose by)"
-    )
+    for line in [f"validation accuracy {validation}", *([cheaper] if cheaper else [])]:
+        console.print(f"  {line}", markup=False, soft_wrap=True)
     against = (
         f", the teacher's {format_accuracy(teacher['test_accuracy'])}" if teacher["test_accuracy"] is not None else ""
     )
@@ -108,7 +120,7 @@ def _print(console: Console, chosen: "Exported", card: dict[str, Any], out: Path
     tested = accuracy["test"]["students_tested_in_this_study"]
     if tested > 1:
         console.print(f"  {tested} students of this study have seen the test images: the best of them is optimistic.")
-    console.print(f"written to {out}/: {', '.join(sorted(p.name for p in out.iterdir()))}", soft_wrap=True)
+    console.print(f"written to {out}/: {', '.join(out_folder.written(out))}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ from search.ship.confirmed import stored_confirmation
 from search.storage.address import shown, storage_url
 from search.storage.faults import writing
 from search.storage.lock import driving
-from search.study import Study, find_study
+from search.study import Study
 from search.units import parse_bytes
 from search.workers.facts import Facts, Speed
 from search.workers.logs import logs_folder
@@ -77,7 +77,7 @@ def main(
     """Search students for a teacher. Run the same command again to continue; a finished study says so."""
     console = Console(highlight=False, soft_wrap=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    chosen = find_study(study)
+    chosen = cli.found(study)
     chosen = chosen.smoke() if smoke else chosen
     chosen = cli.named(chosen if seed is None else chosen.changed(seed=seed), name)
     chosen = chosen if trials is None else chosen.changed(trials=trials)
@@ -246,7 +246,7 @@ def _again(study: str, *, data: Path, runs: Path, storage: str | None, smoke: bo
     options |= {"--data": data if data != Path("data") else None, "--runs": runs if runs != Path("runs") else None}
     options["--storage"] = _typed(storage)
     words = [word for flag, value in options.items() if value is not None for word in (flag, str(value))]
-    return shlex.join(["python", "-m", "search.run", study, *words] + ["--smoke"] * smoke)
+    return shlex.join([*cli.command("run"), study, *words] + ["--smoke"] * smoke)
 
 
 def _typed(storage: str | None) -> str | None:
@@ -261,7 +261,7 @@ def _pick(study: str, runs: Path, storage: str | None, snapshot: Snapshot) -> st
     words = ["--runs", str(runs)] if runs != Path("runs") else []
     words += ["--storage", typed] if (typed := _typed(storage)) else []
     words += ["--name", snapshot.study] if snapshot.study != study else []
-    return shlex.join(["python", "-m", "search.pick", study, "--max-params", limit, "--out", "picked", *words])
+    return shlex.join([*cli.command("pick"), study, "--max-params", limit, "--out", "picked", *words])
 
 
 if __name__ == "__main__":

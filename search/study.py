@@ -1,21 +1,21 @@
 """The definition of a study, and how one is found by name."""
 
 import importlib
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ByteSize, Field, PositiveInt, ValidationError, field_validator, model_validator
 
-import studies
+from fitnets import own_code
 from fitnets.config import Brought, Data, Distill, Ensemble, Hint, Precision, Recipe, Trained, Training
 from fitnets.errors import InputError
 from fitnets.values.base import Value, explain
 from fitnets.values.net import Dense, Net, Shape
 from search.space import Frame, Space
 
+BUILT_IN = Path(__file__).parents[1] / "studies"  # beside this package, installed or not
+OWN = Path("studies")  # in the current folder
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 SMOKE_IMAGES = 3000
 SMOKE_RATES = (2e-3, 8e-3)  # learning rates that learn something in a few hundred steps
@@ -246,40 +246,40 @@ def _smoke_teacher(teacher: AnyTeacher) -> AnyTeacher:
 
 
 def find_study(name: str) -> Study:
-    """The study of a module in `studies/`, or of a file like one. Raises InputError when there is none."""
-    module = _study_module(name)
-    study = getattr(module, "STUDY", None)
+    """The study of that name (see `_study_file`), or of a file. Raises InputError when there is none."""
+    file = _study_file(name)
+    if not own_code.comes_first():
+        importlib.import_module("studies")  # ours, for files that build on it: own code could hide an editable install
+    try:
+        study = getattr(own_code.executed(file), "STUDY", None)
+    except ValidationError as error:
+        raise InputError(f"the study `{name}` is not valid:\n{explain(error)}") from error
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise InputError(f"the study `{name}` cannot be loaded ({why}): correct the file.") from error
     if not isinstance(study, Study):
         raise InputError(f"`{name}` defines no `STUDY = Study(...)`: see studies/digits.py for one.")
     return study
 
 
-def _study_module(name: str) -> ModuleType:
-    known = study_names()
-    if name in known:
-        return _loaded_module(name, importlib.util.find_spec(f"studies.{name}"))
-    path = Path(name)
-    if path.suffix == ".py" and path.is_file():
-        return _loaded_module(name, importlib.util.spec_from_file_location(f"study_{path.stem}", path))
-    raise InputError(
-        f"no study is called `{name}`: choose from {', '.join(known)}, or give the path of a study's .py file."
-    )
-
-
-def _loaded_module(name: str, spec: Any) -> ModuleType:
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except ValidationError as error:
-        raise InputError(f"the study `{name}` is not valid:\n{explain(error)}") from error
-    except Exception as error:
-        raise InputError(
-            f"the study `{name}` cannot be loaded ({type(error).__name__}: {error}): correct the file."
-        ) from error
-    return module
+def _study_file(name: str) -> Path:
+    """A built-in study's file, whatever the current folder holds; else that of `studies/` there; or the file itself."""
+    found = [folder / f"{name}.py" for folder in (BUILT_IN, OWN) if name in own_code.names_in(folder)]
+    found += [Path(name)] if Path(name).suffix == ".py" and Path(name).is_file() else []
+    if found:
+        return found[0]
+    known = ", ".join(dict.fromkeys([*study_names(), *own_code.names_in(OWN)]))
+    raise InputError(f"no study is called `{name}`: choose from {known}, or give the path of a study's .py file.")
 
 
 def study_names() -> list[str]:
-    """The modules in `studies/`."""
-    folders = [Path(place) for place in studies.__path__]
-    return sorted(file.stem for folder in folders for file in folder.glob("*.py") if not file.stem.startswith("_"))
+    """The built-in studies."""
+    return own_code.names_in(BUILT_IN)
+
+
+def own_namesake(name: str) -> Path | None:
+    """The file in the current folder's `studies/` that has a built-in study's name, and is another file."""
+    if name not in study_names() or name not in own_code.names_in(OWN):
+        return None
+    own = OWN / f"{name}.py"
+    return None if own.samefile(BUILT_IN / own.name) else own

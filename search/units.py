@@ -1,10 +1,11 @@
-"""Counts, sizes, accuracies and durations: formatted for people, and parsed from the command line. No torch.
+"""Counts, sizes, accuracies, durations and commands: formatted for people, and parsed from the command line. No torch.
 
 A student is within the limit that is typed as its own cost or accuracy is shown: costs are rounded up, accuracies down.
 """
 
 import itertools
 import math
+import os
 import re
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
@@ -16,6 +17,7 @@ _UNITS = {"": 1, "k": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kMGT]?)")
 _GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
+CONSOLE, STARTED_BY = "fitnet-search", "FITNET_STARTED_BY"  # a command, and the variable that it sets to its name
 
 
 def format_count(count: float) -> str:
@@ -160,3 +162,9 @@ def parse_bytes(text: str | None, option: str) -> int | None:
     if value < 1:
         raise InputError(f"`{option}` is `{text}`, but a size is written as 20GB, 500MB or 1.5GiB.")
     return value
+
+
+def command(name: str) -> list[str]:
+    """The words with which the user starts a command of `search`, as this process was started."""
+    by_console = os.environ.get(STARTED_BY) == CONSOLE
+    return [CONSOLE, name.replace("_", "-")] if by_console else ["python", "-m", f"search.{name}"]

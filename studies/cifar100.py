@@ -7,6 +7,6 @@ Otherwise as `cifar10`.
 """
 
 from fitnets.config import Data
-from studies.cifar10 import STUDY as CIFAR10
+from search.study import find_study
 
-STUDY = CIFAR10.changed(name="cifar100", data=Data(name="cifar100", shift=4, flip=True, val_fraction=0.2))
+STUDY = find_study("cifar10").changed(name="cifar100", data=Data(name="cifar100", shift=4, flip=True, val_fraction=0.2))

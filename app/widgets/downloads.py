@@ -20,6 +20,7 @@ from search.units import format_bytes, format_duration
 WHAT = {
     "student.onnx": "ONNX: takes pixels in [0, 1], holds its own preprocessing",
     "student.safetensors": "weights for PyTorch",
+    "predict.py": "image files to classes, with onnxruntime, Pillow and NumPy alone",
     "recipe.json": "everything that the trial did",
     "card.json": "accuracies and how they were measured, cost, latency, versions",
     "README.md": "how to load the files",
@@ -49,6 +50,8 @@ def section(snapshot: Snapshot, c: Candidate) -> None:
     st.markdown("**The same on the command line**; it trains the student again if its weights are gone:")
     st.code(_command(snapshot, c), language="bash", wrap_lines=True)
     with st.expander("How to use the ONNX file"):
+        st.code("python predict.py photo.jpg folder_of_photos", language="bash")
+        st.markdown("`README.md` says how other code must make its pixels from an image; in short:")
         shape = ", ".join(map(str, c.recipe.student.input))
         st.code(SNIPPET.format(shape=shape), language="python")
 

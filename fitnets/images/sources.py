@@ -72,6 +72,11 @@ def has_val(data: Data, root: Path) -> bool:
     return folder is not None and "val" in part_folders(Tree(folder))
 
 
+def from_files(data: Data, root: Path) -> bool:
+    """Whether the images are image files, and not scikit-learn's digits or a data set as torchvision lays it out."""
+    return _image_folder(data, root) is not None
+
+
 def _image_folder(data: Data, root: Path) -> Path | None:
     """The folder with the image files, class by class; for a known data set it must contain a training part."""
     if data.name == "digits":

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from fitnets.errors import InputError
 from fitnets.images.printable import shown
-
-FILE_TYPES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
+from fitnets.predict import FILE_TYPES
 
 
 class Tree:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from fitnets.images.printable import counted, listed, shown
-from fitnets.images.tree import FILE_TYPES, Tree
+from fitnets.images.tree import Tree
+from fitnets.predict import FILE_TYPES
 
 Part = Literal["train", "val", "test"]
 SEVERAL = 3  # places that a note names

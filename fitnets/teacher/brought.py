@@ -3,7 +3,6 @@
 Shape suffixes: B batch, C channels, H rows, W columns.
 """
 
-import importlib
 import inspect
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from fitnets.errors import InputError
 from fitnets.images.images import Images
 from fitnets.images.printable import one_line
 from fitnets.nets.taps import Tap
+from fitnets.own_code import importable, imported
 from fitnets.teacher.probe import check_channels, check_outputs
 from fitnets.teacher.weights import load_weights, unprefixed
 from fitnets.values.base import sha256
@@ -113,7 +113,7 @@ def code_of(teacher: Brought, network: nn.Module) -> str:
 def _build(teacher: Brought) -> nn.Module:
     module_name, function = teacher.build.split(":")
     try:
-        build = getattr(importlib.import_module(module_name), function)
+        build = getattr(imported(module_name), function)
     except Exception as error:  # the user's code, which may not even be valid Python
         raise InputError(
             f"`build` is `{teacher.build}`, but it cannot be imported ({type(error).__name__}: {one_line(error)}): "
@@ -121,7 +121,8 @@ def _build(teacher: Brought) -> nn.Module:
             "what fails in it."
         ) from error
     try:
-        network = build()
+        with importable():
+            network = build()
     except Exception as error:  # the user's code
         raise InputError(
             f"`{teacher.build}` cannot be called without arguments ({type(error).__name__}: {one_line(error)}): "

@@ -18,7 +18,7 @@ from search.driver.registration import writable
 from search.paper import counts
 from search.paper.experiments import Experiment, Scale, System, data_of, experiment
 from search.paper.forecast import forecast
-from search.paper.outputs import written
+from search.paper.outputs import check_ours, written
 from search.paper.picture import draw
 from search.paper.runner import FinishedRuns, key_of, train
 from search.paper.table import show
@@ -97,6 +97,7 @@ def _trained(
         facts = crew.open(data_of(system, scale, families[-1]), data, runs / "store")
     planned = experiment(system, scale, families, seeds, facts.native)
     _check_images(planned, facts, data)
+    check_ours(_table(planned, runs, out), _table(planned, runs, out).with_suffix(".png"))
     summary = f"{system}, {scale}: {facts.train:,} training and {facts.val:,} validation images of {facts.shape}"
     console.print(f"{summary}; {crew.slots} slot(s) on {facts.device}", soft_wrap=True)
     finished = FinishedRuns(_folder(runs, out) / "done", Store(runs / "store"))
@@ -139,6 +140,11 @@ def _folder(runs: Path, out: Path | None) -> Path:
     return out if out is not None else runs / "paper"
 
 
+def _table(planned: Experiment, runs: Path, out: Path | None) -> Path:
+    families = "-".join(dict.fromkeys(arm.family for arm in planned.arms))
+    return _folder(runs, out) / f"{planned.system}-{planned.scale}-{families}.json"
+
+
 def _compared(
     console: Console, planned: Experiment, keys: list[str], device: str, data: Path, runs: Path, out: Path | None
 ) -> None:
@@ -149,8 +155,7 @@ def _compared(
     with console.status("reading the test images ..."):
         comparison = compare(planned, keys, FinishedRuns(folder / "done", store), data, runs, store, device)
     show(comparison, console)
-    families = "-".join(dict.fromkeys(arm.family for arm in planned.arms))
-    path = folder / f"{planned.system}-{planned.scale}-{families}.json"
+    path = _table(planned, runs, out)
     with written(path):
         path.write_text(comparison.model_dump_json(indent=1) + "\n")
         drawn = draw(comparison, path.with_suffix(".png"))

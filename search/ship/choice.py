@@ -8,7 +8,7 @@ from search.read.budget import Budget, fitting
 from search.read.candidates import Candidate, Snapshot
 from search.ship.confirmed import Confirmation
 from search.ship.confirmed_table import interval
-from search.units import format_count
+from search.units import format_accuracy, format_count
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Choice:
     def accuracy(self, student: Candidate, confirm: str) -> str:
         """A student's validation accuracy for people; `confirm` is the command that confirms it."""
         assert student.outcome is not None
-        single = f"{student.outcome.val_accuracy:.2%}"
+        single = format_accuracy(student.outcome.val_accuracy)
         known = None if self.found is None else self.found.of(student.trial)
         if self.found is None or known is None:
             best = f", chosen as the best of {self.trained}: optimistic" if self.trained > 1 else ""

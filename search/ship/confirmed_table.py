@@ -4,7 +4,7 @@ from rich.table import Table
 
 from search.read.candidates import Snapshot
 from search.ship.confirmed import Confirmation, Confirmed
-from search.units import format_count, format_stages
+from search.units import format_accuracy, format_count, format_stages
 
 
 def confirmed_table(snapshot: Snapshot, found: Confirmation) -> Table:
@@ -21,7 +21,7 @@ def confirmed_table(snapshot: Snapshot, found: Confirmation) -> Table:
             table.add_row(
                 str(each.trial),
                 interval(found, each),
-                f"{each.search_accuracy:.2%}",
+                format_accuracy(each.search_accuracy),
                 format_count(each.params),
                 format_count(each.macs),
                 format_stages(recipes[each.trial].student.stages),
@@ -30,14 +30,14 @@ def confirmed_table(snapshot: Snapshot, found: Confirmation) -> Table:
         table.add_section()
     teacher = snapshot.teacher
     costs = [format_count(value) if value else "?" for value in (teacher.get("params"), teacher.get("macs"))]
-    table.add_row("teacher", f"{teacher['val_accuracy']:.2%}", "", *costs, "", "one run")
+    table.add_row("teacher", format_accuracy(teacher["val_accuracy"]), "", *costs, "", "one run")
     return table
 
 
 def interval(found: Confirmation, student: Confirmed) -> str:
     """A student's mean accuracy with its 95 % interval, as `98.10% +- 0.31`."""
     half = found.half_width(student)
-    return f"{student.mean:.2%}" + ("" if half is None else f" +- {100 * half:.2f}")
+    return format_accuracy(student.mean) + ("" if half is None else f" +- {100 * half:.2f}")
 
 
 def optimism(found: Confirmation) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from search import cli
 from search.read.candidates import Candidate, Snapshot, Timing
 from search.ship.json_lines import append, locked, records
 from search.storage.address import shown, storage_url
@@ -85,10 +86,9 @@ def stamp(runs: Path) -> int | None:
         return None
 
 
-def command(study: str, runs: Path, url: str, every: bool = False) -> str:
-    """The command that times the front, or `every` student, of the stored study `study` in the storage at `url`."""
-    argv = ["python", "-m", "search.latency", study]
-    argv += ["--all"] if every else []
+def command(study: str, runs: Path, url: str, name: str = "latency", *words: str) -> str:
+    """The command of `search` of this name, with more words, for the stored study `study` in the storage at `url`."""
+    argv = [*cli.command(name), study, *words]
     argv += [] if runs.resolve() == Path("runs").resolve() else ["--runs", str(runs)]
     argv += [] if study.removesuffix("-smoke") in study_names() else ["--name", study]
     argv += [] if url == storage_url(runs, None) else ["--storage", shown(url)]

@@ -1,7 +1,5 @@
 """A chosen student as a folder to ship: its files, their cost and their accuracy. Needs torch, not ray."""
 
-import json
-import os
 import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,20 +9,24 @@ from typing import Any
 
 import torch
 
+from fitnets import predict
 from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.export import Check, Deployed, Latency, OnnxModel, check, onnx_file, restored
 from fitnets.images.identity import Identity
 from fitnets.images.images import Images, accuracy, load, load_test
 from fitnets.images.printable import shown
-from fitnets.images.sources import NoImages, check_folders, has_val
+from fitnets.images.sources import NoImages, check_folders, from_files, has_val
 from fitnets.nets.cost import total_cost
 from fitnets.nets.network import Network
+from fitnets.opset import smallest_runtime, versions
 from fitnets.values.base import sha256
 from search.read.candidates import Candidate, Snapshot
 from search.read.definition import Definition
-from search.ship import student_files, test_reads
+from search.ship import out_folder, student_files, test_reads
+from search.ship.input_rule import input_rule, metadata
 from search.ship.latencies import Measured, device
+from search.ship.readme import readme
 from search.ship.teachers import open_for_testing, open_for_training
 from search.units import format_duration
 from search.workers.facts import other_images
@@ -57,6 +59,7 @@ class Shipper:
         data = self.study.data
         plain = data.changed(whiten=False, local_contrast=False)
         self.pixels: Images = self.images if data.standardised else load(plain, self.data_dir, self.store)
+        self.input_rule = input_rule(self.images.shape, None if from_files(data, self.data_dir) else data.name)
 
     def _opened(self) -> Images:
         try:
@@ -72,13 +75,6 @@ class Shipper:
         if problem := other_images(self.snapshot.images, now, self.data_dir):
             raise InputError(f"{problem}, or search these under another name with `search.run --name`.")
         return images
-
-    def check_writable(self, out: Path) -> None:
-        """Raises InputError, before anything is exported, when `out` or the log of test reads cannot be written."""
-        test_reads.check(self.runs)
-        existing = next(place for place in (out, *out.resolve().parents) if place.exists())
-        if not (existing.is_dir() and os.access(existing, os.W_OK)):
-            raise InputError(f"`{out}` cannot be written: choose another folder with --out.")
 
     def weights(self, candidate: Candidate) -> tuple[bytes, bool]:
         """The student's safetensors file, and whether it had to be trained again because the store no longer has it.
@@ -116,7 +112,7 @@ class Shipper:
 
     def _exported(self, candidate: Candidate, student: Network, weights: bytes, retrained: bool) -> "Exported":
         deployed = Deployed(student, self.images.preprocess).eval()
-        file = onnx_file(deployed, self.images.shape)
+        file = onnx_file(deployed, self.images.shape, metadata(self.input_rule, self.images.classes))
         model = OnnxModel(file)
         return Exported(candidate, weights, retrained, deployed, file, model, model.latency(self.images.shape))
 
@@ -131,18 +127,11 @@ class Shipper:
             "student.onnx": exported.file,
             "student.safetensors": exported.weights,
             "recipe.json": (exported.candidate.recipe.model_dump_json(indent=1) + "\n").encode(),
+            "predict.py": Path(predict.__file__).read_bytes(),
         }
-        card = self._card(exported, checked, test, choice, files)
-        files["card.json"] = (json.dumps(card, indent=1) + "\n").encode()
-        files["README.md"] = readme(card, self.images).encode()
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            for name, content in files.items():
-                (out / name).write_bytes(content)
-        except OSError as error:
-            raise InputError(
-                f"`{out}` cannot be written ({error.strerror}): choose another folder with --out."
-            ) from error
+        card = self._card(exported, checked, test, choice)
+        files["README.md"] = readme(card).encode()
+        out_folder.write(out, files, card, self.runs)
         return card
 
     def _tested(self, exported: "Exported") -> dict[str, Any]:
@@ -177,12 +166,12 @@ class Shipper:
         checked: Check,
         test: dict[str, Any],
         choice: dict[str, Any],
-        files: dict[str, bytes],
     ) -> dict[str, Any]:
         candidate, outcome = exported.candidate, exported.candidate.outcome
         assert outcome is not None
         teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
         nets = [member.net for member in teacher.members]
+        opset, ir_version = versions(exported.file)
         teacher_cost = total_cost(nets).model_dump(mode="json") if nets else None
         return {
             "study": self.snapshot.study,
@@ -207,11 +196,11 @@ class Shipper:
             "cost": candidate.cost.model_dump(mode="json"),
             "latency": {"device": device(), "batch": 1, **exported.latency.model_dump(mode="json")},
             "onnx_against_torch": {"largest_logit_difference": checked.largest_difference},
-            "input": {"name": "pixels", "shape": ["batch", *self.images.shape], "range": [0, 1]},
+            "onnx": {"opset": opset, "ir_version": ir_version, "onnxruntime": smallest_runtime(opset)},
+            "input": self.input_rule,
             "classes": list(self.images.classes),
             "data": {**self.study.data.model_dump(mode="json"), "digest": outcome.data},
             "retrained": exported.retrained,
-            "sha256": {name: sha256(content) for name, content in files.items()},
             "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
             "made": now(),
         }
@@ -249,43 +238,6 @@ class Exported:
     def size_kb(self) -> float:
         """The ONNX file's size in kB of 1,000 bytes."""
         return len(self.file) / 1000
-
-
-def readme(card: dict[str, Any], images: Images) -> str:
-    """The README of the folder: how to load the files."""
-    channels, height, width = images.shape
-    test, latency = card["accuracy"]["test"], card["latency"]
-    return f"""# A student from FitNet Search
-
-Study `{card["study"]}`, trial {card["trial"]}:
-{card["cost"]["params"]:,} parameters, {card["cost"]["macs"]:,} multiply-adds.
-Test accuracy {test["accuracy"]:.2%} on {test["images"]:,} images; {latency["p50_ms"]:.3g} ms an image (p50, batch 1,
-{latency["threads"]} thread, {latency["device"]}).
-`card.json` records how each number was measured.
-
-The ONNX file takes pixels in [0, 1] as float32 (batch, {channels}, {height}, {width}) and holds its own preprocessing:
-
-```python
-import numpy as np
-import onnxruntime
-
-session = onnxruntime.InferenceSession("student.onnx")
-pixels = np.zeros((1, {channels}, {height}, {width}), dtype=np.float32)
-logits = session.run(["logits"], {{"pixels": pixels}})[0]
-```
-
-The weights alone, for torch (the network then takes standardised images; see `fitnets.images.images.Preprocess`):
-
-```python
-from pathlib import Path
-
-from fitnets.config import Recipe
-from fitnets.export import restored
-
-recipe = Recipe.model_validate_json(Path("recipe.json").read_text())
-student = restored(recipe.student, Path("student.safetensors").read_bytes())
-```
-"""
 
 
 def now() -> str:

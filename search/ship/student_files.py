@@ -7,9 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from fitnets import own_code
 from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.values.base import Value, sha256
+from search import cli
 from search.read.candidates import Candidate
 from search.storage.address import shown, storage_url
 
@@ -42,7 +44,7 @@ def weights(runs: Path, candidate: Candidate) -> File | None:
 
 def command(study: str, trial: int, runs: Path, url: str, out: str) -> str:
     """The command that makes a student's files, and trains it again where its weights are missing."""
-    argv = ["python", "-m", "search.export_one", study, "--trial", str(trial), "--runs", str(runs), "--out", out]
+    argv = [*cli.command("export_one"), study, "--trial", str(trial), "--runs", str(runs), "--out", out]
     argv += [] if url == storage_url(runs, None) else ["--storage", shown(url)]
     return shlex.join(argv)
 
@@ -58,7 +60,8 @@ def exported(study: str, trial: int, runs: Path, url: str, train: bool = False) 
     Raises InputError with the exporter's message when that fails.
     """
     with tempfile.TemporaryDirectory(prefix="fitnet-") as folder:
-        argv = [sys.executable, "-m", "search.export_one", study, "--trial", str(trial)]
+        as_here = [] if own_code.comes_first() else ["-P"]  # then modules of the current folder do not go first there
+        argv = [sys.executable, *as_here, "-m", "search.export_one", study, "--trial", str(trial)]
         argv += ["--runs", str(runs), "--out", folder]
         settings = {"FITNET_STORAGE": url} | ({} if train else {"CUDA_VISIBLE_DEVICES": ""})
         try:

@@ -1,6 +1,7 @@
 """A storage's failures as errors that name it without its password, with a remedy."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from fitnets.errors import DiskError, InputError
 from search.storage.address import shown, sqlite_path
 from search.study import study_names
+from search.units import command
 
 DISK_FAULTS = ("database or disk is full", "readonly database", "disk I/O error")  # SQLite's messages
 
@@ -115,8 +117,9 @@ def storage_missing(path: Path) -> StorageMissing:
 def study_missing(url: str, name: str, known: Sequence[str]) -> StudyMissing:
     """The error for a study that is not among the `known` ones of a storage."""
     own = name.removesuffix("-smoke")
-    command = f": python -m search.run {own}{' --smoke' if own != name else ''}" if own in study_names() else " first."
+    words = [*command("run"), own, *(["--smoke"] if own != name else [])]
+    how = f": {shlex.join(words)}" if own in study_names() else " first."
     return StudyMissing(
         f"the storage {shown(url)} has no study `{name}`: it has {', '.join(known) or 'none'}. Choose one "
-        f"with --name, or run it{command}"
+        f"with --name, or run it{how}"
     )

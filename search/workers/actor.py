@@ -5,6 +5,7 @@ A trial is a stream of None (it has begun), a Report for each epoch, and finally
 
 import faulthandler
 import gc
+import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -58,8 +59,10 @@ class Actor:
         self.trainer: Any = None
         self.limits = Limits()
 
-    def hello(self) -> None:
-        """Returns once the process has started."""
+    def hello(self, folder: str | None) -> None:
+        """Go to the driver's folder, if this is its machine. Returns once the process has started."""
+        if folder is not None:
+            os.chdir(folder)
 
     def open(self, make: Maker, data: Data, data_dir: str, store_dir: str, gpu: bool, limits: Limits) -> Facts:
         """Read the images and describe them."""

@@ -8,9 +8,12 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from fitnets import own_code
 from fitnets.errors import InputError
 from search.storage.address import shown
 from search.workers.faults import foreseen, one_line
@@ -67,11 +70,28 @@ def connect(address: str | None, slots: int | None) -> None:
     Raises InputError when it cannot be joined, or Ray cannot start here.
     """
     on_terminate = signal.getsignal(signal.SIGTERM)
-    if address is None:
-        _start(slots or cores())
-    else:
-        _join(address)
+    with _importing_as_here():
+        if address is None:
+            _start(slots or cores())
+        else:
+            _join(address)
     signal.signal(signal.SIGTERM, on_terminate)  # Ray's own ends the process even in the middle of a write
+
+
+@contextmanager
+def _importing_as_here() -> Iterator[None]:
+    """The context in which to start Ray, which puts the current folder first in the workers' `sys.path`.
+
+    Unless it is in this process's own, Ray is started in another folder: a file of the user's that is called as one of
+    our packages or a library's would take its place. A worker comes back here in `Actor.hello`.
+    """
+    here = Path.cwd()
+    if not own_code.comes_first():
+        os.chdir(sys.prefix)
+    try:
+        yield
+    finally:
+        os.chdir(here)
 
 
 def _start(cpus: int) -> None:

@@ -8,6 +8,7 @@ is stopped only when no slot works and none can be started.
 import time
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from fitnets.config import Precision
@@ -180,7 +181,7 @@ class Slots:
             name = min(names, key=lambda name: used[name])
             used[name] += 1
             actor = cluster.start_actor(Actor, name, self.gpu)
-            self.all.append(Slot(actor, name, actor.hello.remote(), now))
+            self.all.append(Slot(actor, name, actor.hello.remote(None if self.joins else str(Path.cwd())), now))
 
     def _receive(self, slot: Slot) -> tuple[Slot, Any] | None:
         """Process what a slot yielded: a step of its start (returns None), or an item of its trial (returned)."""

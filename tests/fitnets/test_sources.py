@@ -18,6 +18,7 @@ from fitnets.errors import InputError
 from fitnets.images.folders import read_folder
 from fitnets.images.raw import Raw, stratified
 from fitnets.images.sources import read
+from tests.photos import idx
 
 Pixels = NDArray[np.uint8]
 
@@ -234,13 +235,6 @@ def test_no_images_anywhere(tmp_path: Path) -> None:
 
 
 # torchvision's files
-
-
-def idx(path: Path, array: Pixels) -> None:
-    """MNIST's file format."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
-    path.write_bytes(header + array.tobytes())
 
 
 @pytest.fixture

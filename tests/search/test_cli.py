@@ -79,7 +79,7 @@ def test_flags_are_frozen() -> None:
         "--like-count --smoke --dry-run",
         "confirm": "--seeds --max-params --max-macs --workers --data --runs --storage --address --name --dry-run",
         "results": "--format --runs --storage --name",
-        "pick": "--max-params --max-macs --max-latency-ms --max-size-kb --min-accuracy --out --data --runs "
+        "pick": "--max-params --max-macs --max-latency-ms --max-size-kb --min-accuracy --one-se --out --data --runs "
         "--storage --name",
         "latency": "--all --data --runs --storage --name",
     }

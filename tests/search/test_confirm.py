@@ -158,3 +158,23 @@ def test_results_show_the_confirmed_front_first(study: tuple[Path, Path]) -> Non
             assert row["confirmed_accuracy"] == pytest.approx(mean)
             assert row["confirmed_half_width"] > 0
         assert row["confirmed_runs"] == len(own)
+
+
+def test_pick_chooses_by_the_confirmed_accuracy_and_says_both(study: tuple[Path, Path], tmp_path: Path) -> None:
+    file, runs = study
+    before = invoke("pick", file, "--runs", runs, "--out", tmp_path / "single")
+    assert "(one run, chosen as the best of 3: optimistic; to confirm it: python -m search.confirm" in before.output
+    assert json.loads((tmp_path / "single" / "card.json").read_text())["choice"]["confirmed"] is None
+    refused = invoke("pick", file, "--runs", runs, "--one-se", "--out", tmp_path / "se")
+    assert refused.exit_code == 2
+    assert (
+        "`--one-se` needs students that were trained with fresh seeds: run `python -m search.confirm" in refused.output
+    )
+    assert invoke("confirm", file, "--runs", runs).exit_code == 0
+    told = invoke("pick", file, "--runs", runs, "--out", tmp_path / "confirmed")
+    assert told.exit_code == 0, told.output
+    assert "(3 fresh seeds; the search said" in told.output
+    choice = json.loads((tmp_path / "confirmed" / "card.json").read_text())["choice"]
+    assert choice["by"] == "the highest confirmed validation accuracy within the budget"
+    assert len(choice["confirmed"]["runs"]) == 3
+    assert invoke("pick", file, "--runs", runs, "--one-se", "--out", tmp_path / "se").exit_code == 0

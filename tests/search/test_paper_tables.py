@@ -240,6 +240,19 @@ def test_a_table_that_cannot_be_written_is_told_in_words_of_out(tmp_path: Path, 
     assert len(list((out / "done").iterdir())) == 3, "every run is kept"
 
 
+@pytest.mark.parametrize("name", ["aflw-quick-modern.json", "aflw-quick-modern.png"])
+def test_a_file_that_is_no_table_of_ours_is_left_as_it_is(tmp_path: Path, counting: type[Counting], name: str) -> None:
+    data, out = folder(tmp_path / "data", "aflw"), tmp_path / "out"
+    out.mkdir()
+    for theirs in (name, ".writable"):
+        (out / theirs).write_text("mine")
+    told = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs", "--out", out)
+    assert told.exit_code == 2
+    assert "is not a table of this command's: choose another folder with --out" in " ".join(told.output.split())
+    assert [(out / theirs).read_text() for theirs in (name, ".writable")] == ["mine", "mine"]
+    assert counting.submitted == []
+
+
 def test_a_dry_run_trains_nothing(tmp_path: Path, counting: type[Counting]) -> None:
     data = folder(tmp_path / "data", "mnist")
     told = invoke("paper", "mnist", "--data", data, "--runs", tmp_path / "runs", "--dry-run")

@@ -32,7 +32,7 @@ from search.workers.trainer import Trainer
 from tests.commands import invoke, study_file
 from tests.helpers import STUDY
 
-FILES = {"student.onnx", "student.safetensors", "recipe.json", "card.json", "README.md"}
+FILES = {"student.onnx", "student.safetensors", "recipe.json", "predict.py", "card.json", "README.md"}
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,8 @@ def test_unfinished_students_cannot_be_picked(candidates: tuple[Candidate, ...])
 def test_the_folder_holds_the_contracts_files(picked: tuple[Path, dict[str, Any]]) -> None:
     out, card = picked
     assert {path.name for path in out.iterdir()} == FILES
-    for name in FILES - {"card.json", "README.md"}:
+    assert set(card["sha256"]) == FILES - {"card.json"}
+    for name in card["sha256"]:
         assert card["sha256"][name] == hashlib.sha256((out / name).read_bytes()).hexdigest()
 
 
