@@ -421,7 +421,8 @@ def test_a_study_that_did_not_read_the_validation_part_says_what_to_do(tmp_path:
     shutil.copytree(tmp_path / "data" / "test", tmp_path / "data" / "val")
     told = "which did not read the validation part (`val/`), or before that was there. Move that folder away, or "
     refused(invoke(*run, "--trials", 2), told + "start a new study of another name with --name.")
-    refused(invoke("pick", *words, "--out", tmp_path / "out"), told + "run the study on these with --name.")
+    picked = invoke("pick", *words, "--out", tmp_path / "out")
+    refused(picked, told + "search these under another name with `search.run --name`.")
     shutil.rmtree(tmp_path / "data" / "val")
     assert invoke(*run, "--trials", 2).exit_code == cli.OK
     assert invoke("pick", *words, "--out", tmp_path / "out").exit_code == cli.OK
