@@ -52,8 +52,9 @@ def main(
     within = fitting(snapshot.candidates, budget.known_before_export())
     if not within:
         raise InputError(none_within(snapshot, nearest_miss(snapshot.candidates, budget)))
-    test_reads.check(runs)
     out_folder.check(out, runs)
+    test_reads.check(runs)
+    out_folder.check_writable(out)
     console = Console(highlight=False)
     with console.status("exporting ...") as status:
         from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused first
