@@ -32,8 +32,9 @@ def main(
         known = [c.trial for c in snapshot.front()]
         state = "is not in the study" if found is None else f"is {found.state}, not trained to its end"
         raise InputError(f"trial {trial} {state}: choose one that is, as {known[:5]}.")
-    test_reads.check(runs)
     out_folder.check(out, runs)
+    test_reads.check(runs)
+    out_folder.check_writable(out)
     from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused first
 
     shipper = Shipper(snapshot, runs, data_dir=data)

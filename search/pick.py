@@ -75,8 +75,9 @@ def main(
     choice = Choice.of(snapshot, found, budget, one_error=one_se)
     if not choice.students:
         raise InputError(none_within(snapshot, nearest_miss(snapshot.candidates, budget)))
-    test_reads.check(runs)
     out_folder.check(out, runs)
+    test_reads.check(runs)
+    out_folder.check_writable(out)
     console = Console(highlight=False)
     with console.status("exporting ...") as status:
         from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused first

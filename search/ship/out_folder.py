@@ -27,13 +27,20 @@ MOST_NAMED = 3
 
 
 def check(out: Path, runs: Path) -> None:
-    """Raises InputError where an export must not, or cannot, be written into `out`. Writes nothing."""
+    """Raises InputError where an export must not be written into `out`. Writes nothing."""
     try:
         _check_place(out, runs)
         if out.is_dir():
             _check_content(out)
     except OSError as error:
         raise _unwritable(out, error) from error
+
+
+def check_writable(out: Path) -> None:
+    """Raises InputError where this user may not write `out`. Writes nothing."""
+    place = _existing(out)
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"`{shown(out)}` cannot be written, because of the rights of `{shown(place)}`: {REMEDY}.")
 
 
 def write(out: Path, files: Mapping[str, bytes], card: Mapping[str, Any], runs: Path) -> None:
@@ -78,11 +85,15 @@ def _check_place(out: Path, runs: Path) -> None:
             raise InputError(f"`{shown(out)}` is in `{shown(managed)}`, where the search removes files: {REMEDY}.")
     if out.is_symlink() and not out.exists():
         raise InputError(f"`{shown(out)}` is a link to `{shown(place)}`, which is not there: {REMEDY}.")
-    existing = next(folder for folder in (place, *place.parents) if folder.exists())
-    if existing == place and not place.is_dir():
-        raise InputError(f"`{shown(out)}` is a file, and cannot be written as a folder: {REMEDY}.")
-    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
-        raise InputError(f"`{shown(out)}` cannot be written, because of `{shown(existing)}`: {REMEDY}.")
+    existing = _existing(out)
+    if not existing.is_dir():
+        raise InputError(f"`{shown(out)}` cannot be written, because `{shown(existing)}` is a file: {REMEDY}.")
+
+
+def _existing(out: Path) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
+    place = Path(os.path.realpath(out))
+    return next(folder for folder in (place, *place.parents) if folder.exists())
 
 
 def _check_content(out: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from fitnets.errors import InputError
 from search import cli
 from search.ship import out_folder
-from search.ship.out_folder import CARD, EARLIER, FILES, PARTIAL, check, write, written
+from search.ship.out_folder import CARD, EARLIER, FILES, PARTIAL, check, check_writable, write, written
 from search.ship.shipper import Shipper
 from tests.commands import invoke
 
@@ -176,7 +176,7 @@ def test_a_folder_without_the_right_to_write(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("os.access", lambda place, mode: False)  # root may write everywhere
     for out in (tmp_path, tmp_path / "new" / "out"):
         with pytest.raises(InputError, match="cannot be written"):
-            check(out, RUNS)
+            check_writable(out)
 
 
 @pytest.mark.parametrize("there", ["nothing", "empty", "link to an empty one"])
