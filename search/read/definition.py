@@ -73,7 +73,11 @@ def definition_note(name: str, stored: Mapping[str, Any], study: Study) -> str |
 
     It may be a smoke run of it, and --name and --seed may have changed those fields.
     """
-    own = {"name": stored.get("name"), "seed": stored.get("seed")}
+    try:
+        before = Study.model_validate(stored)
+    except ValidationError:  # another version's, and nobody changed it
+        return None
+    own = {"name": before.name, "seed": before.seed}
     found: list[list[str]] = []
     for now in (study, study.smoke()):
         with suppress(ValidationError):
