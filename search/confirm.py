@@ -11,9 +11,11 @@ import optuna
 import typer
 from rich.console import Console
 
+from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from search import cli
 from search.driver.fresh import FreshRuns, confirm, planned
+from search.driver.identity import check_unchanged
 from search.driver.registration import writable
 from search.read.budget import Budget, finished
 from search.read.candidates import SUFFIX, Snapshot
@@ -61,7 +63,10 @@ def main(
     snapshot = read(url, cli.stored_name(study, name))
     if not finished(snapshot.candidates):
         raise InputError(f"the study `{snapshot.study}` has no trained student yet: run it first.")
+    cli.note_definition(study, snapshot)
     fresh = planned(url, snapshot, budget, seeds)
+    if data is not None and address is None:
+        check_unchanged(snapshot, fresh.study.data, data, Store(runs / "store"))
     slots = workers or os.cpu_count() or 1
     console.print(_intention(fresh, slots), markup=False)
     if dry_run:

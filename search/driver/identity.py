@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING
 
 import optuna
 
-from fitnets.config import Brought
+from fitnets.config import Brought, Data
 from fitnets.disk.store import Store
+from fitnets.errors import InputError
 from fitnets.images.identity import identity
 from search.driver.registration import check_brought, check_images
+from search.read.candidates import Snapshot
 from search.study import Study
+from search.workers.facts import other_images
 
 if TYPE_CHECKING:
     from search.workers.crew import RayWorkers
@@ -27,6 +30,12 @@ def check_here(known: optuna.Study, study: Study, data: Path, store: Store, *, t
 
         trainer = Trainer(study.data, str(data), str(store.root), "cpu", None)
         check_brought(known, *trainer.brought_digests(study.teacher))
+
+
+def check_unchanged(snapshot: Snapshot, images: Data, data: Path, store: Store) -> None:
+    """Raises InputError when the images in `data` are not those that a study was trained on."""
+    if problem := other_images(snapshot.images, identity(images, data, store), data):
+        raise InputError(f"{problem}, or search these under another name with `search.run --name`.")
 
 
 def check_on_cluster(known: optuna.Study, study: Study, crew: "RayWorkers", data: Path, store: Store) -> None:

@@ -52,7 +52,8 @@ class Broken(Value):
         value, allowed = self._shown(self.value), self._shown(self.allowed)
         if value == allowed:  # they differ only in digits that were rounded away
             value, allowed = str(self.value), str(self.allowed)
-        return f"`{self.limit}` allows {allowed}, it has {value} ({self.excess:.1%} off)"
+        off = f"{self.excess:.1%}" if self.excess >= 0.0005 else "less than 0.1%"
+        return f"`{self.limit}` allows {allowed}, it has {value} ({off} off)"
 
 
 Miss = tuple[Candidate, list[Broken]]

@@ -255,6 +255,16 @@ def test_nothing_is_picked_with_images_that_changed_since(own: Path, change: Cal
     assert not (own / "out").exists() and readings(own / "runs", NAME) == {}
 
 
+def test_a_finished_confirmation_is_no_answer_for_other_images(own: Path) -> None:
+    words = (own / f"{NAME}.py", "--runs", own / "runs", "--data")
+    told = invoke("confirm", *words, own / "images")
+    assert told.exit_code == cli.OK and "confirmed front" in told.output, told.output
+    change_a_pixel(own / "images")
+    told = invoke("confirm", *words, own / "images")
+    refused(told, "are not those that the study was trained on")
+    assert "confirmed front" not in told.output
+
+
 # definitions
 
 
