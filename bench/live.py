@@ -64,6 +64,10 @@ class Clocked:
         """Start trial `number`."""
         self.crew.submit(number, recipe)
 
+    def stop(self, number: int) -> None:
+        """End trial `number` after its current epoch."""
+        self.crew.stop(number)
+
     def wait(self, seconds: float) -> list[Event]:
         """The next events; waiting for them does not count as busy."""
         self.busy += time.perf_counter() - self._left

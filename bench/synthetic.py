@@ -90,6 +90,9 @@ class Instant:
         """Start trial `number`."""
         self._running.append((number, recipe))
 
+    def stop(self, number: int) -> None:
+        """Every trial is over as soon as it is seen."""
+
     def wait(self, seconds: float) -> list[Event]:
         """The oldest trial, from its first epoch to its end."""
         number, recipe = self._running.popleft()

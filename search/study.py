@@ -12,11 +12,12 @@ from pydantic import ByteSize, Field, PositiveInt, ValidationError, field_valida
 import studies
 from fitnets.config import Brought, Data, Distill, Ensemble, Hint, Precision, Recipe, Trained, Training
 from fitnets.errors import InputError
-from fitnets.values.base import Value, explain
+from fitnets.values.base import Value, explain, later
 from fitnets.values.net import Dense, Shape
 from fitnets.values.staged import Staged as Staged
 from fitnets.values.staged import StagedEnsemble as StagedEnsemble
 from fitnets.values.staged import quick_training
+from search.driver.stopping import Stopping as Stopping
 from search.space import Frame, Space
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -67,7 +68,9 @@ class Study(Value):
     first: tuple[Named, ...] = ()
     """Students to train before the sampler's own, those over the limits left out."""
     trials: PositiveInt = 30
-    """How many students to train; --trials overrides it."""
+    """How many students to train, those that are stopped or fail included; --trials overrides it."""
+    stopping: Stopping | None = later(None)
+    """Which students are stopped at rungs of stage 2; None trains all to their end. Never those in `first`."""
     duplicates: Literal["replicate", "reuse"] = "replicate"
     """What to do when a recipe is drawn again: train it with another seed, or reuse its outcome."""
     seed: int = Field(0, ge=0)

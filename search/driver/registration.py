@@ -3,7 +3,7 @@
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fitnets.config import Brought, Precision, Recipe
 from fitnets.errors import InputError
+from search.driver.ledger import is_stopped
 from search.driver.loop import DIRECTIONS, METRICS
 from search.read.candidates import ENDED
 from search.storage.faults import StorageLost
@@ -46,9 +47,15 @@ def known_study(study: Study, storage: optuna.storages.BaseStorage) -> optuna.St
         raise InputError(
             f"the study `{study.name}` is stored with another definition:\n  "
             + "\n  ".join(changed)
-            + f"\nchange it back, or {ANOTHER_NAME}"
+            + f"\n{_remedy(stored, changed)}, or {ANOTHER_NAME}"
         )
     return known
+
+
+def _remedy(stored: Mapping[str, Any], changed: Sequence[str]) -> str:
+    if stored.get("stopping") is None and all(line.startswith("stopping.") for line in changed):
+        return "it began when every student was trained to its end: continue it so with --no-stopping"
+    return "change it back"
 
 
 def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -67,8 +74,9 @@ def _flattened(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def trained_count(known: optuna.Study) -> int:
-    """How many students a stored study has trained, to the end or until they failed."""
-    return len(known.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL)))
+    """How many students a stored study has trained: to the end, or until they were stopped or failed."""
+    trials = known.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED))
+    return sum(trial.state != TrialState.PRUNED or is_stopped(trial) for trial in trials)
 
 
 def has_running_trials(known: optuna.Study) -> bool:

@@ -1,6 +1,7 @@
 """A slot's process: a Trainer, and each trial's log, time limit, and result or fault. No ray, no torch.
 
-A trial is a stream of None (it has begun), a Report for each epoch, and finally its Result or its Fault.
+A trial is a stream of None (it has begun), a Report for each epoch, and finally its Result or its Fault; one that is
+stopped has neither.
 """
 
 import faulthandler
@@ -59,7 +60,7 @@ class Actor:
         self.limits = Limits()
 
     def hello(self) -> None:
-        """Returns once the process has started."""
+        """Returns once the process has started, and what it was asked to do before is over."""
 
     def open(self, make: Maker, data: Data, data_dir: str, store_dir: str, gpu: bool, limits: Limits) -> Facts:
         """Read the images and describe them."""
@@ -75,14 +76,22 @@ class Actor:
         """Run one of the Trainer's generators: its items, then its result."""
         yield (yield from getattr(self.trainer, method)(*arguments))
 
-    def train(self, number: int, recipe: Recipe) -> Iterator[Report | Result | Fault | None]:
-        """Run trial `number`. Whatever it raises becomes a Fault: the process goes on to the next trial."""
+    def train(
+        self, number: int, recipe: Recipe, is_stopped: Callable[[], bool]
+    ) -> Iterator[Report | Result | Fault | None]:
+        """Run trial `number`, until `is_stopped` between two epochs.
+
+        Whatever it raises becomes a Fault: the process goes on to the next trial.
+        """
         limits = self.limits
         log = Log(Path(limits.logs) if limits.logs else None, number)
         log.began()
         yield None
         try:
-            result = yield from self._timed(self.trainer.train(recipe), log)
+            result = yield from self._timed(self.trainer.train(recipe), log, is_stopped)
+            if result is None:
+                log.stopped()
+                return
             log.done()
             yield result
             return
@@ -94,14 +103,17 @@ class Actor:
             self._free_memory()
         yield fault
 
-    def _timed(self, stream: Generator[Report, None, Result], log: Log) -> Generator[Report, None, Result]:
-        """A trial's Reports, logged. A replayed epoch counts with the seconds that its training took.
+    def _timed(
+        self, stream: Generator[Report, None, Result], log: Log, is_stopped: Callable[[], bool]
+    ) -> Generator[Report, None, Result | None]:
+        """A trial's Reports, logged, and its Result: None where it was stopped.
 
-        Raises OverTime after the epoch in which the limit is passed.
+        A replayed epoch counts with the seconds that its training took. Raises OverTime after the epoch in which the
+        limit is passed.
         """
         seconds, replayed, began = self.limits.seconds, 0.0, time.monotonic()
         with _killed_after(self.limits.hung, log) as postpone:
-            while True:
+            while not is_stopped():
                 try:
                     report = next(stream)
                 except StopIteration as stop:
@@ -115,6 +127,8 @@ class Actor:
                 if seconds is not None and replayed + time.monotonic() - began > seconds:
                     raise OverTime(seconds)
                 yield report
+            stream.close()
+            return None
 
     @staticmethod
     def _free_memory() -> None:

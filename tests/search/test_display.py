@@ -39,7 +39,7 @@ def test_plain_lines_tell_of_the_teacher_and_every_trial(tmp_path: Path) -> None
     lines = [line for line in text.splitlines() if line.startswith("trial")]
     assert [line.split()[1] for line in lines] == ["0", "1", "2"]
     assert all("accuracy" in line and "params" in line and "hint R2 0.50" in line for line in lines)
-    assert "[3/3, 0 s left]" in lines[-1]
+    assert "[3 of 3, 0 s left]" in lines[-1]
 
 
 def test_failures_and_lost_workers_are_told_as_they_are(tmp_path: Path) -> None:
@@ -57,5 +57,5 @@ def test_failures_and_lost_workers_are_told_as_they_are(tmp_path: Path) -> None:
 
 def test_a_terminal_shows_a_panel(tmp_path: Path) -> None:
     text = shown(tmp_path, terminal=True)
-    for word in ("3/3 trials", "best with", "accuracy"):
+    for word in ("3 of 3", "best with", "accuracy"):
         assert word in text
