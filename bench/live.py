@@ -119,7 +119,7 @@ def measured(pairs: int, trials: int) -> tuple[list[float], list[Run], list[Run]
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         browser = opened.enter_context(chromium())
         pool = opened.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
-        study = quick(find_study("digits").changed(trials=trials))
+        study = quick(find_study("digits").changed(trials=trials, stopping=None))
         pool.submit(_hire, study, folder).result()
         opened.callback(lambda: pool.submit(_fire).result())
         pool.submit(_search, study.changed(trials=4), _folder(folder, "warm")).result()  # fills the tables

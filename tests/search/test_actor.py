@@ -191,3 +191,27 @@ def test_why_a_worker_is_gone_is_one_line() -> None:
         "ValueError",
         "no message (the trial's log has the traceback: correct what it names)",
     )
+
+
+def test_a_stopped_trial_ends_before_its_next_epoch_without_a_result(tmp_path: Path) -> None:
+    reached, closed = 0, []
+
+    def train() -> Stream:
+        nonlocal reached
+        try:
+            for epoch in range(1, 9):
+                reached = epoch
+                yield REPORT.changed(epoch=epoch, epochs=8)
+        finally:
+            closed.append(True)
+        return RESULT
+
+    worker = actor(train, tmp_path, seconds=60)
+    assert items(worker.train(7, RECIPE, lambda: reached == 3)) == [
+        None,
+        *(REPORT.changed(epoch=e, epochs=8) for e in (1, 2, 3)),
+    ]
+    assert (reached, closed) == (3, [True])
+    assert (tmp_path / "7.log").read_text().splitlines()[-1].endswith("Z stopped")
+    worker.trainer = Trainer(well)
+    assert items(worker.train(8, RECIPE, never))[-1] == RESULT, "the process goes on"
