@@ -35,7 +35,7 @@ class Verdicts:
         """The verdict that an epoch of trial `number` asks for, which the caller is to write before acting on it.
 
         None where that epoch is no rung, or has had its verdict: epochs are reported again after a lost worker.
-        Students that the study names are peers like all others, but go on.
+        Students with a name, which were designed or come from another study, are peers like all others, but go on.
         """
         epoch, accuracy = report.epoch, report.val_accuracy
         if self._rungs is None or report.stage != "stage 2" or epoch not in self._epochs or accuracy is None:
