@@ -12,7 +12,7 @@ from search.driver.stopping import Arrival, Peer, Rungs
 from search.study import Study
 
 ARRIVALS = "rungs"  # a trial's attribute: its arrivals at rungs, in order
-EXPECTED_STOPPED = 0.55  # the share of the students at a rung that stop there, before any is known: bench/RESULTS.md
+EXPECTED_STOPPED = 0.55  # the share of the students at a rung that stop there, before any is known (bench/LOG.md)
 
 _ARRIVALS = TypeAdapter(tuple[Arrival, ...])
 
