@@ -232,7 +232,7 @@ class Search:
 
     def _tell_stopped(self, number: int, arrival: Arrival) -> None:
         """Tell Optuna that a trial, whose verdict is stored, was stopped."""
-        seconds = sum(row["seconds"] for row in self.attributes(number)["reports"])
+        seconds = sum(row["seconds"] for row in self.attributes(number).get("reports", ()))
         self.ledger.note(number, **{STOPPED_AT: {"epoch": arrival.epoch, "seconds": round(seconds, 3)}})
         self.ledger.tell(number, TrialState.PRUNED)
         self.failures.clear()

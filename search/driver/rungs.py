@@ -12,7 +12,7 @@ from search.driver.stopping import Arrival, Peer, Rungs
 from search.study import Study
 
 ARRIVALS = "rungs"  # a trial's attribute: its arrivals at rungs, in order
-EXPECTED_STOPPED = 0.55  # the share of the students at a rung that stop there, before any is known (bench/LOG.md)
+EXPECTED_STOPPED = (0.47, 0.15)  # of the students at a rung, before any is known: the first, later ones (RESULTS.md)
 
 _ARRIVALS = TypeAdapter(tuple[Arrival, ...])
 
@@ -65,16 +65,16 @@ def with_arrival(attributes: Mapping[str, Any], arrival: Arrival) -> dict[str, A
 def shares_stopped(study: Study, trials: Sequence[FrozenTrial]) -> tuple[float, ...]:
     """For each rung of the study, the share of the students that stopped there of those that reached it.
 
-    EXPECTED_STOPPED where none has. Empty where the study stops none.
+    One of EXPECTED_STOPPED where none has. Empty where the study stops none.
     """
     return tuple(_shares(study, trials))
 
 
 def _shares(study: Study, trials: Sequence[FrozenTrial]) -> Iterator[float]:
     known = [arrival for trial in trials for arrival in arrivals(trial.user_attrs)]
-    for epoch in study.stopping.rung_epochs(study.stage2.epochs) if study.stopping else ():
+    for place, epoch in enumerate(study.stopping.rung_epochs(study.stage2.epochs) if study.stopping else ()):
         reached = [arrival for arrival in known if arrival.epoch == epoch]
-        yield sum(not a.goes_on for a in reached) / len(reached) if reached else EXPECTED_STOPPED
+        yield sum(not a.goes_on for a in reached) / len(reached) if reached else EXPECTED_STOPPED[min(place, 1)]
 
 
 def _peer(trial: FrozenTrial, accuracy: float) -> Peer:

@@ -396,7 +396,7 @@ def test_a_study_stops_its_students_and_says_so(tmp_path: Path) -> None:
     file, runs = study_file(tmp_path, STUDY.changed(stopping=Stopping(audit=0.0), stage2=epochs)), tmp_path / "runs"
     told = invoke("run", file, "--runs", runs, "--trials", 8)
     assert told.exit_code == cli.OK, told.output
-    assert "8 trials on 1 slot(s), 34 epochs in all, as about 80% are stopped early" in told.output
+    assert "8 trials on 1 slot(s), 40 epochs in all, as about 55% are stopped early" in told.output
     found = rows(file, runs)
     stopped = [row for row in found if row["state"] == "pruned"]
     assert len(found) == 8 and stopped and {row["stopped_at"] for row in stopped} <= {2, 4}

@@ -363,7 +363,7 @@ def test_real_training_is_stopped_between_epochs_and_leaves_no_checkpoint(tmp_pa
 
 
 def test_the_share_that_stops_at_each_rung(tmp_path: Path) -> None:
-    assert shares_stopped(STOPPING, []) == (EXPECTED_STOPPED, EXPECTED_STOPPED)
+    assert shares_stopped(STOPPING, []) == EXPECTED_STOPPED
     assert shares_stopped(STOPPING.changed(stopping=None), []) == ()
     search(tmp_path, Scripted(whole), STOPPING)
     trials = stored(tmp_path, STOPPING)
