@@ -17,6 +17,8 @@ LIMITS = {
     "max_latency_ms": "latency",
     "min_accuracy": "accuracy",
 }
+STATES = {"pruned": "stopped early"}
+"""States whose names need other words."""
 TITLES: dict[Axis, str] = {
     "parameters": "Parameters",
     "multiply-adds": "Multiply-adds for one image",
@@ -56,6 +58,23 @@ def points(difference: float) -> str:
 def times(factor: float) -> str:
     """A factor: 1.8x, 0.62x, 14x, with the proper sign."""
     return (f"{factor:.2g}" if factor < 9.95 else f"{factor:,.0f}") + "\N{MULTIPLICATION SIGN}"
+
+
+def state(name: str) -> str:
+    """A trial's state: stopped early, complete, running."""
+    return STATES.get(name, name)
+
+
+def stopped(c: Candidate) -> str:
+    """Why a stopped student has no result."""
+    text = f"It was stopped after epoch {c.stopped_at} of {c.recipe.stage2.epochs}"
+    decided = next((arrival for arrival in c.rungs if not arrival.goes_on), None)
+    if decided is None:
+        return f"{text}, so it has no final accuracy."
+    return (
+        f"{text} with {percent(decided.accuracy)}: of the {decided.peers} students that had come so far, "
+        f"{decided.better} were dominated by fewer others. It has no final accuracy."
+    )
 
 
 def ago(moment: float | None, now: float | None = None) -> str:

@@ -4,9 +4,10 @@
 
 Driver, worker process and Ray node (its raylet) are killed in turn, by SIGKILL: mostly while a student trains,
 sometimes at any moment. After each kill the store and the logs are read: no epoch that a checkpoint contains by then
-may be trained again. With one worker the sampler has the same history in both studies, so the studies must be equal,
-trial by trial. With several, it depends on chance which trial ends first and so what is drawn next: then every recipe
-is trained again by itself, undisturbed, and must result in the same weights. Exit code 1 if anything is wrong.
+may be trained again. Students are stopped early, and every verdict must be the rule's. With one worker the sampler has
+the same history in both studies, so the studies must be equal, trial by trial, their verdicts too. With several, it
+depends on chance which trial ends first and so what is drawn next: then every recipe is trained again by itself,
+undisturbed, and must result in the same weights. Exit code 1 if anything is wrong.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from bench.hardware import table, versions
 from bench.victim import Command
 from fitnets.disk.store import Store
 from fitnets.training.checkpoints import KIND
+from search.driver.stopping import Peer, Rungs
 from search.read.candidates import Candidate, marked
 from search.study import Study, find_study
 from search.workers.logs import trained_epochs
@@ -61,7 +63,10 @@ class Witness:
                 place = self._checkpoint(candidate)
                 if place is not None and lines:
                     self.floors.setdefault(number, []).append((len(lines), min(place, max(lines))))
-            elif self.ends.setdefault(number, (candidate.ended, len(lines))) != (candidate.ended, len(lines)):
+                continue
+            if candidate.stopped_at is not None:  # its worker may have been in the next epoch
+                lines = [place for place in lines if place <= ("stage 2", candidate.stopped_at)]
+            if self.ends.setdefault(number, (candidate.ended, len(lines))) != (candidate.ended, len(lines)):
                 self.told_twice.add(number)
 
     def epochs(self, number: int) -> list[Place]:
@@ -159,7 +164,26 @@ def retrained(study: Study, trials: list[Candidate], folder: Path, data: Path) -
     for _ in trainer.train_teacher(teacher):
         pass
     trainer.open_teacher(teacher, None)
-    return list(marked([c.changed(state="complete", outcome=trainer.trained(c.recipe).outcome) for c in trials]))
+    return list(marked([c if c.outcome is None else again(trainer, c) for c in trials]))
+
+
+def again(trainer: Trainer, c: Candidate) -> Candidate:
+    """The same student, trained again to its end."""
+    return c.changed(outcome=trainer.trained(c.recipe).outcome)
+
+
+def wrong_verdicts(study: Study, trials: list[Candidate]) -> int:
+    """How many verdicts were not acted on, or are not those that the rule gives again in the order of arrival."""
+    if study.stopping is None:
+        return 0
+    rungs, wrong = Rungs(study.stopping, study.seed), 0
+    arrived = sorted(((arrival, c) for c in trials for arrival in c.rungs), key=lambda pair: pair[0].order)
+    for order, (arrival, c) in enumerate(arrived):
+        peer = Peer(number=c.trial, accuracy=arrival.accuracy, params=c.cost.params, macs=c.cost.macs)
+        wrong += rungs.arrive(arrival.epoch, peer) != arrival.verdict() or arrival.order != order
+        wrong += not arrival.goes_on and (c.state != "pruned" or c.stopped_at != arrival.epoch)
+    epochs = study.stopping.rung_epochs(study.stage2.epochs)
+    return wrong + sum(c.state == "complete" and tuple(a.epoch for a in c.rungs) != epochs for c in trials)
 
 
 def undisturbed(command: Command) -> list[Candidate]:
@@ -174,7 +198,7 @@ def essence(candidate: Candidate | None) -> object:
     if candidate is None:
         return None
     outcome = candidate.outcome and candidate.outcome.changed(seconds=0.0)
-    return candidate.state, candidate.recipe, candidate.cost, outcome
+    return candidate.state, candidate.recipe, candidate.cost, outcome, candidate.rungs, candidate.stopped_at
 
 
 def verdict(command: Command, witness: Witness, expected: list[Candidate]) -> dict[str, int]:
@@ -184,11 +208,12 @@ def verdict(command: Command, witness: Witness, expected: list[Candidate]) -> di
     weights = [store.get("student", c.outcome.weights_sha256) for c in trials if c.outcome is not None]
     digests = Counter(c.recipe.digest() for c in trials)
     return {
-        "trials lost": command.study.trials - sum(c.state == "complete" for c in trials),
+        "trials lost": command.study.trials - sum(c.state in ("complete", "pruned") for c in trials),
         "trials told twice": len(witness.told_twice) + len(trials) - len(digests),
         "trials left RUNNING": sum(c.state == "running" for c in trials),
         "epochs trained again that a checkpoint held": witness.repeated(),
-        "trials of another recipe, value or weights": sum(
+        "verdicts that are not the rule's": wrong_verdicts(command.study, trials),
+        "trials of another recipe, value, weights or verdict": sum(
             essence(ours) != essence(theirs) for ours, theirs in zip_longest(trials, expected)
         ),
         "students on one front only": len(front(trials) ^ front(expected)),
@@ -224,7 +249,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--trials", type=int, help="default: enough for so many kills")
     options = parser.parse_args()
-    study = study_of(options.set, options.trials or 2 + 3 * options.kills // 4, options.seed)
+    study = study_of(options.set, options.trials or 2 + options.kills, options.seed)
     place = Path(tempfile.mkdtemp(prefix="chaos-")).resolve()
     command, quiet = (Command(place / name, study, options.workers, options.data) for name in ("disturbed", "quiet"))
     witness, began = Witness(command), time.monotonic()
@@ -242,7 +267,8 @@ def main() -> None:
         quiet.end()
     epochs, again = witness.trained()
     rows = [[f"kills ({kind})", str(killed[kind])] for kind in KINDS]
-    rows += [["trials", str(len(trials))], ["epochs trained", str(epochs)], ["of them a second time", str(again)]]
+    rows += [["trials", str(len(trials))], ["of them stopped early", str(sum(c.state == "pruned" for c in trials))]]
+    rows += [["epochs trained", str(epochs)], ["of them a second time", str(again)]]
     rows += [[f"**{what}**", str(number)] for what, number in wrong.items()]
     print(versions("torch", "ray", "optuna"), f"{time.monotonic() - began:.0f} s")
     print(table(["", "number"], rows))

@@ -38,7 +38,7 @@ from search.workers.protocol import Event, Finished, WorkerLost
 NODES, SLOTS = 3, 2
 EPOCH_SECONDS = 1.0
 STEP = 100  # trials between two readings of the memory
-STUDY: Study = find_study("digits").changed(name="cluster", first=(), max_params=None, max_macs=None)
+STUDY: Study = find_study("digits").changed(name="cluster", first=(), max_params=None, max_macs=None, stopping=None)
 
 
 def resident() -> int:

@@ -64,6 +64,10 @@ class Clocked:
         """Start trial `number`."""
         self.crew.submit(number, recipe)
 
+    def stop(self, number: int) -> None:
+        """End trial `number` after its current epoch."""
+        self.crew.stop(number)
+
     def wait(self, seconds: float) -> list[Event]:
         """The next events; waiting for them does not count as busy."""
         self.busy += time.perf_counter() - self._left
@@ -115,7 +119,7 @@ def measured(pairs: int, trials: int) -> tuple[list[float], list[Run], list[Run]
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         browser = opened.enter_context(chromium())
         pool = opened.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
-        study = quick(find_study("digits").changed(trials=trials))
+        study = quick(find_study("digits").changed(trials=trials, stopping=None))
         pool.submit(_hire, study, folder).result()
         opened.callback(lambda: pool.submit(_fire).result())
         pool.submit(_search, study.changed(trials=4), _folder(folder, "warm")).result()  # fills the tables

@@ -97,7 +97,7 @@ def main() -> None:
     console, store = Console(highlight=False, soft_wrap=True), options.folder / "store"
     chosen = find_study(options.study)
     total = options.students * options.seeds
-    study = chosen.changed(name=f"{chosen.name}_students", first=(), trials=total)
+    study = chosen.changed(name=f"{chosen.name}_students", first=(), trials=total, stopping=None)
     options.folder.mkdir(parents=True, exist_ok=True)
     url = storage_url(options.folder, None)
     with ExitStack() as opened:

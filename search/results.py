@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from search import cli
 from search.read.candidates import Candidate, Snapshot, as_csv
 from search.read.published import published
 from search.read.reader import read
+from search.read.stopped import describe, stops
 from search.ship.confirmed import Confirmation, columns, stored_confirmation
 from search.ship.confirmed_table import confirmed_table, optimism
 from search.storage.address import storage_url
@@ -62,14 +64,16 @@ def print_results(snapshot: Snapshot, console: Console, confirmed: Confirmation 
         console.print(front_table(front, snapshot))
     else:
         console.print(f"{snapshot.study}: no student has finished yet.")
-    counts = {state: sum(c.state == state for c in snapshot.candidates) for state in ("complete", "running", "failed")}
-    rejected = sum(c.state == "infeasible" for c in snapshot.candidates)
+    counts = Counter(c.state for c in snapshot.candidates)
+    stopped = f"{counts['pruned']} stopped early, " if counts["pruned"] else ""
     console.print(
-        f"{counts['complete']} trained, {counts['running']} running, {counts['failed']} failed; "
-        f"{rejected} over the limits and never trained."
+        f"{counts['complete']} trained, {stopped}{counts['running']} running, {counts['failed']} failed; "
+        f"{counts['infeasible']} over the limits and never trained."
     )
     if images := snapshot.images_line():
         console.print(images, markup=False, soft_wrap=True)
+    if found := stops(snapshot.candidates):
+        console.print(f"{describe(found)}.")
     for failed in [c for c in snapshot.candidates if c.state == "failed"][:3]:
         console.print(f"  trial {failed.trial} failed: {failed.reason}", markup=False)
     known = published(str(snapshot.definition.get("data", {}).get("name", "")))

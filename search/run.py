@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,6 +38,7 @@ from search.driver.registration import (
     trained_count,
     writable,
 )
+from search.driver.rungs import shares_stopped
 from search.read.budget import finished
 from search.read.candidates import Snapshot
 from search.read.reader import read
@@ -71,6 +73,7 @@ def main(
         str | None, typer.Option(metavar="OTHER", help="Begin with the front of this study in the same storage.")
     ] = None,
     like_count: Annotated[int, typer.Option(min=1, help="Students of it, at most.")] = COUNT,
+    no_stopping: Annotated[bool, typer.Option("--no-stopping", help="Train every student to its end.")] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Shrink the study to about a minute.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the forecast, and train nothing.")] = False,
 ) -> None:
@@ -83,12 +86,14 @@ def main(
     chosen = chosen if trials is None else chosen.changed(trials=trials)
     chosen = chosen if max_disk is None else chosen.changed(max_disk=parse_bytes(max_disk, "--max-disk"))
     chosen = chosen if trial_seconds is None else chosen.changed(trial_seconds=trial_seconds)
+    chosen = chosen.changed(stopping=None) if no_stopping else chosen
     url = storage_url(runs, storage)
     given: dict[str, Any] = {"address": address, "name": name, "seed": seed, "max-disk": max_disk}
     given |= {"workers": workers, "trial-seconds": trial_seconds, "like": like}
     given |= {"like-count": like_count if like_count != COUNT else None}
     wanted = None if like is None else _like(url, cli.checked_name(like, "--like"), like_count)
-    again = _again(study, data=data, runs=runs, storage=storage, smoke=smoke, **given)
+    switches = ["--no-stopping"] * no_stopping + ["--smoke"] * smoke
+    again = _again(study, switches, data=data, runs=runs, storage=storage, **given)
     more = f" --trials {trials}" if trials is not None else ""
     with cli.resumable(again + more), ExitStack() as opened:
         known: optuna.Study | None = None
@@ -164,7 +169,9 @@ def _open(
     with console.status("timing a few batches ..."):
         done = 0 if known is None else trained_count(known)
         precision = precision_of(known, facts.native)
-        expected = _forecast(study.changed(trials=max(1, study.trials - done)), facts, teacher, precision, crew)
+        stopped = shares_stopped(study, [] if known is None else known.get_trials(deepcopy=False))
+        left = study.changed(trials=max(1, study.trials - done))
+        expected = _forecast(left, facts, teacher, precision, crew, stopped)
     if done:
         console.print(f"  {done} of {study.trials} trials are done; for what is left:")
     warnings = notes(runs, expected.disk_bytes, expected.table_bytes, study.max_disk)
@@ -213,7 +220,12 @@ def _search(
 
 
 def _forecast(
-    study: Study, facts: Facts, teacher: Trained | Brought | Ensemble, precision: Precision, crew: "RayWorkers"
+    study: Study,
+    facts: Facts,
+    teacher: Trained | Brought | Ensemble,
+    precision: Precision,
+    crew: "RayWorkers",
+    stopped: Sequence[float],
 ) -> Forecast:
     """How long the study will take, from timings on one slot."""
     frame = study.frame(facts.shape, len(facts.classes), teacher.hints, precision)
@@ -223,7 +235,7 @@ def _forecast(
         net, epochs, speed = None, 0, crew.measure_brought(teacher, study.stage2.batch)
     else:
         net, epochs, speed = teacher.members[0].net, *_teacher_work(teacher, crew)  # the hints are the first member's
-    return forecast(study, facts, frame, student, speed, net, teacher_epochs=epochs, slots=crew.slots)
+    return forecast(study, facts, frame, student, speed, net, teacher_epochs=epochs, slots=crew.slots, stopped=stopped)
 
 
 def _teacher_work(teacher: Trained | Ensemble, crew: "RayWorkers") -> tuple[int, Speed]:
@@ -240,13 +252,13 @@ def _teacher_cost(teacher: Trained | Brought | Ensemble) -> dict[str, Any]:
     return total_cost(nets).model_dump(mode="json") if nets else {}
 
 
-def _again(study: str, *, data: Path, runs: Path, storage: str | None, smoke: bool, **rest: Any) -> str:
+def _again(study: str, switches: list[str], *, data: Path, runs: Path, storage: str | None, **rest: Any) -> str:
     """The command that continues this run, as it was given, without a password."""
     options: dict[str, Any] = {f"--{option}": value for option, value in rest.items()}
     options |= {"--data": data if data != Path("data") else None, "--runs": runs if runs != Path("runs") else None}
     options["--storage"] = _typed(storage)
     words = [word for flag, value in options.items() if value is not None for word in (flag, str(value))]
-    return shlex.join([*cli.command("run"), study, *words] + ["--smoke"] * smoke)
+    return shlex.join([*cli.command("run"), study, *words, *switches])
 
 
 def _typed(storage: str | None) -> str | None:

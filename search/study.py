@@ -10,8 +10,12 @@ from pydantic import ByteSize, Field, PositiveInt, ValidationError, field_valida
 from fitnets import own_code
 from fitnets.config import Brought, Data, Distill, Ensemble, Hint, Precision, Recipe, Trained, Training
 from fitnets.errors import InputError
-from fitnets.values.base import Value, explain
-from fitnets.values.net import Dense, Net, Shape
+from fitnets.values.base import Value, explain, later
+from fitnets.values.net import Dense, Shape
+from fitnets.values.staged import Staged as Staged
+from fitnets.values.staged import StagedEnsemble as StagedEnsemble
+from fitnets.values.staged import quick_training
+from search.driver.stopping import Stopping as Stopping
 from search.space import Frame, Space
 
 BUILT_IN = Path(__file__).parents[1] / "studies"  # beside this package, installed or not
@@ -19,54 +23,6 @@ OWN = Path("studies")  # in the current folder
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 SMOKE_IMAGES = 3000
 SMOKE_RATES = (2e-3, 8e-3)  # learning rates that learn something in a few hundred steps
-
-
-class Staged(Value):
-    """A teacher to train; its input shape and number of classes are those of the images."""
-
-    kind: Literal["staged"] = "staged"
-    stages: tuple[tuple[int, ...], ...]
-    pieces: PositiveInt = 2
-    norm: Literal["none", "batch"] = "none"
-    dense: tuple[Dense, ...] = ()
-    training: Training
-    seed: int = Field(0, ge=0)
-
-    @property
-    def hints(self) -> int:
-        """How many layers can be hint layers."""
-        return sum(len(widths) for widths in self.stages)
-
-    def resolved(self, shape: Shape, classes: int) -> Trained:
-        """The teacher for images of this shape and number of classes."""
-        net = Net.staged(shape, classes, self.stages, pieces=self.pieces, norm=self.norm, dense=self.dense)
-        return Trained(net=net, training=self.training, seed=self.seed)
-
-    def smoke(self) -> Self:
-        """The same, shrunk to be trained in seconds."""
-        stages = tuple((min(24 * 2**i, max(widths)),) for i, widths in enumerate(self.stages))
-        return self.changed(stages=stages, dense=(), training=_smoke_training(self.training))
-
-
-class StagedEnsemble(Value):
-    """An `Ensemble` of staged teachers."""
-
-    kind: Literal["staged ensemble"] = "staged ensemble"
-    members: tuple[Staged, ...] = Field(min_length=2)
-    average: Literal["logits", "probabilities"] = "logits"
-
-    @property
-    def hints(self) -> int:
-        """How many layers can be hint layers: the first member's."""
-        return self.members[0].hints
-
-    def resolved(self, shape: Shape, classes: int) -> Ensemble:
-        """The ensemble for images of this shape and number of classes. Raises ValidationError for equal members."""
-        return Ensemble(members=tuple(member.resolved(shape, classes) for member in self.members), average=self.average)
-
-    def smoke(self) -> Self:
-        """The same, shrunk to be trained in seconds; seeds keep members apart that the shrinking makes equal."""
-        return self.changed(members=tuple(each.smoke().changed(seed=i) for i, each in enumerate(self.members)))
 
 
 AnyTeacher = Staged | StagedEnsemble | Trained | Brought | Ensemble
@@ -112,7 +68,9 @@ class Study(Value):
     first: tuple[Named, ...] = ()
     """Students to train before the sampler's own, those over the limits left out."""
     trials: PositiveInt = 30
-    """How many students to train; --trials overrides it."""
+    """How many students to train, those that are stopped or fail included; --trials overrides it."""
+    stopping: Stopping | None = later(None)
+    """Which students are stopped at rungs of stage 2; None trains all to their end. Never those in `first`."""
     duplicates: Literal["replicate", "reuse"] = "replicate"
     """What to do when a recipe is drawn again: train it with another seed, or reuse its outcome."""
     seed: int = Field(0, ge=0)
@@ -228,19 +186,14 @@ class Study(Value):
         )
 
 
-def _smoke_training(training: Training) -> Training:
-    """A teacher's training, shortened to seconds."""
-    return Training(epochs=min(6, training.epochs), lr=3e-3, batch=32, schedule="one-cycle")
-
-
 def _smoke_teacher(teacher: AnyTeacher) -> AnyTeacher:
     """The teacher, trained in seconds and, where it is staged, smaller; a brought one stays as it is."""
     if isinstance(teacher, Staged | StagedEnsemble):
         return teacher.smoke()
     if isinstance(teacher, Trained):
-        return teacher.changed(training=_smoke_training(teacher.training))
+        return teacher.changed(training=quick_training(teacher.training))
     if isinstance(teacher, Ensemble):  # seeds tell members apart whose trainings have become equal
-        quick = [m.changed(training=_smoke_training(m.training), seed=i) for i, m in enumerate(teacher.members)]
+        quick = [m.changed(training=quick_training(m.training), seed=i) for i, m in enumerate(teacher.members)]
         return teacher.changed(members=tuple(quick))
     return teacher
 

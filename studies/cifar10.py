@@ -11,7 +11,7 @@ from fitnets.config import Data, Hint, Training
 from fitnets.paper.nets import TABLE_7
 from fitnets.values.net import Dense
 from search.space import Space
-from search.study import Named, Staged, Study
+from search.study import Named, Staged, Stopping, Study
 
 FC = (Dense(width=500, pieces=5),)
 
@@ -35,5 +35,6 @@ STUDY = Study(
         Named(name="FitNet 3", stages=TABLE_7["fitnet3"], dense=FC, hint=Hint(hint=4, guided=8)),
         Named(name="FitNet 4", stages=TABLE_7["fitnet4"], dense=FC, hint=Hint(hint=4, guided=11)),
     ),
+    stopping=Stopping(),
     trials=100,
 )

@@ -5,7 +5,7 @@ python -m search.run digits          30 students, teacher included: see the READ
 
 from fitnets.config import Data, Training
 from search.space import Space
-from search.study import Staged, Study
+from search.study import Staged, Stopping, Study
 
 RATES = (1e-3, 3e-2)  # with a lower rate, a student learns little in so few steps
 
@@ -20,5 +20,6 @@ STUDY = Study(
     stage1=Training(epochs=20, lr=3e-3, batch=64, schedule="one-cycle"),
     stage2=Training(epochs=60, lr=3e-3, batch=64, schedule="one-cycle"),
     max_params=40_000,
+    stopping=Stopping(),
     trials=30,
 )

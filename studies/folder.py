@@ -9,7 +9,7 @@ the teacher, the limits or the augmentation, copy this file and run the copy by 
 
 from fitnets.config import Data, Training
 from search.space import Space
-from search.study import Staged, Study
+from search.study import Staged, Stopping, Study
 
 STUDY = Study(
     name="folder",
@@ -23,5 +23,6 @@ STUDY = Study(
     space=Space(stages=3, depth=(1, 3), base_width=(4, 24), multiplier=(1.0, 3.0), multiple_of=4),
     stage1=Training(epochs=8, lr=3e-3, batch=64, schedule="one-cycle"),
     stage2=Training(epochs=20, lr=3e-3, batch=64, schedule="one-cycle"),
+    stopping=Stopping(),
     trials=30,
 )

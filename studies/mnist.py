@@ -6,7 +6,7 @@ python -m search.run mnist --data DIR --smoke      about a minute on two CPU cor
 
 from fitnets.config import Data, Training
 from search.space import Space
-from search.study import Staged, Study
+from search.study import Staged, Stopping, Study
 
 STUDY = Study(
     name="mnist",
@@ -20,5 +20,6 @@ STUDY = Study(
     stage2=Training(epochs=8, lr=3e-3, schedule="one-cycle"),
     max_params=100_000,
     max_macs=10_000_000,
+    stopping=Stopping(),
     trials=40,
 )

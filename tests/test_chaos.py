@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from torch import nn
 
-from bench.chaos import KINDS, Witness, verdict
+from bench.chaos import KINDS, Witness, verdict, wrong_verdicts
 from fitnets.disk.store import Store
 from fitnets.nets.cost import cost
 from fitnets.training.checkpoints import Checkpoints
 from fitnets.training.run import Run
+from search.driver.stopping import Stopping
 from search.read.candidates import Candidate, marked
 from search.workers.logs import Log
-from tests.helpers import RECIPE, SHORT
+from tests.helpers import RECIPE, SHORT, STUDY
 from tests.search.test_loop import report, result
 
 
@@ -42,7 +43,7 @@ class Seen:
     def __init__(self, folder: Path, trials: list[Candidate]):
         self.trials, self.runs, self.logs = trials, folder, folder / "logs"
         self.store = Store(folder / "store")
-        self.study = SimpleNamespace(trials=len(trials))
+        self.study = SimpleNamespace(trials=len(trials), stopping=None)
         self.witness = Witness(self)  # type: ignore[arg-type]
 
     def candidates(self) -> list[Candidate]:
@@ -98,6 +99,29 @@ def test_a_study_that_went_well_has_nothing_to_report(tmp_path: Path) -> None:
     assert set(verdict(seen, seen.witness, seen.trials).values()) == {0}  # type: ignore[arg-type]
 
 
+def stopped(number: int, order: int, *, goes_on: bool) -> Candidate:
+    """A trial at the first rung, 2 of 2 peers better where it stops."""
+    counts = {"dominators": 0 if goes_on else 1, "better": 0 if goes_on else 1, "peers": order + 1}
+    rung = counts | {"epoch": 1, "order": order, "accuracy": 0.9 - 0.1 * order, "goes_on": goes_on, "audited": False}
+    state = {"state": "complete"} if goes_on else {"state": "pruned", "stopped_at": 1}
+    return candidate(number, **state, rungs=(rung,))
+
+
+@pytest.mark.parametrize("wrong", ["nothing", "verdict", "order", "act", "rung"])
+def test_a_verdict_that_the_rule_does_not_give_or_nobody_acted_on_is_counted(wrong: str) -> None:
+    study = STUDY.changed(stopping=Stopping(audit=0.0), stage2=STUDY.stage2.changed(epochs=2))
+    trials = [stopped(0, 0, goes_on=True), stopped(1, 1, goes_on=False)]
+    if wrong == "verdict":
+        trials[1] = stopped(1, 1, goes_on=True)
+    elif wrong == "order":
+        trials[1] = trials[1].changed(rungs=(trials[1].rungs[0].changed(order=2),))
+    elif wrong == "act":
+        trials[1] = trials[1].changed(state="complete")
+    elif wrong == "rung":
+        trials.append(candidate(2))
+    assert wrong_verdicts(study, trials) == (wrong != "nothing")
+
+
 @pytest.mark.parametrize("again", ["told", "trained", "dispatched"])
 def test_a_trial_that_comes_twice_is_counted(tmp_path: Path, again: str) -> None:
     seen = Seen(tmp_path, [candidate(number, "running") for number in range(3)])
@@ -129,7 +153,7 @@ def test_what_differs_is_counted(tmp_path: Path, fields: dict[str, Any], what: s
     seen.trials[best] = candidate(best, **fields)
     seen.trials = list(marked(seen.trials))
     found = verdict(seen, seen.witness, expected)  # type: ignore[arg-type]
-    always = {"trials of another recipe, value or weights", "students on one front only"}
+    always = {"trials of another recipe, value, weights or verdict", "students on one front only"}
     assert {name for name, number in found.items() if number} == what | always
 
 

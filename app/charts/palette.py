@@ -20,6 +20,8 @@ class Palette:
     over: str
     """Over the budget. Hollow."""
     failed: str
+    stopped: str
+    """Students that were stopped early. Dotted."""
     cloud: str
     """Students that are not on the front."""
     ink: str
@@ -43,6 +45,7 @@ LIGHT = Palette(
     knee="#00795A",
     over="#6B7886",
     failed="#C24E00",
+    stopped="#7B5EA7",
     cloud="#8FB4CC",
     ink="#1B2530",
     on_block="#FFFFFF",
@@ -59,6 +62,7 @@ DARK = Palette(
     knee="#2CC79B",
     over="#9AA5B1",
     failed="#FF8A3D",
+    stopped="#B79CED",
     cloud="#5B8FB5",
     ink="#E6EBF0",
     on_block="#0B1117",

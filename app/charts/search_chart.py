@@ -99,11 +99,12 @@ def fronts(then: Sequence[Candidate], now: Sequence[Candidate], axis: Axis, pale
 
 
 def timeline(rows: Sequence[Shift], palette: Palette) -> go.Figure:
-    """A bar for each trial on its slot; failures are hatched, those in training outlined."""
+    """A bar for each trial on its slot; failures are hatched, stopped ones dotted, those in training striped."""
     drawing = go.Figure()
     styles = {
         "complete": (palette.ours, "", "trained"),
         "running": (palette.knee, "/", "in training"),
+        "pruned": (palette.stopped, ".", "stopped early"),
         "failed": (palette.failed, "x", "failed"),
     }
     for state, (colour, pattern, name) in styles.items():

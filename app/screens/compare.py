@@ -113,7 +113,7 @@ def _facts(c: Candidate, readings: dict[str, dict[str, Any]]) -> dict[str, str]:
     outcome = c.outcome
     reading = readings.get(outcome.weights_sha256, {}).get("accuracy") if outcome else None
     return {
-        "state": c.state,
+        "state": words.state(c.state),
         "validation accuracy": words.percent(accuracy(c)) if outcome else "none",
         "test accuracy": words.percent(reading) if isinstance(reading, float) else "not read",
         "parameters": format_count(c.cost.params),

@@ -11,6 +11,7 @@ from app.charts import figures, palette, search_chart
 from search.read import progress
 from search.read.candidates import Snapshot
 from search.read.progress import Growth, Stall
+from search.read.stopped import describe, stops
 from search.read.tradeoffs import accuracy, on_axis
 from search.storage.address import address_of
 from search.units import format_duration
@@ -29,6 +30,7 @@ def main() -> None:
     _growth(history, limited)
     _front(snapshot, len(history))
     _timeline(snapshot)
+    _stops(snapshot)
     _failures(snapshot)
     _neighbours()
 
@@ -155,7 +157,7 @@ def _timeline(snapshot: Snapshot) -> None:
         rows = [
             {
                 "trial": row.trial,
-                "state": row.state,
+                "state": words.state(row.state),
                 "slot": row.slot,
                 "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.start)),
                 "seconds": round(row.end - row.start, 1),
@@ -163,6 +165,30 @@ def _timeline(snapshot: Snapshot) -> None:
             for row in reversed(shown)
         ]
         st.dataframe(rows, hide_index=True, height=300, alt="The trials and their times.")
+
+
+def _stops(snapshot: Snapshot) -> None:
+    """Which students were stopped, and whether that was right; nothing where the study stops none."""
+    found = stops(snapshot.candidates)
+    if found is None:
+        return
+    st.header("Stopped early", anchor=False)
+    text = describe(found)
+    st.markdown(f"{text[0].upper()}{text[1:]}.")
+    with st.expander("Every stopped student as a table"):
+        rows = [
+            {
+                "student": c.trial,
+                "after epoch": arrival.epoch,
+                "accuracy": words.percent(arrival.accuracy),
+                "dominated by": arrival.dominators,
+                "dominated by fewer": f"{arrival.better} of {arrival.peers}",
+            }
+            for c in snapshot.candidates
+            for arrival in c.rungs
+            if not arrival.goes_on
+        ]
+        st.dataframe(rows, hide_index=True, alt="The stopped students and what decided it.")
 
 
 def _failures(snapshot: Snapshot) -> None:

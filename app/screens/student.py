@@ -1,7 +1,7 @@
 """Page 2, Student: what is it, how was it trained, where are its files?"""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -15,6 +15,12 @@ from search.read.candidates import Candidate, Snapshot
 from search.read.tradeoffs import accuracy
 from search.ship import test_reads
 from search.units import format_bytes, format_count, format_duration
+
+COLOURS: dict[str, Literal["green", "orange", "violet"]] = {
+    "complete": "green",
+    "failed": "orange",
+    "pruned": "violet",
+}
 
 
 def main() -> None:
@@ -34,6 +40,8 @@ def main() -> None:
     if chosen.state == "failed" or (chosen.reason and chosen.outcome is None):
         st.error(f"Why there is no result: {words.escaped(chosen.reason or 'no reason was recorded')}")
         _log(snapshot, chosen)
+    if chosen.stopped_at is not None:
+        st.info(words.stopped(chosen))
     if chosen.same_as is not None:
         st.info(f"The same recipe as student {chosen.same_as}: it was not trained again, and shares its outcome.")
     _architecture(snapshot, chosen)
@@ -79,7 +87,7 @@ def _enter() -> None:
 
 def _badges(snapshot: Snapshot, c: Candidate) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(c.state, color="green" if c.state == "complete" else "orange" if c.state == "failed" else "blue")
+        st.badge(words.state(c.state), color=COLOURS.get(c.state, "blue"))
         if c.on_front:
             st.badge("on the Pareto front", color="blue")
         if c.outcome is not None:

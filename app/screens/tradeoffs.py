@@ -236,6 +236,8 @@ def _nothing_yet(picture: Picture) -> None:
             f"No student has finished, and {words.plural(len(failed), 'trial')} failed. The last reason: "
             f"{words.escaped(failed[-1].reason or 'none was recorded')}. See the Progress page for all reasons."
         )
+    elif any(c.state == "pruned" for c in snapshot.candidates):
+        st.info("No student has finished yet: those that were trained so far were stopped early.")
     elif snapshot.candidates:
         st.info(
             f"No student was trained: all {words.plural(len(snapshot.candidates), 'draw')} so far were over the "

@@ -111,6 +111,8 @@ def _card(snapshot: Snapshot, c: Candidate, scene: Scene) -> None:
 
 def without(c: Candidate) -> str:
     """Why a student has no accuracy."""
+    if c.stopped_at is not None:
+        return words.stopped(c)
     word = {"running": "It is in training", "infeasible": "It is over the study's limits"}.get(c.state)
     word = word or ("It has no result" if c.state == "complete" else f"It is {c.state}")
     return f"{word}: {words.escaped(c.reason)}" if c.reason else f"{word}: there is no accuracy."

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import source
+from app import source, words
 from app.widgets import exports
 from app.widgets.exports import Hashed, hashed
 from fitnets.errors import InputError
@@ -43,7 +43,7 @@ def section(snapshot: Snapshot, c: Candidate) -> None:
     """The files on the student's page."""
     st.header("Download", anchor=False)
     if c.state != "complete" or c.outcome is None:
-        why = "its outcome cannot be read" if c.state == "complete" else f"this student is {c.state}"
+        why = "its outcome cannot be read" if c.state == "complete" else f"this student is {words.state(c.state)}"
         st.info(f"There are no files to download: {why}.")
         return
     files_or_button(snapshot, c)

@@ -1,11 +1,13 @@
-"""Checks of the input files that need no Ray, whose start takes many seconds. No torch, no ray."""
+"""Checks of a study, its limits and its input files, before anything is trained. No torch, no ray."""
 
 from pathlib import Path
 
-from fitnets.config import Brought
+from fitnets.config import Brought, Recipe
 from fitnets.errors import InputError
 from fitnets.images.printable import shown
 from fitnets.images.sources import check_folders
+from fitnets.nets.cost import cost
+from search.space import Frame, extreme
 from search.study import Study
 
 
@@ -22,3 +24,21 @@ def check_files(study: Study, data: Path) -> None:
                 f"the teacher's `weights` are `{shown(weights)}`, but there is no such file: give the path of its "
                 "safetensors file, or leave `weights` out where its function loads them itself."
             )
+
+
+def check_limits(study: Study, frame: Frame) -> None:
+    """Raises InputError where the space's smallest student is over a limit of the study."""
+    smallest = cost(extreme(study.space, frame, 0).student)
+    for name, excess in study.over_budget(smallest.params, smallest.macs).items():
+        if excess > 0:
+            value = smallest.params if name == "max_params" else smallest.macs
+            raise InputError(
+                f"`{name}` is {getattr(study, name):,}, but the space's smallest student has {value:,}: "
+                "raise the limit, or lower `depth` or `base_width` in the study's space."
+            )
+
+
+def is_over_limits(study: Study, recipe: Recipe) -> bool:
+    """Whether the recipe's student is over a limit of the study."""
+    price = cost(recipe.student)
+    return max(study.over_budget(price.params, price.macs).values(), default=0.0) > 0

@@ -12,9 +12,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from fitnets.config import Report
+from search.driver.ledger import STOPPED_AT
 from search.driver.loop import Search
 from search.units import format_accuracy, format_count, format_duration
-from search.workers.protocol import Event, Failed, Finished, Notice, WorkerLost
+from search.workers.protocol import EpochDone, Event, Failed, Finished, Notice, WorkerLost
 
 LINE_SECONDS = 5.0  # at least, between two plain lines of the teacher's training
 
@@ -55,6 +56,8 @@ class Display:
         """Show an event of the search; None: a second passed without one."""
         if isinstance(event, Finished):
             self._finished(search, event)
+        elif isinstance(event, EpochDone) and (stop := search.attributes(event.number).get(STOPPED_AT)):
+            self._stopped(search, event, stop["seconds"])
         elif isinstance(event, Failed):
             text = f"trial {event.number}{_name(search, event.number)} failed: {event.kind}: {event.message}"
             self.console.print(text, markup=False, soft_wrap=True)
@@ -71,22 +74,35 @@ class Display:
 
     def _finished(self, search: Search, event: Finished) -> None:
         outcome = event.result.outcome
-        attributes = search.attributes(event.number)
-        params, macs = attributes["cost"]["params"], attributes["cost"]["macs"]
+        params = search.attributes(event.number)["cost"]["params"]
         self._seconds.append(outcome.seconds)
         decade = math.floor(math.log10(params))
         self._best[decade] = max(self._best.get(decade, (0.0, 0, 0)), (outcome.val_accuracy, params, event.number))
+        hint = f"  hint R2 {outcome.hint_r2:.2f}" if outcome.hint_r2 is not None else ""
+        self._line(search, event.number, outcome.val_accuracy, f"{hint}  {outcome.seconds:.1f} s")
+
+    def _stopped(self, search: Search, event: EpochDone, seconds: float) -> None:
+        self._seconds.append(seconds)
+        end = f"  stopped after epoch {event.report.epoch} of {event.report.epochs}"
+        self._line(search, event.number, event.report.val_accuracy or 0.0, end)
+
+    def _line(self, search: Search, number: int, accuracy: float, end: str) -> None:
+        """Where there is no panel, print a line on a student whose training has ended."""
         if self.live is None:
-            done = search.trained()
-            hint = f"  hint R2 {outcome.hint_r2:.2f}" if outcome.hint_r2 is not None else ""
+            cost = search.attributes(number)["cost"]
             self.console.print(
-                f"trial {event.number:3d}{_name(search, event.number)}  "
-                f"accuracy {format_accuracy(outcome.val_accuracy)}  "
-                f"{format_count(params)} params  {format_count(macs)} multiply-adds{hint}  {outcome.seconds:.1f} s   "
-                f"[{done}/{self.trials}, {format_duration(self._left(search))} left]",
+                f"trial {number:3d}{_name(search, number)}  accuracy {format_accuracy(accuracy)}  "
+                f"{format_count(cost['params'])} params  {format_count(cost['macs'])} multiply-adds{end}   "
+                f"[{self._done(search)}]",
                 markup=False,
                 soft_wrap=True,
             )
+
+    def _done(self, search: Search) -> str:
+        """How many students are done, and how long the others will take."""
+        stopped = f", {search.ledger.stopped} stopped early" if search.ledger.stopped else ""
+        left = f", {format_duration(self._left(search))} left" if self._seconds else ""
+        return f"{search.trained()} of {self.trials}{stopped}{left}"
 
     def _left(self, search: Search) -> float:
         """The estimated seconds until the end: a mean trial's for each that is missing, spread over the slots."""
@@ -99,10 +115,9 @@ class Display:
     def _panel(self, search: Search) -> Group:
         counts = search.ledger.counts
         bar = Progress(BarColumn(bar_width=None), TextColumn("{task.description}"), expand=True)
-        left = f", {format_duration(self._left(search))} left" if self._seconds else ""
         bar.add_task(
-            f"{search.trained()}/{self.trials} trials, {len(search.live)} running, {counts[TrialState.FAIL]} failed, "
-            f"{counts[TrialState.PRUNED]} over the limits{left}",
+            f"{self._done(search)}; {len(search.live)} running, {counts[TrialState.FAIL]} failed, "
+            f"{counts[TrialState.PRUNED] - search.ledger.stopped} over the limits",
             total=self.trials,
             completed=search.trained(),
         )

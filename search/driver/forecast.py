@@ -1,5 +1,6 @@
 """How long a study will take on this machine, from a few timed batches: arithmetic only."""
 
+import math
 import random
 import statistics
 from collections.abc import Sequence
@@ -43,7 +44,7 @@ class Forecast(Value):
     trials: int
     slots: int
     epochs: int
-    """Of all trials together, both stages."""
+    """Of all trials together, both stages; fewer than their full length where some are expected to be stopped."""
     teacher_seconds: float
     """0 when it is trained already."""
     tables_seconds: float
@@ -57,12 +58,15 @@ class Forecast(Value):
     """Of the teacher's tables. A brought teacher's hints are left out: their shapes are unknown until it is built."""
     feasible: float
     """The share of random draws that are within the limits."""
+    stopped: float = 0.0
+    """The share of the trials that are expected to be stopped at a rung."""
 
     def lines(self) -> list[str]:
         """The forecast as lines to print."""
+        stopped = f", as about {self.stopped:.0%} are stopped early" if self.stopped else ""
         return [
-            f"{self.trials} trial{'s' * (self.trials != 1)} on {self.slots} slot(s), {self.epochs:,} epochs in all; "
-            f"{self.feasible:.0%} of random students are within the limits",
+            f"{self.trials} trial{'s' * (self.trials != 1)} on {self.slots} slot(s), {self.epochs:,} epochs in all"
+            f"{stopped}; {self.feasible:.0%} of random students are within the limits",
             f"teacher {format_duration(self.teacher_seconds)}, its tables {format_duration(self.tables_seconds)}, "
             f"a trial about {format_duration(self.trial_seconds)}",
             f"about {format_duration(self.total_seconds)} in all, and {format_bytes(self.disk_bytes)} of disk; "
@@ -104,13 +108,18 @@ def forecast(
     *,
     teacher_epochs: int,
     slots: int,
+    stopped: Sequence[float] = (),
 ) -> Forecast:
-    """`student` was measured on `typical`'s student. `teacher_epochs` is 0 for a teacher that needs no training."""
+    """`student` was measured on `typical`'s student. `teacher_epochs` is 0 for a teacher that needs no training.
+
+    `stopped` is for each rung of the study the share of the students at it that stop there.
+    """
     median, relative, feasible = typical(study, frame)
     n, val = facts.train, facts.val
     step, evaluation = student.train_step * relative * n, student.forward * relative * val
     hints = hint_work(draws(study, frame)[: study.trials], n, teacher_net)
-    trained = (study.stage1.epochs * 0.6 + study.stage2.epochs) * (step + evaluation)
+    stage2_epochs, full = stage2_work(study, stopped)
+    trained = (study.stage1.epochs * 0.6 + stage2_epochs) * (step + evaluation)
     trial = trained + hints.live * teacher.forward * n
     teacher_seconds = teacher_epochs * (teacher.train_step * n + teacher.forward * val)
     tables = (study.stage2.epochs + hints.passes) * teacher.forward * n
@@ -118,17 +127,31 @@ def forecast(
     return Forecast(
         trials=study.trials,
         slots=slots,
-        epochs=study.trials * (study.stage1.epochs + study.stage2.epochs),
+        epochs=round(study.trials * (study.stage1.epochs + stage2_epochs)),
         teacher_seconds=teacher_seconds,
         tables_seconds=tables,
         trial_seconds=trial,
         total_seconds=teacher_seconds + (tables + trial * study.trials) / slots,
         disk_bytes=table_bytes
-        + study.trials * cost(median.student).weight_bytes
+        + math.ceil(study.trials * full) * cost(median.student).weight_bytes
         + (n + val) * facts.shape[0] * facts.shape[1] * facts.shape[2],
         table_bytes=table_bytes,
         feasible=feasible,
+        stopped=1 - full,
     )
+
+
+def stage2_work(study: Study, stopped: Sequence[float]) -> tuple[float, float]:
+    """A trial's mean number of epochs of stage 2, and the share of the trials that are trained to their end.
+
+    `stopped` as in `forecast`.
+    """
+    rungs = study.stopping.rung_epochs(study.stage2.epochs) if study.stopping else ()
+    epochs, before, going_on = 0.0, 0, 1.0
+    for epoch, share in zip(rungs, stopped, strict=True):
+        epochs += going_on * (epoch - before)
+        before, going_on = epoch, going_on * (1 - share)
+    return epochs + going_on * (study.stage2.epochs - before), going_on
 
 
 class HintWork(NamedTuple):

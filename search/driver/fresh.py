@@ -70,7 +70,7 @@ def planned(url: str, snapshot: Snapshot, budget: Budget, seeds: int) -> FreshRu
     ended = {c.name for c in before.candidates if c.state in ("complete", "failed")} if before else set()
     left = [trial for trial in trials for run in range(plan.seeds) if run_name(trial, run) not in ended]
     outcomes = [candidates[trial].outcome for trial in left]
-    study = searched.changed(name=snapshot.study + SUFFIX, first=(), trials=len(runs))
+    study = searched.changed(name=snapshot.study + SUFFIX, first=(), stopping=None, trials=len(runs))
     return FreshRuns(study, plan, runs, len(left), sum(outcome.seconds for outcome in outcomes if outcome))
 
 

@@ -19,6 +19,14 @@ from search.workers.protocol import Stopped
 LARGE_ATTRIBUTES = ("reports", "classes")  # 10 kB a trial: not held in memory once it has finished
 
 
+STOPPED_AT = "stopped_at"  # a trial's attribute: the rung at which it was stopped
+
+
+def is_stopped(trial: FrozenTrial) -> bool:
+    """Whether a trial was stopped at a rung."""
+    return trial.state == TrialState.PRUNED and STOPPED_AT in trial.user_attrs
+
+
 class Ledger:
     """All trials of a study, by number. Every change goes to the storage first, then to the copy in memory.
 
@@ -32,6 +40,8 @@ class Ledger:
         self._ids: dict[int, int] = {}  # the storage's own id of a trial, by the trial's number
         self.trials: list[FrozenTrial] = study.get_trials(deepcopy=True)
         self.counts: Counter[TrialState] = Counter(trial.state for trial in self.trials)
+        self.stopped = sum(is_stopped(trial) for trial in self.trials)
+        """How many trials were stopped at a rung. They are PRUNED, as those over the limits are."""
         for trial in self.trials:
             self._drop_large_attributes(trial)
         self._history = History(study.directions, self.trials)
@@ -77,6 +87,7 @@ class Ledger:
         self.counts[trial.state] -= 1
         self.counts[state] += 1
         trial.state, trial.values = state, objectives
+        self.stopped += is_stopped(trial)
         self._history.update(trial)
         self._drop_large_attributes(trial)
 

@@ -1,4 +1,4 @@
-"""The search loop: ask, price, submit, report, tell. The driver is the storage's only writer. No ray.
+"""The search loop: ask, price, submit, report, stop or go on, tell. The driver is the storage's only writer. No ray.
 
 Optuna's objectives are the validation accuracy and the logarithms of parameters and multiply-adds, so that equal ratios
 of cost are equal steps; the plain numbers are in the trial's user attributes.
@@ -15,22 +15,25 @@ from optuna.trial import TrialState
 
 from fitnets.config import Outcome, Recipe, Report, Result
 from fitnets.disk.store import Store
-from fitnets.errors import DiskError, InputError
+from fitnets.errors import DiskError
 from fitnets.nets.cost import cost
+from search.driver.checks import check_limits, is_over_limits
 from search.driver.disk_limit import DiskLimit
 from search.driver.flight import ATTEMPTS, RunningTrial, compact
-from search.driver.ledger import Ledger
+from search.driver.ledger import STOPPED_AT, Ledger
+from search.driver.rungs import Verdicts, with_arrival
+from search.driver.stopping import Arrival
+from search.driver.twins import REASON_CHARACTERS, Twins
 from search.read.candidates import ENDED
-from search.space import Frame, extreme, params_of, recipe_of, suggest
+from search.space import Frame, params_of, recipe_of, suggest
 from search.study import Study
-from search.workers.faults import DETERMINISTIC, DRIVER_DIED, NODE_DIED, without_numbers, worker_died
-from search.workers.protocol import EpochDone, Event, Failed, Finished, Notice, Stopped, WorkerLost, Workers
+from search.workers.faults import DRIVER_DIED, NODE_DIED, without_numbers, worker_died
+from search.workers.protocol import EndedEarly, EpochDone, Event, Failed, Finished, Notice, Stopped, WorkerLost, Workers
 
 DIRECTIONS: list[Literal["minimize", "maximize"]] = ["maximize", "minimize", "minimize"]
 METRICS = ["val_accuracy", "log10_params", "log10_macs"]
 SAME_FAILURES = 5  # this many equal failures in a row stop the search
 REJECTS = 200  # this many draws over the limits in a row stop the search
-REASON_CHARACTERS = 2000
 
 
 class Search:
@@ -50,22 +53,24 @@ class Search:
         known = optuna.load_study(study_name=study.name, storage=storage)
         self._driver_died = known.user_attrs.get(ENDED) is None  # while these trials were RUNNING
         self.ledger = Ledger(known, storage, study.seed)
+        self.verdicts = Verdicts(study, self.ledger)
         self.disk_limit = DiskLimit(store, study.max_disk, self.ledger)
         self.live: dict[int, RunningTrial] = {}
+        self._ending: dict[int, Recipe] = {}  # stopped trials whose worker has not ended them yet
         self.failures: deque[str] = deque(maxlen=SAME_FAILURES)
-        self._digests: dict[str, int] = {}  # recipe digest -> the trial that was or is trained with it
+        self.twins = Twins(self.ledger)
         named = ((each.name, study.named_recipe(each, frame)) for each in study.first)
         self._first = list(named if first is None else first)
         self._named_students: list[tuple[str, Recipe]] = []
         self._waiting_for_slot: list[RunningTrial] = []  # lost their worker, or left RUNNING
-        self._waiting_for_trial: dict[int, list[RunningTrial]] = {}  # by the trial with the same recipe
 
     def run(self, trials: int, on_event: Callable[["Search", Event | None], None]) -> None:
         """Train students until the study has `trials` trained ones; `on_event` is called with every event.
 
+        What a stopped trial still reports is no event.
         Raises Stopped when the search cannot go on, InputError when its limits leave no student.
         """
-        self._check_limits()
+        check_limits(self.study, self.frame)
         self._recover()
         self.disk_limit.tidy()
         while True:
@@ -74,38 +79,28 @@ class Search:
                     self._submit(self._waiting_for_slot.pop(0))
                 else:
                     self._next_trial()
-            if not self.live and not self._waiting_for_slot:
+            if not (self.live or self._waiting_for_slot or self._ending):
                 self.disk_limit.tidy()
                 self.disk_limit.enforce(now=True)
                 return
             events = self.workers.wait(1.0)
             for event in events:
-                self._handle(event)
-                on_event(self, event)
+                if self._handle(event):
+                    on_event(self, event)
             if not events:
                 on_event(self, None)
             self.disk_limit.enforce()
 
     def trained(self) -> int:
-        """How many students were trained, to the end or until they failed."""
-        return self.ledger.counts[TrialState.COMPLETE] + self.ledger.counts[TrialState.FAIL]
+        """How many students were trained: to the end, or until they were stopped or failed."""
+        return self.ledger.counts[TrialState.COMPLETE] + self.ledger.counts[TrialState.FAIL] + self.ledger.stopped
 
     def _unfinished(self) -> int:
-        return len(self.live) + len(self._waiting_for_slot) + sum(map(len, self._waiting_for_trial.values()))
+        return len(self.live) + len(self._waiting_for_slot) + self.twins.waiting()
 
     def attributes(self, number: int) -> dict[str, Any]:
         """The user attributes of trial `number`; the reports of a finished one are in the storage only."""
         return self.ledger.trials[number].user_attrs
-
-    def _check_limits(self) -> None:
-        smallest = cost(extreme(self.study.space, self.frame, 0).student)
-        for name, excess in self.study.over_budget(smallest.params, smallest.macs).items():
-            if excess > 0:
-                value = smallest.params if name == "max_params" else smallest.macs
-                raise InputError(
-                    f"`{name}` is {getattr(self.study, name):,}, but the space's smallest student has {value:,}: "
-                    "raise the limit, or lower `depth` or `base_width` in the study's space."
-                )
 
     def _recover(self) -> None:
         """Finish or continue the trials that an earlier driver left running, in order of their numbers."""
@@ -113,18 +108,18 @@ class Search:
         for frozen in trials:
             attributes, digest = frozen.user_attrs, frozen.user_attrs.get("digest", "")
             running = frozen.state == TrialState.RUNNING and not self._finish_from_storage(frozen.number, attributes)
-            original = self._digests.get(digest)
+            original = self.twins.originals.get(digest)
             started = "fruitless" in attributes or original is None
             failed = original is not None and trials[original].state == TrialState.FAIL != frozen.state
             if digest and started and (original is None or failed):
-                self._digests[digest] = frozen.number
+                self.twins.originals[digest] = frozen.number
             if running and started:
                 self._continue(RunningTrial.left_behind(frozen.number, attributes, driver_died=self._driver_died))
             elif running:
                 self._reuse(RunningTrial(frozen.number, Recipe.model_validate(attributes["recipe"])))
         known = {frozen.user_attrs.get("name") for frozen in self.ledger.trials}
         for name, recipe in self._first:
-            if name not in known and not self._is_over_limits(recipe):
+            if name not in known and not is_over_limits(self.study, recipe):
                 self._named_students.append((name, recipe))
 
     def _continue(self, trial: RunningTrial) -> None:
@@ -137,17 +132,17 @@ class Search:
         self.ledger.tell(trial.number, TrialState.FAIL)
 
     def _finish_from_storage(self, number: int, attributes: dict[str, Any]) -> bool:
-        """Finish a RUNNING trial whose outcome or failure an earlier driver wrote. Returns whether there was one."""
+        """Finish a RUNNING trial whose end an earlier driver wrote: outcome, failure or verdict. Returns whether."""
         if "outcome" in attributes:
             outcome = Outcome.model_validate(attributes["outcome"])
             self._complete(number, Recipe.model_validate(attributes["recipe"]), outcome)
         elif "reason" in attributes:
             self.ledger.tell(number, TrialState.FAIL)
-        return "outcome" in attributes or "reason" in attributes
-
-    def _is_over_limits(self, recipe: Recipe) -> bool:
-        price = cost(recipe.student)
-        return max(self.study.over_budget(price.params, price.macs).values(), default=0.0) > 0
+        elif arrival := self.verdicts.stopped_at(number):
+            self._tell_stopped(number, arrival)
+        else:
+            return False
+        return True
 
     def _next_trial(self) -> None:
         """Draw until a student is within the limits, and dispatch it; those over the limits are PRUNED untrained.
@@ -174,44 +169,27 @@ class Search:
 
     def _dispatch(self, drawn: optuna.Trial, recipe: Recipe, excess: dict[str, float], about: dict[str, Any]) -> None:
         if self.study.duplicates == "replicate":
-            while recipe.digest() in self._digests:
+            while recipe.digest() in self.twins.originals:
                 recipe = recipe.changed(seed=recipe.seed + 1)
         digest = recipe.digest()
         about |= {"recipe": recipe.model_dump(mode="json"), "digest": digest, "started": time.time()}
-        if digest not in self._digests:
+        if digest not in self.twins.originals:
             about |= RunningTrial(-1, recipe).starts()
         number = self.ledger.add(drawn, TrialState.RUNNING, excess, about)
         trial = RunningTrial(number, recipe)
-        if self._digests.setdefault(digest, number) == number:
+        if self.twins.originals.setdefault(digest, number) == number:
             self._submit(trial)
         else:
             self._reuse(trial)
 
     def _reuse(self, trial: RunningTrial) -> None:
-        """Take over the result of the trial with the same recipe, or wait for it while it runs.
-
-        Where that trial failed by chance (its workers died, or memory ran out), this one is trained instead.
-        """
-        digest = trial.recipe.digest()
-        original = self._digests[digest]
-        known, number = self.ledger.trials[original], trial.number
-        if known.state == TrialState.RUNNING:
-            self._waiting_for_trial.setdefault(original, []).append(trial)
-        elif known.state == TrialState.COMPLETE:
-            stored, shared = self.ledger.stored(original), ("reports", "classes", "outcome")
-            self.ledger.note(number, same_as=original, **{name: stored[name] for name in shared if name in stored})
-            self.ledger.tell(number, TrialState.COMPLETE, known.values)
-        elif str(known.user_attrs.get("reason")).startswith(tuple(f"{kind}:" for kind in DETERMINISTIC)):
-            reason = f"{known.user_attrs['reason']} (trial {original}, which has the same recipe)"
-            self.ledger.note(number, same_as=original, reason=reason[:REASON_CHARACTERS])
-            self.ledger.tell(number, TrialState.FAIL)
-        else:
-            self._digests[digest] = number
+        """Share the end of the trial with the same recipe, or train this one where there is none to share."""
+        if not self.twins.reuse(trial):
             self._waiting_for_slot.append(trial)
 
     def _take_up_waiting(self, number: int) -> None:
         """Trial `number` has ended: take up those that waited for it."""
-        for trial in self._waiting_for_trial.pop(number, []):
+        for trial in self.twins.ended(number):
             self._reuse(trial)
 
     def _submit(self, trial: RunningTrial) -> None:
@@ -220,12 +198,17 @@ class Search:
         self.ledger.note(trial.number, **{name: v for name, v in trial.starts().items() if known.get(name) != v})
         self.workers.submit(trial.number, trial.recipe)
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: Event) -> bool:
+        """Act on an event. Returns False for one of a trial that was stopped: its verdict stands, whatever comes."""
         if isinstance(event, Notice):
-            return
+            return True
+        if event.number in self._ending or isinstance(event, EndedEarly):
+            if not isinstance(event, EpochDone):
+                self.workers.forget(event.number, self._ending.pop(event.number))
+            return False
         if isinstance(event, EpochDone):
             self._report(self.live[event.number], event.report)
-            return
+            return True
         trial = self.live.pop(event.number)
         if isinstance(event, WorkerLost):
             self._lost(trial, event)
@@ -233,10 +216,27 @@ class Search:
             self._finish(trial, event.result)
         else:
             self._fail(trial, event)
+        return True
 
     def _report(self, trial: RunningTrial, report: Report) -> None:
-        if trial.report(report):
-            self.ledger.note(trial.number, reports=trial.written())
+        """Store an epoch's report when it is time, and at once where it brings a verdict, which is then acted on."""
+        is_due = trial.report(report)
+        arrival = self.verdicts.take(trial.number, report)
+        about = with_arrival(self.attributes(trial.number), arrival) if arrival else {}
+        if is_due or about:
+            self.ledger.note(trial.number, reports=trial.written(), **about)
+        if arrival is not None and not arrival.goes_on:
+            self._ending[trial.number] = self.live.pop(trial.number).recipe
+            self.workers.stop(trial.number)
+            self._tell_stopped(trial.number, arrival)
+
+    def _tell_stopped(self, number: int, arrival: Arrival) -> None:
+        """Tell Optuna that a trial, whose verdict is stored, was stopped."""
+        seconds = sum(row["seconds"] for row in self.attributes(number).get("reports", ()))
+        self.ledger.note(number, **{STOPPED_AT: {"epoch": arrival.epoch, "seconds": round(seconds, 3)}})
+        self.ledger.tell(number, TrialState.PRUNED)
+        self.failures.clear()
+        self._take_up_waiting(number)
 
     def _lost(self, trial: RunningTrial, event: WorkerLost) -> None:
         """Requeue a trial whose worker died, unless ATTEMPTS starts in a row got no epoch further.

@@ -3,7 +3,7 @@
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from fitnets.config import Brought, Precision, Recipe
 from fitnets.errors import InputError
 from fitnets.images.identity import Identity
+from search.driver.ledger import is_stopped
 from search.driver.loop import DIRECTIONS, METRICS
 from search.read.candidates import ENDED
 from search.read.definition import SHOWN, changes
@@ -28,7 +29,6 @@ from search.workers.protocol import Stopped
 
 PRECISION = "precision"  # the study's attribute with the precision of its students' training
 FORESEEN = (InputError, Stopped, StorageLost, OSError)  # what may end a driver that works as it should
-"""Fields of a study that may differ when it is continued."""
 ANOTHER_NAME = "start a new study of another name with --name."
 
 
@@ -40,19 +40,27 @@ def known_study(study: Study, storage: optuna.storages.BaseStorage) -> optuna.St
     if study.name not in optuna.get_all_study_names(storage):
         return None
     known = optuna.load_study(study_name=study.name, storage=storage)
-    changed = changes(known.user_attrs.get("study", {}), study)
+    stored = known.user_attrs.get("study", {})
+    changed = changes(stored, study)
     if changed:
         raise InputError(
             f"the study `{study.name}` is stored with another definition:\n  "
             + "\n  ".join(changed)
-            + f"\nchange it back, or {ANOTHER_NAME}"
+            + f"\n{_remedy(stored, changed)}, or {ANOTHER_NAME}"
         )
     return known
 
 
+def _remedy(stored: Mapping[str, Any], changed: Sequence[str]) -> str:
+    if stored.get("stopping") is None and all(line.startswith("stopping.") for line in changed):
+        return "it began when every student was trained to its end: continue it so with --no-stopping"
+    return "change it back"
+
+
 def trained_count(known: optuna.Study) -> int:
-    """How many students a stored study has trained, to the end or until they failed."""
-    return len(known.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL)))
+    """How many students a stored study has trained: to the end, or until they were stopped or failed."""
+    trials = known.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED))
+    return sum(trial.state != TrialState.PRUNED or is_stopped(trial) for trial in trials)
 
 
 def has_running_trials(known: optuna.Study) -> bool:

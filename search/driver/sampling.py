@@ -1,5 +1,6 @@
 """The next draw: Optuna's multi-objective TPE, as a function of the study's seed, the draw's number and the history."""
 
+import math
 from bisect import insort
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +14,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from fitnets.values.base import seed_of
 
-RECENT = 250  # newest trials of each kind (trained, over the limits) that the sampler sees
+RECENT = 250  # newest trials of each kind (trained, stopped, over the limits) that the sampler sees
+COMPLETE_SHARE = 0.1  # at least, of those among them that were trained: TPE takes so many as its good ones
 FRONT = 100  # Pareto-optimal trials that it sees besides, at equal steps along the front
 
 
@@ -24,7 +26,8 @@ class History:
         self.directions = list(directions)
         self._signs = np.array([-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in directions])
         self._complete: list[FrozenTrial] = []
-        self._pruned: list[FrozenTrial] = []
+        self._stopped: list[FrozenTrial] = []
+        self._over_limits: list[FrozenTrial] = []
         self._running: dict[int, FrozenTrial] = {}
         self._front: list[FrozenTrial] = []
         self._unranked: list[FrozenTrial] = []  # completed since the front was computed
@@ -37,7 +40,8 @@ class History:
         if trial.state == TrialState.RUNNING:
             self._running[trial.number] = trial
         elif trial.state == TrialState.PRUNED:
-            insort(self._pruned, trial, key=lambda t: t.number)
+            is_over = max(trial.constraints.values(), default=0.0) > 0
+            insort(self._over_limits if is_over else self._stopped, trial, key=lambda t: t.number)
         elif trial.state == TrialState.COMPLETE:
             insort(self._complete, trial, key=lambda t: t.number)
             self._unranked.append(trial)
@@ -56,14 +60,19 @@ class History:
     def recalled(self, recent: int = RECENT, front: int = FRONT) -> list[FrozenTrial]:
         """The trials that the sampler sees: the newest of each kind, the running ones, and part of the front.
 
-        While there are few trials, it sees all. Which ones depends on the trials alone, not on the order of `update`,
-        so that a continued study draws as an uninterrupted one does.
+        While there are few trials, it sees all. Stopped ones are left out, the oldest first, where COMPLETE_SHARE would
+        not be reached: TPE would take some of them for good ones. Which trials it sees depends on the trials alone, not
+        on the order of `update`, so that a continued study draws as an uninterrupted one does.
         """
-        seen = {t.number: t for t in (*self._complete[-recent:], *self._pruned[-recent:], *self._running.values())}
+        complete, over_limits = self._complete[-recent:], self._over_limits[-recent:]
+        seen = {t.number: t for t in (*complete, *over_limits, *self._running.values())}
         if len(self._complete) > recent and front:
             ordered = sorted(self.front, key=lambda t: (t.values[0] * self._signs[0], t.number))
             indices = np.linspace(0, len(ordered) - 1, min(front, len(ordered))).round().astype(int)
             seen |= {ordered[index].number: ordered[index] for index in indices}
+        finished = sum(trial.state == TrialState.COMPLETE for trial in seen.values())
+        room = min(recent, math.floor(finished * (1 / COMPLETE_SHARE - 1) + 1e-9))
+        seen |= {t.number: t for t in self._stopped[max(0, len(self._stopped) - room) :]}
         return [seen[number] for number in sorted(seen)]
 
 

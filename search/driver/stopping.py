@@ -11,7 +11,6 @@ from typing import Self
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.special import betaincinv  # type: ignore[import-untyped]
 
 from fitnets.values.base import Value, seed_of
 
@@ -84,6 +83,21 @@ class Verdict(Value):
     """The rule stops it, but it is trained to its end to count false stops."""
 
 
+class Arrival(Verdict):
+    """A student's arrival at a rung and the verdict on it, as they are stored."""
+
+    epoch: int
+    """The rung's, of stage 2, counted from 1."""
+    order: int
+    """Its place among all arrivals of the study, from 0."""
+    accuracy: float
+    """On the validation images, after that epoch."""
+
+    def verdict(self) -> Verdict:
+        """The verdict alone."""
+        return Verdict.model_validate({name: getattr(self, name) for name in Verdict.model_fields})
+
+
 def decide(stopping: Stopping, study_seed: int, number: int, peers: Sequence[Peer]) -> Verdict:
     """The verdict on trial `number`, one of `peers`: every student that has reached the rung so far, in any order.
 
@@ -121,19 +135,6 @@ def audited(study_seed: int, number: int, share: float) -> bool:
     return seed_of("audit", study_seed, number) % AUDIT_STEPS < AUDIT_STEPS * share
 
 
-def false_stop_bound(false: int, audits: int, confidence: float = 0.95) -> float:
-    """Upper Clopper-Pearson bound on the share of stops that are false, when `false` of `audits` students were.
-
-    Raises ValueError unless 0 <= false <= audits and 0 < confidence < 1.
-    """
-    if not (0 <= false <= audits and 0 < confidence < 1):
-        raise ValueError(
-            f"{false} false stops among {audits} audits at confidence {confidence}: there are 0 to {audits} false "
-            "stops, and the confidence lies between 0 and 1."
-        )
-    return 1.0 if false == audits else float(betaincinv(false + 1, audits - false, confidence))
-
-
 class Rungs:
     """The students that have reached each rung of a study, in the order of arrival, and the verdicts on them."""
 
@@ -143,8 +144,13 @@ class Rungs:
         """By (epoch of the rung, trial)."""
         self._peers: dict[int, list[Peer]] = {}
 
-    def arrive(self, epoch: int, peer: Peer) -> Verdict:
-        """The verdict on a student that reaches the rung at `epoch` of stage 2.
+    def restore(self, epoch: int, peer: Peer, verdict: Verdict) -> None:
+        """Add a student that reached the rung before, with the verdict that it got then."""
+        self._peers.setdefault(epoch, []).append(peer)
+        self.verdicts[epoch, peer.number] = verdict
+
+    def arrive(self, epoch: int, peer: Peer, *, exempt: bool = False) -> Verdict:
+        """The verdict on a student that reaches the rung at `epoch` of stage 2; one that is `exempt` goes on.
 
         A verdict is final: a report that is repeated, say after a lost worker, gets the first one and adds no peer.
         """
@@ -152,5 +158,6 @@ class Rungs:
         if key not in self.verdicts:
             peers = self._peers.setdefault(epoch, [])
             peers.append(peer)
-            self.verdicts[key] = decide(self.stopping, self.study_seed, peer.number, peers)
+            verdict = decide(self.stopping, self.study_seed, peer.number, peers)
+            self.verdicts[key] = verdict.changed(goes_on=True, audited=False) if exempt else verdict
         return self.verdicts[key]

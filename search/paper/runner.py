@@ -16,7 +16,7 @@ from search.driver.flight import ATTEMPTS
 from search.paper.experiments import Experiment
 from search.paper.outputs import written
 from search.workers.facts import Facts, TeacherFacts
-from search.workers.protocol import EpochDone, Event, Finished, Notice, Stopped, WorkerLost, Workers
+from search.workers.protocol import EndedEarly, EpochDone, Event, Finished, Notice, Stopped, WorkerLost, Workers
 
 DIVERGED = "Diverged"  # the loss became NaN or infinite: a result of the recipe, not a fault of the machine
 
@@ -90,7 +90,7 @@ def train(
             running.add(number)
         events = crew.wait(1.0)
         for event in events:
-            if isinstance(event, EpochDone | Notice):
+            if isinstance(event, EpochDone | EndedEarly | Notice):  # no run is stopped early
                 on_event(event)
                 continue
             number = event.number

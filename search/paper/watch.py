@@ -9,7 +9,7 @@ from search.driver.display import Display
 from search.paper.experiments import Experiment
 from search.paper.forecast import Forecast
 from search.units import format_duration
-from search.workers.protocol import EpochDone, Event, Failed, Finished, Notice, WorkerLost
+from search.workers.protocol import EndedEarly, EpochDone, Event, Failed, Finished, Notice, WorkerLost
 
 
 class Watch(Display):
@@ -30,7 +30,7 @@ class Watch(Display):
             self.reports[event.number] = event.report
         elif isinstance(event, Notice):
             self.console.print(event.text, markup=False, soft_wrap=True)
-        elif event is not None:
+        elif event is not None and not isinstance(event, EndedEarly):  # no run is
             self.reports.pop(event.number, None)
             self.console.print(self._ended(event), markup=False, soft_wrap=True)
         if self.live is not None:

@@ -13,11 +13,13 @@ from typing import Any, Literal
 from fitnets.config import Cost, Outcome, Recipe, Report
 from fitnets.images.printable import shown
 from fitnets.values.base import Value
+from search.driver.stopping import Arrival
 from search.read import pareto
 
 State = Literal["complete", "running", "pruned", "infeasible", "failed"]
 STATES: dict[str, State] = {"COMPLETE": "complete", "RUNNING": "running", "PRUNED": "pruned", "FAIL": "failed"}
-"""Our state for each of Optuna's. A trial over the limits, `infeasible` here, is PRUNED in Optuna."""
+"""Our state for each of Optuna's. PRUNED is also a trial over the limits, `infeasible` here; `pruned` is one that was
+stopped at a rung."""
 
 CONFIRMS = "confirms"  # the attribute of a study of runs with fresh seeds: what they confirm
 SUFFIX = ".confirm"  # the name of a study of runs with fresh seeds is its search's name with this suffix
@@ -59,6 +61,15 @@ class Candidate(Value):
     """The trial of the same recipe whose outcome this one shares."""
     timing: Timing | None = None
     """None where it was not timed: the search itself times nothing."""
+    rungs: tuple[Arrival, ...] = ()
+    """The rungs that it reached, with the verdicts."""
+    stopped_at: int | None = None
+    """The epoch of stage 2 after which it was stopped; None where it was not."""
+
+    @property
+    def audited(self) -> bool:
+        """Whether it was to be stopped, and goes on to its end to check the rule."""
+        return any(arrival.audited for arrival in self.rungs)
 
     def row(self) -> dict[str, Any]:
         """The candidate as plain JSON: accuracies are fractions, params and macs integers, times seconds."""
@@ -83,6 +94,8 @@ class Candidate(Value):
             "lambda_end": recipe.distill.lambda_end,
             "seconds": outcome.seconds if outcome else sum(report.seconds for report in self.reports),
             "reason": self.reason,
+            "stopped_at": self.stopped_at,
+            "audited": self.audited,
             "recipe": recipe.model_dump(mode="json"),
         }
 

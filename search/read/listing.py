@@ -1,7 +1,7 @@
 """The studies of a storage, and how many of their trials are in each state."""
 
-from search.read import queries
 from search.read.candidates import STATES, SUFFIX, State
+from search.read.stored import queries
 from search.storage.faults import reading
 from search.storage.readonly import ReadOnlyStorage
 

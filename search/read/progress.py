@@ -16,6 +16,7 @@ from search.read.tradeoffs import Axis, accuracy, front_on, measured, on_axis, v
 EDGE = 1.1  # the box ends beyond the most expensive student, so that this one adds to the area too
 PAUSE = 10.0  # times the median gap between two results: a longer gap is a pause of the search
 WATCHED = 60.0  # seconds that a study must have been observed before its search counts as silent
+TRAINED = ("complete", "pruned", "failed")  # states of students that were trained, to the end or not
 SILENCE = 3.0  # times the duration of a median trial: a search without news for longer is silent
 
 
@@ -39,7 +40,7 @@ class Standing(Value):
 
     def word(self, now: float) -> str:
         """`finished`, `running`, `silent` (its driver seems to be gone), `stopped` or `empty`."""
-        if self.wanted is not None and self.counts.get("complete", 0) + self.counts.get("failed", 0) >= self.wanted:
+        if self.wanted is not None and sum(self.counts.get(state, 0) for state in TRAINED) >= self.wanted:
             return "finished"
         if not self.counts:
             return "empty"
@@ -67,7 +68,7 @@ def standing(snapshot: Snapshot, last_report: float | None = None, since: float 
         counts=dict(Counter([c.state for c in rows] + [u.state for u in snapshot.unread])),
         wanted=wanted if isinstance(wanted, int) else None,
         news=max(moments, default=None),
-        result=max((c.ended for c in rows if c.ended and c.state in ("complete", "failed")), default=None),
+        result=max((c.ended for c in rows if c.ended and c.state in TRAINED), default=None),
         patience=max(60.0, SILENCE * statistics.median(seconds)) if seconds else max([600.0, *epochs]),
         since=since,
         stopped=snapshot.stopped,
@@ -188,7 +189,7 @@ def shifts(snapshot: Snapshot, now: float) -> list[Shift]:
     rows = [
         (c.started, c.ended if c.state != "running" else now, c)
         for c in snapshot.candidates
-        if c.started is not None and c.state in ("complete", "failed", "running") and c.same_as is None
+        if c.started is not None and c.state in (*TRAINED, "running") and c.same_as is None
     ]
     free: list[float] = []
     found: list[Shift] = []
@@ -213,10 +214,12 @@ class Pace(Value):
 def pace(snapshot: Snapshot, recent: int = 30) -> Pace | None:
     """Students an hour over the `recent` last ones, and the time left at that pace; None before there are two.
 
+    Stopped students count, those that failed do not.
+
     Pauses of the search, such as a night, are left out: gaps of more than `PAUSE` times the median one.
     """
-    rows = in_order(snapshot.candidates)
-    ends = [c.ended for c in rows if c.ended][-recent:]
+    rows = [*finished(snapshot.candidates), *(c for c in snapshot.candidates if c.state == "pruned")]
+    ends = sorted(c.ended for c in rows if c.ended)[-recent:]
     if len(ends) < 2 or ends[-1] <= ends[0]:
         return None
     gaps = [later - earlier for earlier, later in pairwise(ends)]

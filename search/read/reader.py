@@ -14,10 +14,10 @@ import sqlalchemy
 
 from fitnets.config import Report
 from fitnets.values.per_class import PerClass
-from search.read import queries
 from search.read.candidates import CONFIRMS, ENDED, Candidate, Confirms, Snapshot, Unread, marked
 from search.read.row import mapping, plain, reports, row, valid
-from search.read.tables import Position, StudyRows, TrialRow
+from search.read.stored import queries
+from search.read.stored.tables import Position, StudyRows, TrialRow
 from search.storage.address import sqlite_path
 from search.storage.faults import StorageMissing, reading, study_missing
 from search.storage.readonly import ReadOnlyStorage, file_status

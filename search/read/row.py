@@ -10,9 +10,11 @@ from pydantic import TypeAdapter, ValidationError
 from fitnets.config import Cost, Outcome, Recipe, Report
 from fitnets.nets.cost import cost
 from fitnets.values.base import Value, explain
+from search.driver.stopping import Arrival
 from search.read.candidates import STATES, Candidate, State, Unread
 
 _REPORTS = TypeAdapter(tuple[Report, ...])
+_ARRIVALS = TypeAdapter(tuple[Arrival, ...])
 V = TypeVar("V", bound=Value)
 
 
@@ -33,6 +35,7 @@ def row(number: int, stored: str, started: Any, ended: Any, attrs: Mapping[str, 
     if state == "complete" and outcome is None:
         reason = reason or fault or "it has no outcome"
     name, dispatched = plain(attrs.get("name")), plain(attrs.get("started"))
+    stopped_at = mapping(attrs.get("stopped_at")).get("epoch") if state == "pruned" else None
     attempts, same_as = plain(attrs.get("attempts")), plain(attrs.get("same_as"))
     return Candidate(
         trial=number,
@@ -48,6 +51,8 @@ def row(number: int, stored: str, started: Any, ended: Any, attrs: Mapping[str, 
         ended=_seconds(ended),
         attempts=attempts if isinstance(attempts, int) else 1,
         same_as=same_as if isinstance(same_as, int) else None,
+        rungs=_arrivals(attrs.get("rungs")),
+        stopped_at=stopped_at if isinstance(stopped_at, int) else None,
     )
 
 
@@ -55,6 +60,14 @@ def reports(text: str | None) -> tuple[Report, ...]:
     """Stored reports; empty where there are none, or they are another version's."""
     try:
         return _REPORTS.validate_json(text) if text is not None else ()
+    except ValidationError:
+        return ()
+
+
+def _arrivals(text: str | None) -> tuple[Arrival, ...]:
+    """Stored arrivals at rungs; empty where there are none, or they are another version's."""
+    try:
+        return _ARRIVALS.validate_json(text) if text is not None else ()
     except ValidationError:
         return ()
 

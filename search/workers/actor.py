@@ -1,6 +1,7 @@
 """A slot's process: a Trainer, and each trial's log, time limit, and result or fault. No ray, no torch.
 
-A trial is a stream of None (it has begun), a Report for each epoch, and finally its Result or its Fault.
+A trial is a stream of None (it has begun), a Report for each epoch, and finally its Result or its Fault; one that is
+stopped has neither.
 """
 
 import faulthandler
@@ -60,7 +61,10 @@ class Actor:
         self.limits = Limits()
 
     def hello(self, folder: str | None) -> None:
-        """Go to the driver's folder, if this is its machine. Returns once the process has started."""
+        """Go to the driver's folder, if this is its machine.
+
+        Returns once the process has started, and what it was asked to do before is over.
+        """
         if folder is not None:
             os.chdir(folder)
 
@@ -78,14 +82,22 @@ class Actor:
         """Run one of the Trainer's generators: its items, then its result."""
         yield (yield from getattr(self.trainer, method)(*arguments))
 
-    def train(self, number: int, recipe: Recipe) -> Iterator[Report | Result | Fault | None]:
-        """Run trial `number`. Whatever it raises becomes a Fault: the process goes on to the next trial."""
+    def train(
+        self, number: int, recipe: Recipe, is_stopped: Callable[[], bool]
+    ) -> Iterator[Report | Result | Fault | None]:
+        """Run trial `number`, until `is_stopped` between two epochs.
+
+        Whatever it raises becomes a Fault: the process goes on to the next trial.
+        """
         limits = self.limits
         log = Log(Path(limits.logs) if limits.logs else None, number)
         log.began()
         yield None
         try:
-            result = yield from self._timed(self.trainer.train(recipe), log)
+            result = yield from self._timed(self.trainer.train(recipe), log, is_stopped)
+            if result is None:
+                log.stopped()
+                return
             log.done()
             yield result
             return
@@ -97,14 +109,17 @@ class Actor:
             self._free_memory()
         yield fault
 
-    def _timed(self, stream: Generator[Report, None, Result], log: Log) -> Generator[Report, None, Result]:
-        """A trial's Reports, logged. A replayed epoch counts with the seconds that its training took.
+    def _timed(
+        self, stream: Generator[Report, None, Result], log: Log, is_stopped: Callable[[], bool]
+    ) -> Generator[Report, None, Result | None]:
+        """A trial's Reports, logged, and its Result: None where it was stopped.
 
-        Raises OverTime after the epoch in which the limit is passed.
+        A replayed epoch counts with the seconds that its training took. Raises OverTime after the epoch in which the
+        limit is passed.
         """
         seconds, replayed, began = self.limits.seconds, 0.0, time.monotonic()
         with _killed_after(self.limits.hung, log) as postpone:
-            while True:
+            while not is_stopped():
                 try:
                     report = next(stream)
                 except StopIteration as stop:
@@ -118,6 +133,8 @@ class Actor:
                 if seconds is not None and replayed + time.monotonic() - began > seconds:
                     raise OverTime(seconds)
                 yield report
+            stream.close()
+            return None
 
     @staticmethod
     def _free_memory() -> None:

@@ -176,6 +176,11 @@ def start_actor(cls: type, node: str, gpu: float) -> Any:
     return ray().remote(cls).options(num_cpus=1, num_gpus=gpu, scheduling_strategy=on_node).remote()
 
 
+def is_cancelled() -> bool:
+    """Whether the driver has cancelled the task that this worker runs."""
+    return bool(ray().get_runtime_context().is_canceled())
+
+
 def get(reference: Any) -> Any:
     """The value of a reference. Raises a worker's InputError as it is, and its other foreseen errors as Stopped."""
     try:

@@ -21,7 +21,7 @@ from search.workers.cluster import ray
 from search.workers.facts import Facts, Speed, TeacherFacts
 from search.workers.faults import over_time, why_died
 from search.workers.logs import Log
-from search.workers.protocol import EpochDone, Event, Failed, Finished, Notice, Stopped, WorkerLost
+from search.workers.protocol import EndedEarly, EpochDone, Event, Failed, Finished, Notice, Stopped, WorkerLost
 from search.workers.slots import Slot, Slots, WorkerGone
 
 T = TypeVar("T")
@@ -111,9 +111,17 @@ class RayWorkers:
         """Start trial `number` on an idle slot."""
         slot = self._slots.idle()[0]
         self._slots.note_precision(slot, recipe.precision)
-        slot.stream = slot.actor.train.options(num_returns="streaming").remote(number, recipe)
+        slot.stream = slot.actor.train.options(num_returns="streaming").remote(number, recipe, cluster.is_cancelled)
         slot.step, slot.awaited, slot.since = "trial", slot.stream, time.monotonic()
         slot.number, slot.began, slot.replayed = number, False, 0.0
+
+    def stop(self, number: int) -> None:
+        """End trial `number`, if it runs, after its current epoch; nothing that it still yields is heard."""
+        for slot in self._slots.all:
+            if slot.step == "trial" and slot.number == number:
+                ray().cancel(slot.stream)
+                slot.stream, slot.step = None, "stopping"
+                slot.awaited = slot.actor.hello.remote()  # after the trial: an actor's calls are in order
 
     def forget(self, number: int, recipe: Recipe) -> None:
         """Have the slot that ran trial `number` delete its checkpoint: the trial is finished and stored."""
@@ -129,7 +137,7 @@ class RayWorkers:
         received = self._slots.tick(seconds)
         events = [event for slot, item in received if (event := self._event(slot, item)) is not None]
         active = [slot for slot, _ in received]  # these may have been in time and only the driver late
-        silent = [slot for slot in self._slots.all if slot.step == "trial" and slot not in active]
+        silent = [slot for slot in self._slots.all if slot.has_trial and slot not in active]
         for slot in [slot for slot in silent if self._seconds_over(slot) > 2 * GRACE]:
             self._slots.drop(slot)  # its machine is cut off or its process suspended, or it would have ended itself
             events.append(self._worker_gone(slot, "it does not answer"))
@@ -145,6 +153,9 @@ class RayWorkers:
         ray().shutdown()
 
     def _event(self, slot: Slot, item: Report | Result | Fault | WorkerGone | None) -> Event | None:
+        if slot.step == "stopping" and not isinstance(item, WorkerGone):
+            slot.become_idle()
+            return EndedEarly(slot.number)
         slot.began = slot.began or not isinstance(item, WorkerGone)
         if isinstance(item, Report):
             slot.replayed += item.seconds if item.replayed else 0.0

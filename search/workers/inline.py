@@ -6,7 +6,7 @@ from pathlib import Path
 from fitnets.config import Brought, Data, Ensemble, Recipe, Report, Result, Trained
 from search.workers.actor import Actor, Fault, Limits
 from search.workers.facts import Facts, TeacherFacts
-from search.workers.protocol import EpochDone, Event, Failed, Finished
+from search.workers.protocol import EndedEarly, EpochDone, Event, Failed, Finished
 from search.workers.trainer import Trainer
 
 
@@ -22,6 +22,7 @@ class InlineWorkers:
     def __init__(self) -> None:
         self._actor = Actor()
         self._running: tuple[int, Iterator[Report | Result | Fault | None]] | None = None
+        self._is_stopped = False
 
     @property
     def trainer(self) -> Trainer:
@@ -48,19 +49,26 @@ class InlineWorkers:
 
     def submit(self, number: int, recipe: Recipe) -> None:
         """Start a trial."""
-        stream = self._actor.train(number, recipe)
+        self._is_stopped = False
+        stream = self._actor.train(number, recipe, lambda: self._is_stopped)
         next(stream)  # it has begun
         self._running = (number, stream)
 
+    def stop(self, number: int) -> None:
+        """End trial `number`, if it runs, before its next epoch."""
+        self._is_stopped = self._running is not None and self._running[0] == number
+
     def wait(self, seconds: float) -> list[Event]:
-        """Train one epoch."""
+        """Train one epoch, or end the trial that was stopped."""
         if self._running is None:
             return []
         number, stream = self._running
-        item = next(stream)
+        item = next(stream, None)
         if isinstance(item, Report):
             return [EpochDone(number, item)]
         self._running = None
+        if item is None:
+            return [EndedEarly(number)]
         if isinstance(item, Fault):
             return [Failed(number, item.kind, item.message, item.log)]
         assert isinstance(item, Result)

@@ -51,6 +51,10 @@ class Log:
         """The trial has finished."""
         self._line("done")
 
+    def stopped(self) -> None:
+        """The trial was stopped between two epochs."""
+        self._line("stopped")
+
     def failed(self, error: BaseException) -> None:
         """The trial has failed."""
         self._line("failed\n" + "".join(traceback.format_exception(error)).rstrip())

@@ -44,22 +44,34 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedEarly:
+    """A trial for which `stop` was called has ended, between two epochs."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """A line to print: a worker or a node came or went."""
 
     text: str
 
 
-Event = EpochDone | Finished | Failed | WorkerLost | Notice
+Event = EpochDone | Finished | Failed | WorkerLost | EndedEarly | Notice
 
 
 class Workers(Protocol):
-    """Where trials run: see `search.workers.crew` (Ray) and `search.workers.inline` (this process)."""
+    """Where trials run: see `search.workers.crew` (Ray) and `search.workers.inline` (this process).
+
+    After `stop`, a trial ends between two epochs: its slot is not free before, and its last event is EndedEarly, or
+    Finished, Failed or WorkerLost where it had come to its end already. Reports may still come until then.
+    """
 
     @property
     def slots(self) -> int: ...
     def free(self) -> int: ...
     def submit(self, number: int, recipe: Recipe) -> None: ...
+    def stop(self, number: int) -> None: ...
     def wait(self, seconds: float) -> list[Event]: ...
     def forget(self, number: int, recipe: Recipe) -> None: ...
 

@@ -36,7 +36,8 @@ class Slot:
     awaited: Any
     since: float
     """When that step began (monotonic clock)."""
-    step: Literal["process", "images", "teacher", "idle", "trial"] = "process"
+    step: Literal["process", "images", "teacher", "idle", "trial", "stopping"] = "process"
+    """`stopping`: a trial that is to end after its current epoch."""
     stream: Any = None
     number: int = -1
     """Of the trial that it runs, or ran last; -1 before the first."""
@@ -46,6 +47,16 @@ class Slot:
     """Seconds that its trial's replayed epochs took when they were trained."""
     native: Precision = "float32"
     """The precision in which its processor is fastest."""
+
+    @property
+    def works(self) -> bool:
+        """Whether it has started, and so runs a trial or waits for one."""
+        return self.step == "idle" or self.has_trial
+
+    @property
+    def has_trial(self) -> bool:
+        """Whether a trial runs on it, or is ending."""
+        return self.step in ("trial", "stopping")
 
     def become_idle(self) -> None:
         """Wait for a trial."""
@@ -144,7 +155,7 @@ class Slots:
         for slot in list(self.all):
             if slot.node not in self._nodes:
                 self.drop(slot)
-                if slot.step == "trial":
+                if slot.has_trial:
                     lost.append((slot, WorkerGone(NODE_DIED)))
             elif slot.step == "process" and now - slot.since > START_SECONDS:
                 self._not_started(slot, f"no process started in {START_SECONDS:.0f} s: another job may use the node")
@@ -199,7 +210,7 @@ class Slots:
             return self._died(slot, one_line(error.cause), error.cause)
         except errors.RayError as error:
             return self._died(slot, why_died(str(error)))
-        if slot.step == "trial":
+        if slot.has_trial:
             slot.awaited = slot.stream
             return slot, item
         self._step_done(slot, item)
@@ -226,11 +237,11 @@ class Slots:
 
     def _died(self, slot: Slot, reason: str, error: BaseException | None = None) -> tuple[Slot, WorkerGone] | None:
         """A slot's process died or raised, during a trial or while it was starting."""
-        if slot.step != "trial" and reason != NODE_DIED:
+        if not slot.has_trial and reason != NODE_DIED:
             self._not_started(slot, reason, error)
             return None
         self.drop(slot)
-        return (slot, WorkerGone(reason)) if slot.step == "trial" else None
+        return (slot, WorkerGone(reason)) if slot.has_trial else None
 
     def _load_teacher(self, slot: Slot) -> None:
         slot.step, slot.awaited = "teacher", slot.actor.call.remote("open_teacher", *self._teacher_arguments)
@@ -250,6 +261,6 @@ class Slots:
         pause = self._pause[slot.node] = min(MAX_BACKOFF_SECONDS, 2 * self._pause.get(slot.node, CHECK_SECONDS / 2))
         self._not_before[slot.node] = time.monotonic() + pause
         host = self._nodes[slot.node].host if slot.node in self._nodes else "a node that left"
-        if self._failed_starts >= START_ATTEMPTS and not any(slot.step in ("idle", "trial") for slot in self.all):
+        if self._failed_starts >= START_ATTEMPTS and not any(other.works for other in self.all):
             raise Stopped(f"{self._failed_starts} workers in a row could not start, the last one on {host}: {reason}")
         self.notes.append(f"a worker on {host} could not start, and is tried again in {pause:.0f} s: {reason}")

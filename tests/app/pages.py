@@ -46,10 +46,15 @@ def awkward(kind: str) -> list[tuple[str, dict[str, Any]]]:
     nan = synthetic.trained(2, RNG)
     nan["outcome"]["val_accuracy"] = float("nan")
     bare = {"recipe": one["recipe"]}
+    stopped = [("PRUNED", synthetic.stopped(number, RNG)) for number in (1, 2)]
+    audited = synthetic.trained(3, RNG) | {"rungs": [synthetic.at_rung(2, 3, 0.4, goes_on=True, audited=True)]}
+    first = one | {"rungs": [synthetic.at_rung(2, 0, 0.9, goes_on=True)]}
     return {
         "running": [("RUNNING", synthetic.running(0, RNG)), ("WAITING", {})],
         "failed": [("FAIL", synthetic.running(0, RNG) | {"reason": "ValueError: <b>7</b> is wrong"})] * 3,
         "infeasible": [("PRUNED", over)],
+        "stopped": [("COMPLETE", first), *stopped, ("COMPLETE", audited), ("PRUNED", over)],
+        "all stopped": stopped,
         "one": [("COMPLETE", one)],
         "equal": [("COMPLETE", one)] * 12,
         "odd": [("COMPLETE", future), ("COMPLETE", nan), ("COMPLETE", bare), ("FAIL", {}), ("COMPLETE", {})],

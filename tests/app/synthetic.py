@@ -114,6 +114,20 @@ def running(number: int, rng: random.Random, student: Recipe | None = None, epoc
     }
 
 
+def at_rung(epoch: int, order: int, accuracy: float, *, goes_on: bool, audited: bool = False) -> dict[str, Any]:
+    """An arrival at a rung, as the driver writes it."""
+    counts = {"dominators": 0 if goes_on and not audited else 2, "better": 0 if goes_on and not audited else 3}
+    verdict = counts | {"goes_on": goes_on, "audited": audited, "peers": order + 4}
+    return {"epoch": epoch, "order": order, "accuracy": accuracy} | verdict
+
+
+def stopped(number: int, rng: random.Random, epoch: int = 2) -> dict[str, Any]:
+    """The attributes of a trial that was stopped after this epoch of stage 2."""
+    about = running(number, rng, epochs=EPOCHS[0] + epoch)
+    rungs = [at_rung(epoch, number, 0.5, goes_on=False)]
+    return about | {"rungs": rungs, "stopped_at": {"epoch": epoch, "seconds": 0.5}}
+
+
 def fill(path: Path, rows: Iterable[tuple[str, dict[str, Any]]], name: str = "digits") -> None:
     """Append trials, each a state of Optuna's and its attributes."""
     with sqlite3.connect(path) as db:

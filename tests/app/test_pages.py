@@ -84,7 +84,7 @@ def test_no_data_is_said_in_words(path: Path, opened: Opened, page: str, state: 
 
 
 @pytest.mark.parametrize("page", PAGES)
-@pytest.mark.parametrize("kind", ["running", "failed", "infeasible", "one", "equal", "odd"])
+@pytest.mark.parametrize("kind", ["running", "failed", "infeasible", "stopped", "all stopped", "one", "equal", "odd"])
 def test_awkward_studies_are_shown(path: Path, opened: Opened, page: str, kind: str) -> None:
     synthetic.empty(path)
     synthetic.fill(path, awkward(kind))
@@ -99,6 +99,8 @@ def test_awkward_studies_are_shown(path: Path, opened: Opened, page: str, kind: 
     if kind == "failed" and page in ("tradeoffs", "progress"):
         tables = [str(frame.value) for frame in at.dataframe]
         assert "ValueError" in words(at) + "".join(tables)
+    if kind == "all stopped" and page == "tradeoffs":
+        assert "those that were trained so far were stopped early" in words(at)
     if kind == "odd":
         assert "another version's" in words(at)
 
@@ -262,3 +264,23 @@ def test_a_server_that_is_away_keeps_the_last_picture(
     at.run()
     assert "connection refused" in words(at)
     assert "A study starts" not in words(at)
+
+
+def test_stopped_students_are_a_state_of_their_own_on_every_page(path: Path, opened: Opened) -> None:
+    """One is trained, two are stopped after epoch 2 of 5, one is audited, one is over the limits."""
+    synthetic.empty(path)
+    synthetic.fill(path, awkward("stopped"))
+    tradeoffs = words(opened("tradeoffs"))
+    assert "**2** trained · **1** over the study's limits · **2** stopped early" in tradeoffs
+    student = opened("student", trial="1")
+    text = words(student)
+    assert "It was stopped after epoch 2 of 5 with 50.00%: of the 5 students that had come so far, 3 were" in text
+    assert "stopped early" in text and len(charts(student)) >= 2, "its layers and its curves up to the rung"
+    side = opened("compare", compare="0,1")
+    assert "stopped early" in "".join(str(frame.value) for frame in side.dataframe)
+    progress = opened("progress")
+    text, tables = words(progress), "".join(str(frame.value) for frame in progress.dataframe)
+    assert "Stopped early: 2 of 4 after epoch 2; 6 epochs saved. 1 is audited" in text
+    assert "stopped early" in tables and "3 of 5" in tables
+    timeline = next(trace for i in range(len(charts(progress))) if "stopped early" in (trace := traces(progress, i)))
+    assert len(timeline["stopped early"]["y"]) == 2

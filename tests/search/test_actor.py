@@ -63,6 +63,11 @@ def actor(train: Callable[[], Stream], logs: Path | None = None, seconds: int | 
     return made
 
 
+def never() -> bool:
+    """No trial is stopped."""
+    return False
+
+
 def items(stream: Iterator[Report | Result | Fault | None]) -> list[Report | Result | Fault | None]:
     return list(stream)
 
@@ -105,7 +110,7 @@ def test_what_ends_a_trial_is_told_with_a_remedy_and_the_next_one_goes_on(
     error: BaseException, kind: str, remedy: str, tmp_path: Path
 ) -> None:
     worker = actor(raising(error), tmp_path)
-    *before, fault = items(worker.train(7, RECIPE))
+    *before, fault = items(worker.train(7, RECIPE, never))
     assert before == [None, REPORT]
     assert isinstance(fault, Fault)
     assert fault.kind == kind
@@ -114,7 +119,7 @@ def test_what_ends_a_trial_is_told_with_a_remedy_and_the_next_one_goes_on(
     assert type(error).__name__ in "\n".join(fault.log.splitlines()[-2:])
     assert trained_epochs(tmp_path / "7.log") == [("stage 2", 1)]
     worker.trainer = Trainer(well)
-    assert items(worker.train(8, RECIPE)) == [None, REPORT, REPORT.changed(epoch=2), RESULT]
+    assert items(worker.train(8, RECIPE, never)) == [None, REPORT, REPORT.changed(epoch=2), RESULT]
     assert (tmp_path / "8.log").read_text().splitlines()[-1].endswith("Z done")
 
 
@@ -124,7 +129,7 @@ def test_epochs_told_again_are_not_logged(tmp_path: Path) -> None:
         yield REPORT.changed(epoch=2)
         return RESULT
 
-    items(actor(train, tmp_path).train(0, RECIPE))
+    items(actor(train, tmp_path).train(0, RECIPE, never))
     assert trained_epochs(tmp_path / "0.log") == [("stage 2", 2)]
 
 
@@ -135,7 +140,7 @@ def test_a_trial_over_its_time_ends_after_its_epoch(tmp_path: Path) -> None:
             yield REPORT.changed(epoch=epoch, epochs=100)
         return RESULT
 
-    *before, fault = items(actor(slow, tmp_path, seconds=1).train(0, RECIPE))
+    *before, fault = items(actor(slow, tmp_path, seconds=1).train(0, RECIPE, never))
     assert isinstance(fault, Fault)
     assert (fault.kind, fault.message) == over_time(1)
     assert "raise `search.run --trial-seconds`" in fault.message
@@ -148,7 +153,7 @@ def test_what_a_trial_took_before_counts_as_its_time() -> None:
         yield REPORT.changed(epoch=2, seconds=60.0, replayed=True)
         raise AssertionError("it is over its time")
 
-    before, fault = items(actor(resumed, seconds=100).train(0, RECIPE))[1:]
+    before, fault = items(actor(resumed, seconds=100).train(0, RECIPE, never))[1:]
     assert before == REPORT.changed(seconds=50.0, replayed=True)
     assert isinstance(fault, Fault) and fault.kind == "OverTime"
 
@@ -186,3 +191,27 @@ def test_why_a_worker_is_gone_is_one_line() -> None:
         "ValueError",
         "no message (the trial's log has the traceback: correct what it names)",
     )
+
+
+def test_a_stopped_trial_ends_before_its_next_epoch_without_a_result(tmp_path: Path) -> None:
+    reached, closed = 0, []
+
+    def train() -> Stream:
+        nonlocal reached
+        try:
+            for epoch in range(1, 9):
+                reached = epoch
+                yield REPORT.changed(epoch=epoch, epochs=8)
+        finally:
+            closed.append(True)
+        return RESULT
+
+    worker = actor(train, tmp_path, seconds=60)
+    assert items(worker.train(7, RECIPE, lambda: reached == 3)) == [
+        None,
+        *(REPORT.changed(epoch=e, epochs=8) for e in (1, 2, 3)),
+    ]
+    assert (reached, closed) == (3, [True])
+    assert (tmp_path / "7.log").read_text().splitlines()[-1].endswith("Z stopped")
+    worker.trainer = Trainer(well)
+    assert items(worker.train(8, RECIPE, never))[-1] == RESULT, "the process goes on"

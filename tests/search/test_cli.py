@@ -32,7 +32,7 @@ from search import cli, run
 from search.read.reader import read
 from search.storage.address import storage_url
 from search.storage.writer import open_storage
-from search.study import Study
+from search.study import Stopping, Study
 from search.units import parse_count
 from search.workers.facts import TeacherFacts
 from search.workers.protocol import Event, Failed
@@ -76,7 +76,7 @@ def test_flags_are_frozen() -> None:
     """Section 4 of the design: scripts depend on them."""
     flags = {
         "run": "--trials --workers --data --runs --storage --address --name --seed --trial-seconds --max-disk --like "
-        "--like-count --smoke --dry-run",
+        "--like-count --no-stopping --smoke --dry-run",
         "confirm": "--seeds --max-params --max-macs --workers --data --runs --storage --address --name --dry-run",
         "results": "--format --runs --storage --name",
         "pick": "--max-params --max-macs --max-latency-ms --max-size-kb --min-accuracy --one-se --out --data --runs "
@@ -316,7 +316,7 @@ def test_a_storage_that_cannot_be_opened_never_tells_its_password(command: str, 
 
 def test_the_command_to_continue_hides_the_password(finished: tuple[Path, Path]) -> None:
     url = "postgresql://user:secret@host/db"
-    again = run._again("digits", data=Path("data"), runs=Path("runs"), storage=url, smoke=False, name=None)
+    again = run._again("digits", [], data=Path("data"), runs=Path("runs"), storage=url, name=None)
     assert again == "python -m search.run digits --storage 'postgresql://user:***@host/db'"
     snapshot = read(storage_url(finished[1], None), "tiny")
     pick = run._pick("digits", Path("runs"), url, snapshot)
@@ -388,6 +388,38 @@ def test_a_changed_study_is_refused_with_the_differences(own: tuple[Path, Path],
     told = invoke("run", study_file(file.parent), "--runs", runs.with_name("others"), "--seed", 3)
     refused(told, "seed: was 0, is now 3")
     assert crew == []
+
+
+def test_a_study_that_began_without_stopping_goes_on_without(own: tuple[Path, Path], crew: list[Crew]) -> None:
+    file, runs = own
+    study_file(file.parent, STUDY.changed(stopping=Stopping()))
+    told = invoke("run", file, "--runs", runs, "--trials", 4)
+    refused(told, "stopping.eta: was None, is now 3", "trained to its end: continue it so with --no-stopping", "--name")
+    assert crew == []
+    told = invoke("run", file, "--runs", runs, "--trials", 4, "--no-stopping")
+    assert told.exit_code == cli.OK, told.output
+    assert [row["state"] for row in rows(file, runs)] == ["complete"] * 4
+    told = invoke("run", file, "--runs", runs, "--no-stopping")
+    assert f"search.run {file} --runs {runs} --no-stopping --trials 8" in told.output
+
+
+def test_a_study_stops_its_students_and_says_so(tmp_path: Path) -> None:
+    """Forecast, lines, results and continuing, with real trainings."""
+    epochs = STUDY.stage2.changed(epochs=6)
+    file, runs = study_file(tmp_path, STUDY.changed(stopping=Stopping(audit=0.0), stage2=epochs)), tmp_path / "runs"
+    told = invoke("run", file, "--runs", runs, "--trials", 8)
+    assert told.exit_code == cli.OK, told.output
+    assert "8 trials on 1 slot(s), 40 epochs in all, as about 55% are stopped early" in told.output
+    found = rows(file, runs)
+    stopped = [row for row in found if row["state"] == "pruned"]
+    assert len(found) == 8 and stopped and {row["stopped_at"] for row in stopped} <= {2, 4}
+    assert f"{8 - len(stopped)} trained, {len(stopped)} stopped early, 0 running, 0 failed" in told.output
+    assert f"8 of 8, {len(stopped)} stopped early" in told.output
+    told = invoke("run", file, "--runs", runs, "--trials", 8)
+    assert "has trained its 8 students: it is finished" in told.output
+    told = invoke("run", file, "--runs", runs, "--trials", 9)
+    assert told.exit_code == cli.OK and len(rows(file, runs)) == 9
+    refused(invoke("run", file, "--runs", runs, "--no-stopping"), "stopping.eta: was 3, is now None", "change it back")
 
 
 def test_another_name_is_another_study(own: tuple[Path, Path]) -> None:

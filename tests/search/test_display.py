@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import optuna
+import pytest
 from rich.console import Console
 
 from fitnets.config import Report
@@ -15,6 +16,7 @@ from search.storage.writer import open_storage
 from search.workers.protocol import Event, Failed, WorkerLost
 from tests.helpers import STUDY
 from tests.search.test_loop import FRAME, Scripted, well
+from tests.search.test_rungs import STOPPING, whole
 
 
 def shown(tmp_path: Path, terminal: bool, behave: object = well) -> str:
@@ -39,7 +41,7 @@ def test_plain_lines_tell_of_the_teacher_and_every_trial(tmp_path: Path) -> None
     lines = [line for line in text.splitlines() if line.startswith("trial")]
     assert [line.split()[1] for line in lines] == ["0", "1", "2"]
     assert all("accuracy" in line and "params" in line and "hint R2 0.50" in line for line in lines)
-    assert "[3/3, 0 s left]" in lines[-1]
+    assert "[3 of 3, 0 s left]" in lines[-1]
 
 
 def test_failures_and_lost_workers_are_told_as_they_are(tmp_path: Path) -> None:
@@ -55,7 +57,30 @@ def test_failures_and_lost_workers_are_told_as_they_are(tmp_path: Path) -> None:
     assert "trial 1 lost its worker and goes on elsewhere: the node died" in text
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_stopped_students_are_told_with_their_epoch_and_counted(tmp_path: Path, terminal: bool) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=120, highlight=False)
+    storage = open_storage(storage_url(tmp_path, None))
+    optuna.create_study(study_name="tiny", storage=storage, directions=DIRECTIONS)
+    search = Search(STOPPING, FRAME, storage, Scripted(whole), Store(tmp_path / "store"))
+    with Display(console, 9) as display:
+        search.run(9, display.event)
+    stopped = search.ledger.stopped
+    assert stopped
+    text = out.getvalue()
+    assert f"9 of 9, {stopped} stopped early, 0 s left" in text
+    if not terminal:
+        lines = [
+            line for line in text.splitlines() if "stopped after epoch 2 of 6" in line or "after epoch 4 of" in line
+        ]
+        assert len(lines) == stopped
+        assert len([line for line in text.splitlines() if line.startswith("trial")]) == 9
+    else:
+        assert "0 over the limits" in text
+
+
 def test_a_terminal_shows_a_panel(tmp_path: Path) -> None:
     text = shown(tmp_path, terminal=True)
-    for word in ("3/3 trials", "best with", "accuracy"):
+    for word in ("3 of 3", "best with", "accuracy"):
         assert word in text

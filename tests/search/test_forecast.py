@@ -6,7 +6,8 @@ from fitnets.config import Hint
 from fitnets.nets.cost import cost
 from fitnets.values import table_sizes
 from fitnets.values.net import Net
-from search.driver.forecast import RandomTrial, forecast, forecast_and_actual, hint_work, typical
+from search.driver.forecast import RandomTrial, forecast, forecast_and_actual, hint_work, stage2_work, typical
+from search.driver.stopping import Stopping
 from search.space import recipe_of, suggest
 from search.units import format_duration
 from search.workers.facts import Facts, Speed
@@ -108,3 +109,19 @@ def test_a_pass_that_tells_the_hints_tells_the_logits_too(monkeypatch: pytest.Mo
 
 def test_a_forecast_is_held_against_what_the_run_took() -> None:
     assert forecast_and_actual(98.2, 224.0) == "forecast 98 s, took 3 min 44 s"
+
+
+def test_stopped_students_cost_their_epochs_up_to_the_rung() -> None:
+    study = STUDY.changed(stopping=Stopping(), stage2=STUDY.stage2.changed(epochs=60), trials=30)
+    assert stage2_work(study, (0.5, 0.25)) == (20 + 0.5 * 20 + 0.375 * 20, 0.375)
+    assert stage2_work(study, (0.0, 0.0)) == stage2_work(study.changed(stopping=None), ()) == (60.0, 1.0)
+    arguments = (FACTS, FRAME, STUDENT, TAUGHT, TEACHER.net)
+    whole = forecast(study.changed(stopping=None), *arguments, teacher_epochs=0, slots=1)
+    stopped = forecast(study, *arguments, teacher_epochs=0, slots=1, stopped=(0.5, 0.25))
+    assert stopped.epochs == 30 * (1 + 37.5) and whole.epochs == 30 * 61
+    assert stopped.stopped == 0.625 and whole.stopped == 0.0
+    assert stopped.tables_seconds == whole.tables_seconds
+    ratio = (0.6 + 37.5) / 60.6
+    assert stopped.trial_seconds == pytest.approx(ratio * whole.trial_seconds)
+    assert "1,155 epochs in all, as about 62% are stopped early; 100% of random" in stopped.lines()[0]
+    assert "stopped" not in whole.lines()[0]

@@ -23,7 +23,7 @@ from search.storage.writer import open_storage
 from search.study import Named, Study
 from search.workers.faults import NODE_DIED
 from search.workers.inline import InlineWorkers
-from search.workers.protocol import EpochDone, Event, Failed, Finished, Stopped, WorkerLost, Workers
+from search.workers.protocol import EndedEarly, EpochDone, Event, Failed, Finished, Stopped, WorkerLost, Workers
 from tests.helpers import STUDY
 
 FRAME = STUDY.frame((1, 8, 8), 10, 2)
@@ -80,6 +80,9 @@ class Scripted:
         self.behave, self.slots = behave, slots
         self.submitted: list[tuple[int, Recipe]] = []
         self.forgotten: list[int] = []
+        self.stopped: list[int] = []
+        self.late = 0
+        """How many more epochs a stopped trial reports."""
         self.most = 0
         self._queues: dict[int, list[Event]] = {}
 
@@ -92,6 +95,13 @@ class Scripted:
         self.submitted.append((number, recipe))
         self._queues[number] = self.behave(number, recipe, attempt)
         self.most = max(self.most, len(self._queues))
+
+    def stop(self, number: int) -> None:
+        """What the trial still reports comes before its end."""
+        self.stopped.append(number)
+        if number in self._queues:
+            left = [event for event in self._queues[number] if isinstance(event, EpochDone)]
+            self._queues[number] = [*left[: self.late], EndedEarly(number)]
 
     def wait(self, seconds: float) -> list[Event]:
         number = next(iter(self._queues))

@@ -12,10 +12,10 @@ from optuna.trial import TrialState
 
 from fitnets.errors import InputError
 from search.driver.loop import DIRECTIONS
-from search.read import optuna_api, tables
 from search.read.listing import counts, studies
-from search.read.queries import KNOWN_SCHEMAS
 from search.read.reader import Reader, read
+from search.read.stored import optuna_api, tables
+from search.read.stored.queries import KNOWN_SCHEMAS
 from search.storage.readonly import ReadOnlyStorage
 from search.storage.writer import open_storage
 from tests.app import synthetic

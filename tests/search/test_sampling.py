@@ -198,3 +198,46 @@ def test_a_history_depends_on_its_trials_and_not_on_their_order() -> None:
     assert [t.number for t in History(directions, trials[:200]).recalled()] == [
         t.number for t in trials[:200] if t.state != TrialState.FAIL
     ]
+
+
+def trial(number: int, state: TrialState, **constraints: float) -> FrozenTrial:
+    made = create_trial(
+        state=state, values=[0.5, 1.0, 1.0] if state == TrialState.COMPLETE else None, constraints=constraints
+    )
+    made.number = number
+    return made
+
+
+def recalled(trials: list[FrozenTrial], **most: int) -> list[int]:
+    history = History(in_memory()[0].directions, random.Random(0).sample(trials, len(trials)))
+    return [t.number for t in history.recalled(**most)]
+
+
+def test_stopped_trials_are_recalled_unless_they_crowd_out_the_trained_ones() -> None:
+    """Of 30 stopped ones, the oldest 12 are left out beside 2 trained ones; those over the limits stay as they were."""
+    stopped = [trial(number, TrialState.PRUNED, max_params=-0.5) for number in range(0, 60, 2)]
+    over = [trial(number, TrialState.PRUNED, max_params=0.5, max_macs=-0.5) for number in range(1, 61, 2)]
+    done = [trial(number, TrialState.COMPLETE) for number in (100, 101)]
+    assert recalled([*stopped, *done]) == [*range(24, 60, 2), 100, 101]
+    assert recalled([*stopped, *over, *done]) == sorted([*range(24, 60, 2), *range(1, 61, 2), 100, 101])
+    assert recalled([*over, *done]) == [*range(1, 61, 2), 100, 101]
+    assert recalled(stopped) == []
+    enough = [trial(number, TrialState.COMPLETE) for number in range(100, 104)]
+    assert recalled([*stopped, *enough]) == [*range(0, 60, 2), *range(100, 104)]
+    assert recalled([*stopped, *over, *enough], recent=5) == [50, 51, 52, 53, 54, 55, 56, 57, 58, 59, *range(100, 104)]
+
+
+def test_a_stopped_trial_is_no_good_one_and_still_tells_the_sampler_something() -> None:
+    """The draws differ from those of a study that has never seen it, and from those where it failed."""
+
+    def draws_after(kind: TrialState | None) -> dict[str, Any]:
+        study, storage = in_memory()
+        ledger = Ledger(study, storage, 7)
+        our_draws(ledger, 30, 0)
+        for _ in range(0 if kind is None else 5):
+            drawn = ledger.draw()
+            suggest(drawn, SPACE)
+            ledger.tell(ledger.add(drawn, TrialState.RUNNING, {"max_params": -0.5}, {}), kind or TrialState.FAIL)
+        return suggest(draw(study.directions, ledger._history.recalled(), 7, 99), SPACE)
+
+    assert draws_after(TrialState.PRUNED) != draws_after(None) == draws_after(TrialState.FAIL)

@@ -1,6 +1,5 @@
 """The rule that stops students, on arbitrary students: what it promises, whatever the peers and their order."""
 
-import math
 import random
 from collections.abc import Callable, Iterable
 
@@ -9,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from search.driver.stopping import Peer, Rungs, Stopping, Verdict, audited, decide, dominator_counts, false_stop_bound
+from search.driver.stopping import Peer, Rungs, Stopping, Verdict, audited, decide, dominator_counts
 
 UNAUDITED = Stopping(audit=0.0)
 LARGEST = 6  # few values, so that ties and equal students are common
@@ -227,23 +226,6 @@ def test_a_student_is_one_of_its_peers_once(points: list[Point]) -> None:
     peers = [peer(4 if len(points) == 1 else 5, point) for point in points]
     with pytest.raises(ValueError, match=r"trial 5 is compared with trials \[.*\], but .*: pass every one"):
         decide(UNAUDITED, 0, 5, peers)
-
-
-@pytest.mark.parametrize(("false", "audits"), [(0, 1), (0, 59), (2, 20), (19, 20)])
-def test_the_bound_is_where_so_few_false_stops_have_a_chance_of_one_in_twenty(false: int, audits: int) -> None:
-    bound = false_stop_bound(false, audits)
-    chance = sum(math.comb(audits, k) * bound**k * (1 - bound) ** (audits - k) for k in range(false + 1))
-    assert chance == pytest.approx(0.05)
-
-
-def test_the_bound_without_evidence_is_one() -> None:
-    assert (false_stop_bound(0, 0), false_stop_bound(3, 3)) == (1.0, 1.0)
-
-
-@pytest.mark.parametrize("wrong", [(-1, 3, 0.95), (4, 3, 0.95), (0, 3, 1.0), (0, 3, 0.0)])
-def test_counts_that_cannot_be_are_refused(wrong: tuple[int, int, float]) -> None:
-    with pytest.raises(ValueError, match=f"{wrong[0]} false stops among {wrong[1]} audits"):
-        false_stop_bound(*wrong)
 
 
 def test_stopping_and_verdicts_are_values() -> None:

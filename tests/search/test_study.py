@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from fitnets.config import Brought, Hint, Trained, Training
 from fitnets.errors import InputError
 from fitnets.values.net import Net
-from search.study import Named, Staged, Study, find_study, study_names
+from search.read.definition import differences
+from search.study import Named, Staged, Stopping, Study, find_study, study_names
 from tests.helpers import STUDY
 
 
@@ -103,6 +104,26 @@ def test_a_named_student_has_shortcuts_where_the_space_has(shortcuts: bool) -> N
     named = Named(name="theirs", stages=((6, 6), (7, 8)), hint=Hint(hint=1, guided=1))
     student = study.named_recipe(named, study.frame((1, 8, 8), 10, 2)).student
     assert [conv.shortcut for conv in student.convs] == [False, shortcuts, False, False]
+
+
+def test_a_study_that_was_stored_before_studies_had_stopping_keeps_definition_and_digest() -> None:
+    """Its own JSON, as an earlier version wrote it, has no such field."""
+    dumped = STUDY.model_dump(mode="json")
+    assert "stopping" not in dumped
+    assert Study.model_validate(dumped) == STUDY and STUDY.stopping is None
+    now = STUDY.changed(stopping=Stopping()).model_dump(mode="json")
+    assert Study.model_validate(now).stopping == Stopping()
+    assert [line.split(":")[0] for line in differences(dumped, now)] == [
+        "stopping.audit",
+        "stopping.eta",
+        "stopping.rungs",
+    ]
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_shipped_studies_stop_students_early(name: str) -> None:
+    """The rule gains on every table that it was measured on (bench/RESULTS.md)."""
+    assert find_study(name).stopping == find_study(name).smoke().stopping == Stopping()
 
 
 @pytest.mark.parametrize("share", [1.5, 0.0, -0.25])

@@ -13,7 +13,7 @@ from fitnets.disk.store import Store
 from fitnets.values.net import Net
 from search.workers.crew import RayWorkers
 from search.workers.facts import TeacherFacts
-from search.workers.protocol import EpochDone, Event, Failed, Finished, Notice, WorkerLost
+from search.workers.protocol import EndedEarly, EpochDone, Event, Failed, Finished, Notice, WorkerLost
 from search.workers.trainer import Trainer
 from tests.helpers import RECIPE, STUDY
 from tests.test_end_to_end import descendants
@@ -138,6 +138,58 @@ def test_workers_train_report_fail_and_survive_their_own_death(crew: RayWorkers,
     again = drain(crew, 3)[-1]
     assert isinstance(again, Finished)
     assert again.result.weights == done.result.weights, "the same recipe gives the same weights in any process"
+
+
+def test_a_trial_is_stopped_after_its_epoch_and_its_slot_is_free_for_the_next(
+    crew: RayWorkers, taught: Taught, runs: Path
+) -> None:
+    """Its process lives on; nothing of the trial comes after the end; its checkpoint goes when it is told to."""
+    both(crew)
+    long = RECIPE.changed(seed=7, stage2=RECIPE.stage2.changed(epochs=10_000))
+    crew.submit(10, long)
+    while not any(isinstance(event, EpochDone) and event.report.epoch > 20 for event in crew.wait(1.0)):
+        pass
+    pid = _working("train")
+    crew.stop(10)
+    crew.stop(10)  # a second time changes nothing
+    assert crew.free() == 1, "its slot is free only once it has ended"
+    events = drain(crew, 10)
+    assert events == [EndedEarly(10)]
+    assert crew.free() == 2
+    assert Store(runs).names("checkpoint", long.digest())
+    crew.forget(10, long)
+    for number, seed in ((11, 0), (12, 1)):  # on both slots
+        crew.submit(number, RECIPE.changed(seed=seed))
+    assert Path(f"/proc/{pid}").exists()
+    ended: dict[int, str] = {}
+    while len(ended) < 2:
+        ended |= {e.number: type(e).__name__ for e in crew.wait(1.0) if not isinstance(e, EpochDone | Notice)}
+    assert ended == {11: "Finished", 12: "Finished"}
+    assert not Store(runs).names("checkpoint", long.digest())
+
+
+def test_a_worker_that_dies_while_its_trial_is_stopped_is_lost_and_replaced(crew: RayWorkers, taught: Taught) -> None:
+    both(crew)
+    crew.submit(13, RECIPE.changed(stage2=RECIPE.stage2.changed(epochs=10_000)))
+    while not any(isinstance(event, EpochDone) for event in crew.wait(1.0)):
+        pass
+    os.kill(_working("train"), signal.SIGSTOP)
+    pid = _working("train")
+    crew.stop(13)
+    os.kill(pid, signal.SIGKILL)
+    (lost,) = drain(crew, 13)
+    assert isinstance(lost, WorkerLost)
+    both(crew)
+
+
+def test_a_trial_that_has_ended_is_not_stopped(crew: RayWorkers, taught: Taught) -> None:
+    both(crew)
+    crew.submit(14, RECIPE)
+    assert isinstance(drain(crew, 14)[-1], Finished)
+    crew.stop(14)
+    assert crew.free() == 2
+    crew.submit(15, RECIPE)
+    assert isinstance(drain(crew, 15)[-1], Finished)
 
 
 def _working(task: str) -> int:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, TypeVar
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
 
-from search.read import optuna_api, tables
-from search.read.tables import Position, StudyRows
+from search.read.stored import optuna_api, tables
+from search.read.stored.tables import Position, StudyRows
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 KNOWN_SCHEMAS = ("v3.2.0.a",)
-"""Versions of Optuna's tables (`alembic_version`) that `search.read.tables` is written for: Optuna 3.2 to 5."""
+"""Versions of Optuna's tables (`alembic_version`) that `search.read.stored.tables` is written for: Optuna 3.2 to 5."""
 
 OTHER_TABLES = re.compile(r"no such (table|column)|(relation|column) .* does not exist")
 

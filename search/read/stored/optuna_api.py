@@ -1,4 +1,4 @@
-"""The queries of `search.read.tables` through Optuna's public API: slower, for storages with another table schema.
+"""The queries of `search.read.stored.tables` through Optuna's public API: slower, for other table schemas.
 
 Optuna is imported only when a storage is opened: the pages seldom need it, and importing it takes a second.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 
-from search.read.tables import LARGE, Position, StudyRows, TrialRow
+from search.read.stored.tables import LARGE, Position, StudyRows, TrialRow
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage

@@ -1,0 +1,115 @@
+"""Whole studies of real trainings, with students stopped early and without, at equal epochs.
+
+    python -m bench.stopping [--seeds 10] [--students 30] [--study digits] [--data DIR]
+
+For each seed one search trains so many students to their end, and another one stops students early until it has
+trained as many epochs, both stages counted. One process, one thread, one student at a time; the teacher and its tables
+are trained once, before. The hypervolume is the share of the box between chance, the space's dearest student within the
+limits and its cheapest one, costs on their logarithms; a student counts once it is trained to its end.
+"""
+
+import argparse
+import math
+import statistics
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import moocore
+import numpy as np
+import optuna
+import torch
+from optuna.trial import TrialState
+
+from bench.hardware import table, versions
+from fitnets.disk.store import Store
+from fitnets.nets.cost import cost
+from search.driver.forecast import draws
+from search.driver.loop import DIRECTIONS, Search
+from search.space import Frame, extreme
+from search.study import Stopping, Study, find_study
+from search.workers.inline import InlineWorkers
+from search.workers.protocol import EpochDone, Event
+
+MOST = 1000  # students; the epochs are spent long before
+
+
+class Spent(Exception):
+    """The epochs are spent."""
+
+
+def searched(
+    study: Study, frame: Frame, workers: InlineWorkers, store: Path, epochs: int | None
+) -> tuple[list[list[float]], int, int, int]:
+    """One search until its students are trained, or it has trained so many epochs.
+
+    Returns the values of its trained students, the epochs, and the numbers of students begun and stopped.
+    """
+    storage = optuna.storages.InMemoryStorage()
+    optuna.create_study(study_name=study.name, storage=storage, directions=DIRECTIONS)
+    search, trained = Search(study, frame, storage, workers, Store(store)), 0
+
+    def count(search: Search, event: Event | None) -> None:
+        nonlocal trained
+        trained += isinstance(event, EpochDone)
+        if epochs is not None and trained > epochs:
+            raise Spent
+
+    with suppress(Spent):
+        search.run(study.trials if epochs is None else MOST, count)
+    ended = [trial for trial in search.ledger.trials if trial.state == TrialState.COMPLETE]
+    return [trial.values for trial in ended], trained, search.trained(), search.ledger.stopped
+
+
+def hypervolume(values: list[list[float]], study: Study, frame: Frame, chance: float) -> float:
+    """The share of the box that these students (accuracy, log10 parameters, log10 multiply-adds) dominate."""
+    prices = [cost(recipe.student) for recipe in draws(study, frame)]
+    fitting = [p for p in prices if max(study.over_budget(p.params, p.macs).values(), default=0.0) <= 0]
+    cheapest = cost(extreme(study.space, frame, 0).student)
+    low = np.array([0.0, math.log10(cheapest.params), math.log10(cheapest.macs)])
+    high = np.array([1 - chance, *(math.log10(max(getattr(p, n) for p in fitting)) for n in ("params", "macs"))])
+    losses = np.array([[1 - accuracy, params, macs] for accuracy, params, macs in values])
+    return float(moocore.hypervolume((losses - low) / (high - low), ref=np.ones(3)))
+
+
+def main() -> None:
+    """Print a line for each seed as it ends, then the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--students", type=int, default=30)
+    parser.add_argument("--study", default="digits")
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    options = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    torch.set_num_threads(1)
+    rows, differences = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "store"
+        whole = find_study(options.study).changed(trials=options.students, stopping=None)
+        workers = InlineWorkers()
+        facts = workers.open(whole.data, options.data, store)
+        taught = workers.teach(whole.resolved_teacher(facts.shape, len(facts.classes)), lambda report: None)
+        for seed in range(options.first, options.first + options.seeds):
+            began, study = time.monotonic(), whole.changed(seed=seed)
+            frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), facts.native)
+            values, epochs, begun, _ = searched(study, frame, workers, store, None)
+            early = searched(study.changed(stopping=Stopping()), frame, workers, store, epochs)
+            chance = 1 / len(facts.classes)
+            volumes = [hypervolume(found, study, frame, chance) for found in (values, early[0])]
+            best = [max(row[0] for row in found) for found in (values, early[0])]
+            differences.append(volumes[1] - volumes[0])
+            rows.append([str(seed), f"{epochs:,} / {early[1]:,}", f"{begun} / {early[2]}", f"{len(early[0])}"])
+            rows[-1] += [f"{volumes[0]:.4f}", f"{volumes[1]:.4f}", f"{best[0]:.2%}", f"{best[1]:.2%}"]
+            print(" | ".join(rows[-1]), f"({time.monotonic() - began:.0f} s)", flush=True)
+    heads = ["seed", "epochs", "students begun", "trained to the end", "without", "with stopping", "best", "best"]
+    print(versions("torch", "optuna"))
+    print(table(heads, rows))
+    mean = statistics.fmean(differences)
+    error = statistics.stdev(differences) / math.sqrt(len(differences)) if len(differences) > 1 else math.nan
+    print(f"with minus without: {mean:+.4f} +- {error:.4f} (mean and standard error, n = {len(differences)})")
+
+
+if __name__ == "__main__":
+    main()
