@@ -79,7 +79,8 @@ class Search:
                     self._submit(self._waiting_for_slot.pop(0))
                 else:
                     self._next_trial()
-            if not (self.live or self._waiting_for_slot or self._ending):
+            idle = not (self.live or self._waiting_for_slot or self._ending)
+            if idle and self.trained() >= trials:  # fewer where a dead worker's slot is not free again yet
                 self.disk_limit.tidy()
                 self.disk_limit.enforce(now=True)
                 return

@@ -16,7 +16,7 @@ from search.driver.ledger import STOPPED_AT, Ledger
 from search.driver.loop import DIRECTIONS, Search
 from search.driver.rungs import ARRIVALS, EXPECTED_STOPPED, arrivals, shares_stopped
 from search.driver.stopping import Arrival, Peer, Rungs, Stopping
-from search.study import Named
+from search.study import Named, Study
 from search.workers.inline import InlineWorkers
 from search.workers.protocol import EpochDone, Event, Failed, Finished, WorkerLost
 from tests.helpers import STUDY
@@ -149,6 +149,35 @@ def test_a_worker_that_dies_while_it_stops_a_student_changes_nothing(tmp_path: P
     search(tmp_path / "whole", Scripted(whole), STOPPING)
     assert found(trials) == found(stored(tmp_path / "whole", STOPPING))
     assert len(workers.submitted) == 9
+
+
+class OneSlot(Scripted):
+    """One slot; where its worker dies, another one has started two waits later."""
+
+    def wait(self, seconds: float) -> list[Event]:
+        if not self._queues:
+            self.slots = 1
+            return []
+        events = super().wait(seconds)
+        self.slots = 0 if isinstance(events[0], WorkerLost) else self.slots
+        return events
+
+
+@pytest.mark.parametrize("study", [STOPPING, STOPPING.changed(stopping=None)], ids=["stopped", "given up"])
+def test_a_search_whose_last_worker_has_died_waits_for_the_next_one(tmp_path: Path, study: Study) -> None:
+    """Of a student that was being stopped, or that is given up: nothing runs then, and no slot is free."""
+
+    class Dying(OneSlot):
+        def stop(self, number: int) -> None:
+            self._queues[number] = [WorkerLost(number, "its process died")]
+
+    def behave(number: int, recipe: Recipe, attempt: int) -> list[Event]:
+        given_up = study.stopping is None and number == 0
+        return [WorkerLost(number, "its process died")] if given_up else whole(number, recipe, attempt)
+
+    workers = Dying(behave)
+    assert search(tmp_path, workers, study).trained() == 9
+    assert {number for number, _ in workers.submitted} == set(range(9))
 
 
 def test_a_rung_that_is_reported_again_has_its_verdict_already(tmp_path: Path) -> None:
