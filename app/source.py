@@ -9,18 +9,21 @@ from pathlib import Path
 
 import streamlit as st
 
+from app import confirmed
+from app.confirmed import FreshRuns
 from fitnets.config import Report
 from fitnets.errors import InputError
 from fitnets.values.per_class import PerClass
 from search import cli
-from search.read import progress, tradeoffs
+from search.read import progress
 from search.read.budget import finished
-from search.read.candidates import Candidate, Snapshot
+from search.read.candidates import SUFFIX, Candidate, Snapshot
 from search.read.listing import counts, studies
 from search.read.progress import Standing
-from search.read.reader import Reader
+from search.read.reader import Observation, Reader
 from search.read.tradeoffs import Axis
 from search.ship import latencies
+from search.ship.confirmed import Confirmation, confirmation
 from search.storage.address import shown, storage_url
 from search.storage.faults import StorageBusy, StorageMissing, StudyMissing
 
@@ -42,7 +45,7 @@ def first_command() -> str:
     return shlex.join([*cli.command("run"), "digits", "--runs", str(runs()), *storage])
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner=False)  # two a study that has fresh runs
 def _reader(url: str, name: str) -> Reader:
     return Reader(url, name)
 
@@ -59,6 +62,12 @@ class Picture:
     standing: Standing
     trained: Sequence[Candidate]
     """The students that have a result, the most accurate first."""
+    fresh: FreshRuns | None = None
+    """The runs with fresh seeds that confirm students; None where there are none."""
+    confirmation: Confirmation | None = None
+    """What those runs say; None before the first has finished."""
+    students: Sequence[Candidate] = ()
+    """The trained ones in the same order, each confirmed one at its confirmed mean."""
     stale_since: float | None = None
     """When it was read, in seconds since 1970, where the storage cannot be read now; None for a current picture."""
     fault: str = ""
@@ -66,9 +75,9 @@ class Picture:
     fronts: dict[Axis, list[Candidate]] = field(default_factory=dict)
 
     def front(self, axis: Axis) -> list[Candidate]:
-        """The Pareto front of accuracy and this cost, the cheapest student first."""
+        """The Pareto front of accuracy and this cost, the cheapest student first: the confirmed one, if any."""
         if axis not in self.fronts:
-            self.fronts[axis] = tradeoffs.front_on(self.trained, axis)
+            self.fronts[axis] = confirmed.front_on(self.students, self.confirmation, axis)
         return self.fronts[axis]
 
 
@@ -80,8 +89,10 @@ class _Cached:
     since: float = field(default_factory=time.time)
     """When the study was first asked for."""
     read_at: float = 0.0
-    versions: tuple[int, int | None] | None = None
-    """Of the study, and of the stored latencies."""
+    versions: tuple[int, int | None, int | None] | None = None
+    """Of the study, of the stored latencies, and of the fresh runs."""
+    reports_versions: tuple[int, int | None] | None = None
+    """Of the study and of the fresh runs."""
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -97,6 +108,7 @@ def picture(name: str) -> Picture:
     reader, cached = _reader(url(), name), _cached(url(), name)
     try:
         seen = reader.look()
+        fresh = _fresh_runs(name) if seen.has_fresh_runs else None
     except StudyMissing:
         raise
     except InputError as error:
@@ -104,21 +116,55 @@ def picture(name: str) -> Picture:
             raise
         fault = "is busy" if isinstance(error, StorageBusy) else "cannot be read just now"
         return replace(cached.picture, stale_since=cached.read_at, fault=fault)
-    versions = (seen.version, latencies.stamp(runs()))
+    versions = (seen.version, latencies.stamp(runs()), fresh.version if fresh else None)
+    reports_versions = (seen.reports_version, fresh.reports_version if fresh else None)
     last = cached.picture
     if last is None or cached.versions != versions:
         timed = latencies.attached(seen.snapshot, latencies.stored(runs(), name))
         version = 1 if last is None else last.version + 1
-        standing = progress.standing(timed, seen.last_report, cached.since)
-        last = Picture(timed, version, seen.reports_version, standing, finished(timed.candidates))
-    elif last.reports_version != seen.reports_version:
+        standing, trained = progress.standing(timed, seen.last_report, cached.since), finished(timed.candidates)
+        found = confirmation(timed, fresh.snapshot) if fresh else None
+        last = Picture(
+            snapshot=timed,
+            version=version,
+            reports_version=seen.reports_version,
+            standing=standing,
+            trained=trained,
+            fresh=_standing_of(fresh, cached.since),
+            confirmation=found,
+            students=confirmed.at_means(trained, found),
+        )
+    elif cached.reports_versions != reports_versions:
         running = {c.trial: c for c in seen.snapshot.candidates if c.state == "running"}
         rows = tuple(running.get(c.trial, c) for c in last.snapshot.candidates)
         snapshot = last.snapshot.model_copy(update={"candidates": rows})
         standing = progress.standing(snapshot, seen.last_report, cached.since)
-        last = replace(last, snapshot=snapshot, reports_version=seen.reports_version, standing=standing)
-    cached.picture, cached.versions, cached.read_at = last, versions, time.time()
+        last = replace(
+            last,
+            snapshot=snapshot,
+            reports_version=seen.reports_version,
+            standing=standing,
+            fresh=_standing_of(fresh, cached.since),
+        )
+    cached.picture, cached.read_at = last, time.time()
+    cached.versions, cached.reports_versions = versions, reports_versions
     return last
+
+
+def _fresh_runs(name: str) -> Observation | None:
+    """The study's runs with fresh seeds; None where the study of that name is a search, or has just been deleted."""
+    try:
+        seen = _reader(url(), name + SUFFIX).look()
+    except StudyMissing:
+        return None
+    return seen if seen.snapshot.confirms is not None else None
+
+
+def _standing_of(fresh: Observation | None, since: float) -> FreshRuns | None:
+    if fresh is None or fresh.snapshot.confirms is None:
+        return None
+    standing = progress.standing(fresh.snapshot, fresh.last_report, since)
+    return FreshRuns(fresh.snapshot, fresh.snapshot.confirms, standing)
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)

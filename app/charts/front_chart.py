@@ -6,16 +6,20 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from app import words
-from app.charts import figures
+from app import confirmed, words
+from app.charts import confirmed_marks, figures
 from app.charts.palette import Palette
 from search.read.budget import Broken
 from search.read.candidates import Candidate
 from search.read.published import Published
 from search.read.tradeoffs import Axis, accuracy, measured, on_axis
+from search.ship.confirmed import Confirmation, Confirmed
 from search.units import format_count
 
 HEIGHT = 520
+TALL_LEGEND = 96  # pixels
+CONFIRMED_FRONT, CONFIRMED = "Confirmed front, 95% intervals", "Confirmed, not on the front"
+LEGEND = (CONFIRMED_FRONT, CONFIRMED)  # the first entries
 ALWAYS_SVG = 5000  # above so many points the cloud is drawn by WebGL
 
 
@@ -41,6 +45,15 @@ class Scene:
     teacher: tuple[float, float | None] | None = None
     """Its accuracy, and its cost on this axis."""
     paper: Sequence[Published] = ()
+    confirmation: Confirmation | None = None
+    """Where there is one, the confirmed students above are at their means, and the front is the confirmed one."""
+
+    awaited: frozenset[int] = frozenset()
+    """The students whose fresh runs have not all ended."""
+
+    def confirmed(self, c: Candidate) -> Confirmed | None:
+        """What the fresh runs of a student say; None where it was not confirmed."""
+        return None if self.confirmation is None else self.confirmation.of(c.trial)
 
 
 def figure(scene: Scene, palette: Palette) -> go.Figure:
@@ -54,6 +67,8 @@ def figure(scene: Scene, palette: Palette) -> go.Figure:
     if scene.floor is not None:
         drawing.add_hrect(y0=-100, y1=100 * scene.floor, fillcolor=palette.shade, line_width=0, layer="below")
         drawing.add_hline(y=100 * scene.floor, line=line)
+    if scene.confirmation is not None:
+        confirmed_marks.searched(drawing, [*scene.cloud, *scene.front], scene.confirmation, scene.axis, palette)
     _cloud(drawing, scene, palette)
     _front(drawing, scene, palette, high)
     bottom, top = accuracy_range(scene)
@@ -78,22 +93,32 @@ def figure(scene: Scene, palette: Palette) -> go.Figure:
     figures.framed(drawing, palette, HEIGHT, revision=f"front {scene.axis} {scene.study}")
     title = {"text": words.TITLES[scene.axis] + " (logarithmic)"}
     drawing.update_xaxes(figures.log_axis(low, high, scene.axis), title=title)
+    if scene.confirmation is not None:  # on a phone the legend has more rows
+        drawing.update_layout(margin={"t": TALL_LEGEND})
     drawing.update_yaxes(range=[bottom, top], title={"text": "Validation accuracy, %"}, ticksuffix="")
     return drawing
 
 
 def _cloud(drawing: go.Figure, scene: Scene, palette: Palette) -> None:
-    within = [c for c in scene.cloud if not scene.broken.get(c.trial)]
+    sure: list[Candidate] = []
+    others = scene.cloud
+    if scene.confirmation is not None:
+        sure = [c for c in scene.cloud if scene.confirmed(c) and not scene.broken.get(c.trial)]
+        others = [c for c in scene.cloud if not scene.confirmed(c)]
+    within = [c for c in others if not scene.broken.get(c.trial)]
     over = [c for c in scene.cloud if scene.broken.get(c.trial)]
-    _students(drawing, scene, within, "Others", {"size": 7, "color": palette.cloud, "opacity": 0.75})
+    _students(drawing, scene, palette, within, "Others", {"size": 7, "color": palette.cloud, "opacity": 0.75})
+    _students(drawing, scene, palette, sure, CONFIRMED, {"size": 8, "color": palette.ours})
     hollow = {"symbol": "circle-open", "size": 7, "color": palette.over, "opacity": 0.65}
-    _students(drawing, scene, over, "Over the budget", hollow)
+    _students(drawing, scene, palette, over, "Over the budget", hollow)
 
 
 def _front(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) -> None:
     if len(scene.front) > 1:
         xs = [on_axis(c, scene.axis) for c in scene.front]
         ys = [100 * accuracy(c) for c in scene.front]
+        if scene.confirmation and any(scene.confirmed(c) is None and 100 * accuracy(c) > ys[-1] for c in scene.cloud):
+            edge = xs[-1]  # whether no dearer student is better is not known: some are not confirmed
         drawing.add_scatter(
             x=[*xs, max(edge, xs[-1])],
             y=[*ys, ys[-1]],
@@ -105,14 +130,16 @@ def _front(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) -> N
         )
     fits = [c for c in scene.front if not scene.broken.get(c.trial)]
     over = [c for c in scene.front if scene.broken.get(c.trial)]
-    _students(drawing, scene, fits, "Front", {"size": 11, "color": palette.ours})
+    name = CONFIRMED_FRONT if any(map(scene.confirmed, scene.front)) else "Front"
+    _students(drawing, scene, palette, fits, name, {"size": 11, "color": palette.ours})
     hollow = {"symbol": "circle-open", "size": 11, "color": palette.over, "line": {"width": 2}}
-    _students(drawing, scene, over, "Front, over the budget", hollow)
+    _students(drawing, scene, palette, over, "Front, over the budget", hollow)
 
 
 def _students(
     drawing: go.Figure,
     scene: Scene,
+    palette: Palette,
     rows: Sequence[Candidate],
     name: str,
     marker: dict[str, Any],
@@ -127,23 +154,28 @@ def _students(
             x=[on_axis(c, scene.axis) for c in rows],
             y=[round(100 * accuracy(c), 3) for c in rows],
             customdata=[[c.trial] for c in rows],
-            text=[_hover(c, scene.broken.get(c.trial, [])) for c in rows],
+            text=[_hover(scene, c, scene.broken.get(c.trial, [])) for c in rows],
             hovertemplate="%{text}<extra></extra>",
             mode="markers",
             marker=marker,
             name=name,
+            legendrank=LEGEND.index(name) if name in LEGEND else None,
             selected={"marker": {"opacity": opacity}},
             unselected={"marker": {"opacity": opacity}},
+            error_y=confirmed_marks.intervals(rows, scene.confirmation, palette),
         )
     )
 
 
-def _hover(c: Candidate, broken: Sequence[Broken]) -> str:
-    lines = [
-        f"<b>{words.html_escaped(words.title(c))}</b>  {words.percent(accuracy(c))}",
-        _costs(c),
-    ]
-    return "<br>".join(lines + [words.limit(b) for b in broken])
+def _hover(scene: Scene, c: Candidate, broken: Sequence[Broken]) -> str:
+    found, student = scene.confirmation, scene.confirmed(c)
+    if found is None or student is None:
+        shown, runs = words.percent(accuracy(c)), []
+    else:
+        shown = confirmed.interval(found, student)
+        runs = [f"{confirmed.seeds(found, student)}; {confirmed.said(student)}", confirmed.tie(found, student)]
+    first = f"<b>{words.html_escaped(words.title(c))}</b>  {shown}"
+    return "<br>".join([first, *filter(None, runs), _costs(c), *(words.limit(b) for b in broken)])
 
 
 def _costs(c: Candidate) -> str:
@@ -240,6 +272,9 @@ def _cost_range(scene: Scene) -> tuple[float, float]:
 def accuracy_range(scene: Scene) -> tuple[float, float]:
     """From a little below the front to a little above the best: students far below are reached by zooming out."""
     heights = [100 * accuracy(c) for c in scene.front] or [100 * accuracy(c) for c in scene.cloud]
+    if (found := scene.confirmation) is not None:
+        drawn = [student for c in (*scene.front, *scene.cloud) if (student := found.of(c.trial))]
+        heights += [height for student in drawn for height in confirmed_marks.extent(found, student)]
     heights += [100 * p.test_accuracy for p in scene.paper if reported(p, scene.axis) is not None]
     heights += [100 * scene.floor] if scene.floor is not None else []
     heights += [100 * scene.teacher[0]] if scene.teacher else []

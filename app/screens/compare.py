@@ -4,16 +4,17 @@ from typing import Any
 
 import streamlit as st
 
-from app import page, source, state, words
+from app import confirmed, page, source, state, words
 from app.charts import figures, palette, search_chart
+from app.source import Picture
 from app.widgets import downloads, style, tables
 from fitnets.config import Cost
 from fitnets.errors import InputError
-from search.read import tradeoffs
 from search.read.candidates import Candidate, Snapshot
 from search.read.published import Published, published
 from search.read.tradeoffs import accuracy
 from search.ship import test_reads
+from search.ship.confirmed import Confirmation
 from search.units import format_bytes, format_count, format_duration, format_stages
 
 COSTS = {
@@ -30,13 +31,16 @@ def main() -> None:
     """The page."""
     picture = page.opened()
     snapshot = picture.snapshot
-    known: dict[int | str, Compared] = {c.trial: c for c in snapshot.candidates}
+    found = picture.confirmation
+    known: dict[int | str, Compared] = {
+        c.trial: c for c in (*snapshot.candidates, *(picture.students if found else ()))
+    }
     known |= {p.name: p for p in published(str(snapshot.definition.get("data", {}).get("name", "")))}
     unknown = [name for name in state.compared() if name not in known]
     if unknown:
         st.warning(f"This study has no trial {words.listed([words.escaped(str(n)) for n in unknown])}: left out.")
         state.compare([name for name in state.compared() if name in known])
-    _choose(snapshot, known)
+    _choose(picture, known)
     rows = [known[name] for name in state.compared() if name in known]
     state.publish()
     if len(rows) < 2:
@@ -45,7 +49,7 @@ def main() -> None:
         )
         if not rows:
             return
-    _table(snapshot, rows)
+    _table(snapshot, rows, found)
     students = [row for row in rows if isinstance(row, Candidate)]
     with st.container(horizontal=True):
         for c in students:
@@ -54,10 +58,10 @@ def main() -> None:
     _costs(snapshot, rows)
 
 
-def _choose(snapshot: Snapshot, known: dict[int | str, Compared]) -> None:
+def _choose(picture: Picture, known: dict[int | str, Compared]) -> None:
     """The selection: students on the front, the most accurate ones, those chosen elsewhere, and the paper's nets."""
-    front = [c.trial for c in snapshot.front()]
-    best = [c.trial for c in tradeoffs.best(snapshot.candidates, state.budget(), 200)]
+    front = [c.trial for c in picture.snapshot.front()]
+    best = [c.trial for c in confirmed.best(picture.students, picture.confirmation, state.budget(), 200)]
     elsewhere = [name for name in (*state.compared(), state.get("trial")) if isinstance(name, int) and name in known]
     offered: list[int | str] = [*sorted({*front, *best, *elsewhere}), *(n for n in known if isinstance(n, str))]
     st.session_state.w_compare = [name for name in state.compared() if name in offered]
@@ -67,24 +71,24 @@ def _choose(snapshot: Snapshot, known: dict[int | str, Compared]) -> None:
         "Students, and the paper's nets",
         offered,
         max_selections=state.MOST_COMPARED,
-        format_func=lambda name: _option(known[name]),
+        format_func=lambda name: _option(known[name], picture.confirmation),
         key="w_compare",
         on_change=lambda: state.compare(st.session_state.w_compare),
         placeholder="choose up to four students" if offered else "no student has been trained yet",
     )
 
 
-def _option(net: Compared) -> str:
+def _option(net: Compared, found: Confirmation | None) -> str:
     if isinstance(net, Published):
         return f"{_title(net)}: {words.percent(net.test_accuracy)} (test)"
-    return f"{words.title(net)}: {words.percent(accuracy(net))}" if net.outcome else words.title(net)
+    return f"{words.title(net)}: {confirmed.percent(net, found)}" if net.outcome else words.title(net)
 
 
 def _title(net: Compared) -> str:
     return f"the paper's {net.name}" if isinstance(net, Published) else words.title(net)
 
 
-def _table(snapshot: Snapshot, rows: list[Compared]) -> None:
+def _table(snapshot: Snapshot, rows: list[Compared], found: Confirmation | None) -> None:
     st.header("What differs", anchor=False)
     text = "A column for each; what is the same in all of them is left out unless you ask for it."
     if any(isinstance(row, Published) for row in rows):
@@ -92,7 +96,7 @@ def _table(snapshot: Snapshot, rows: list[Compared]) -> None:
     st.markdown(text)
     readings = test_reads.readings(source.runs(), snapshot.study)
     everything = st.toggle("Show what is the same, too", key="w_same")
-    columns = [_published(row) if isinstance(row, Published) else _facts(row, readings) for row in rows]
+    columns = [_published(row) if isinstance(row, Published) else _facts(row, readings, found) for row in rows]
     shown = [
         name
         for name in max(columns, key=len)
@@ -108,13 +112,14 @@ def _table(snapshot: Snapshot, rows: list[Compared]) -> None:
         st.info("These students do not differ in anything but chance.")
 
 
-def _facts(c: Candidate, readings: dict[str, dict[str, Any]]) -> dict[str, str]:
+def _facts(c: Candidate, readings: dict[str, dict[str, Any]], found: Confirmation | None) -> dict[str, str]:
     recipe = c.recipe
     outcome = c.outcome
     reading = readings.get(outcome.weights_sha256, {}).get("accuracy") if outcome else None
     return {
         "state": words.state(c.state),
-        "validation accuracy": words.percent(accuracy(c)) if outcome else "none",
+        "validation accuracy": confirmed.percent(c, found) if outcome else "none",
+        **(_fresh(c, found) if found and outcome else {}),
         "test accuracy": words.percent(reading) if isinstance(reading, float) else "not read",
         "parameters": format_count(c.cost.params),
         "multiply-adds": format_count(c.cost.macs),
@@ -134,6 +139,18 @@ def _facts(c: Candidate, readings: dict[str, dict[str, Any]]) -> dict[str, str]:
         "epochs": f"{recipe.stage1.epochs if recipe.stage1 else 0} + {recipe.stage2.epochs}",
         "seed": str(recipe.seed),
         "training time": format_duration(outcome.seconds) if outcome else "none",
+    }
+
+
+def _fresh(c: Candidate, found: Confirmation) -> dict[str, str]:
+    """The runs that a student's accuracy is from."""
+    student = found.of(c.trial)
+    if student is None:
+        return {"the search said": words.percent(accuracy(c)), "fresh seeds": "none"}
+    failed = [f"{student.failed} failed"] if student.failed else []
+    return {
+        "the search said": words.percent(student.search_accuracy),
+        "fresh seeds": ", ".join([*map(words.percent, student.accuracies), *failed]),
     }
 
 

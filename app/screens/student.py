@@ -1,13 +1,13 @@
 """Page 2, Student: what is it, how was it trained, where are its files?"""
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import streamlit as st
 
-from app import page, source, state, words
+from app import confirmed, page, source, state, words
 from app.charts import figures, palette, student_chart
-from app.widgets import against, cards, downloads, live, per_class
+from app.source import Picture
+from app.widgets import against, cards, downloads, fresh, live, per_class
 from fitnets.config import Report, Training
 from fitnets.errors import InputError
 from search.read import layers, tradeoffs
@@ -27,7 +27,7 @@ def main() -> None:
     """The page."""
     picture = page.opened()
     snapshot = picture.snapshot
-    chosen = _chosen(snapshot, picture.trained)
+    chosen = _chosen(picture)
     if chosen is None:
         return
     state.publish()
@@ -35,8 +35,8 @@ def main() -> None:
         live.follow(picture)
     readings = test_reads.readings(source.runs(), snapshot.study)
     st.header(words.named(chosen), anchor=False)
-    _badges(snapshot, chosen)
-    _numbers(snapshot, chosen, readings)
+    _badges(picture, chosen)
+    _numbers(picture, chosen, readings)
     if chosen.state == "failed" or (chosen.reason and chosen.outcome is None):
         st.error(f"Why there is no result: {words.escaped(chosen.reason or 'no reason was recorded')}")
         _log(snapshot, chosen)
@@ -44,15 +44,17 @@ def main() -> None:
         st.info(words.stopped(chosen))
     if chosen.same_as is not None:
         st.info(f"The same recipe as student {chosen.same_as}: it was not trained again, and shares its outcome.")
+    fresh.section(picture, chosen)
     _architecture(snapshot, chosen)
     _training(snapshot, chosen)
     per_class.section(snapshot, chosen)
-    against.section(snapshot, chosen, readings)
+    against.section(snapshot, chosen, readings, picture.confirmation)
     downloads.section(snapshot, chosen)
 
 
-def _chosen(snapshot: Snapshot, trained: Sequence[Candidate]) -> Candidate | None:
+def _chosen(picture: Picture) -> Candidate | None:
     """The student that the address or a click names; the most accurate one where none does."""
+    snapshot = picture.snapshot
     known = {c.trial: c for c in snapshot.candidates}
     asked = state.get("trial")
     if asked is not None and asked not in known:
@@ -65,8 +67,9 @@ def _chosen(snapshot: Snapshot, trained: Sequence[Candidate]) -> Candidate | Non
     if not known:
         st.info("The study has no student yet: the first one appears here once the teacher is trained.")
         return None
-    best = tradeoffs.best(trained, state.budget(), 1) or trained or list(known.values())
-    chosen = known.get(asked, best[0]) if asked is not None else best[0]
+    best = confirmed.best(picture.students, picture.confirmation, state.budget(), 1)
+    first = known[(best or picture.trained or list(known.values()))[0].trial]
+    chosen = known.get(asked, first) if asked is not None else first
     state.put("trial", chosen.trial)  # a better one that comes later does not replace it
     st.number_input(
         "Student number",
@@ -85,18 +88,24 @@ def _enter() -> None:
     state.put("trial", st.session_state.w_trial)
 
 
-def _badges(snapshot: Snapshot, c: Candidate) -> None:
+def _badges(picture: Picture, c: Candidate) -> None:
+    snapshot, found = picture.snapshot, picture.confirmation
+    student = found.of(c.trial) if found else None
+    shown = next((other for other in picture.students if other.trial == c.trial), c) if student else c
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(words.state(c.state), color=COLOURS.get(c.state, "blue"))
         if c.on_front:
-            st.badge("on the Pareto front", color="blue")
+            st.badge("on the search's front" if student else "on the Pareto front", color="blue")
+        if found and student in found.front():
+            st.badge("on the confirmed front", color="blue")
         if c.outcome is not None:
-            limits = tradeoffs.verdict(c, state.budget())
+            limits = tradeoffs.verdict(shown, state.budget())
             if state.limited() and not limits:
                 st.badge("fits the budget", color="green")
             for limit in limits:
                 st.badge(words.limit(limit), color="orange")
-            st.badge(cards.noise(c, snapshot.candidates), color="gray")
+            runs = confirmed.seeds(found, student) if found and student else cards.noise(c, snapshot.candidates)
+            st.badge(runs, color="gray")
         if c.attempts > 1:
             st.badge(f"started {c.attempts} times", color="gray")
         cards.compare_button(c)
@@ -114,14 +123,19 @@ def _log(snapshot: Snapshot, c: Candidate) -> None:
         st.code(log, language=None, wrap_lines=True)
 
 
-def _numbers(snapshot: Snapshot, c: Candidate, readings: dict[str, dict[str, Any]]) -> None:
+def _numbers(picture: Picture, c: Candidate, readings: dict[str, dict[str, Any]]) -> None:
     """The student's numbers, each with what the teacher has."""
-    teacher = snapshot.teacher
+    snapshot, teacher = picture.snapshot, picture.snapshot.teacher
+    found = picture.confirmation
+    student = found.of(c.trial) if found else None
     cells: list[tuple[str, str, str]] = []
     if c.outcome is not None:
-        theirs = teacher.get("val_accuracy")
-        below = words.points(accuracy(c) - theirs) + " to the teacher" if theirs else ""
-        cells.append(("Validation accuracy", words.percent(accuracy(c)), below))
+        theirs, mine = teacher.get("val_accuracy"), student.mean if student else accuracy(c)
+        below = words.points(mine - theirs) + " to the teacher" if theirs else ""
+        if found and student:
+            below += f"{'; ' if below else ''}{confirmed.seeds(found, student)}; {confirmed.said(student)}"
+        shown = confirmed.interval(found, student) if found and student else words.percent(mine)
+        cells.append(("Validation accuracy", shown, below))
         reading = readings.get(c.outcome.weights_sha256)
         if reading and isinstance(reading.get("accuracy"), float):
             cells.append(("Test accuracy", words.percent(reading["accuracy"]), f"read {str(reading.get('date'))[:10]}"))

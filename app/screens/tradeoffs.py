@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app import page, state, words
+from app import confirmed, page, state, words
 from app.charts import figures, front_chart, palette
 from app.charts.front_chart import Scene
 from app.source import Picture
@@ -12,9 +12,10 @@ from app.state import SHARES
 from app.widgets import cards, panel, style, zoom
 from search.read import published as paper
 from search.read import tradeoffs
-from search.read.budget import Broken
+from search.read.budget import Broken, Budget
 from search.read.candidates import Candidate, as_csv
 from search.read.tradeoffs import Axis
+from search.ship.confirmed import columns
 from search.units import format_stages, rounded_up
 
 BESIDE = 340  # pixels for the table and the card beside the chart
@@ -27,7 +28,7 @@ def main() -> None:
     snapshot = picture.snapshot
     trained = picture.trained
     published = paper.published(str(snapshot.definition.get("data", {}).get("name", "")))
-    rows = tradeoffs.measured(trained, state.axis())
+    rows = tradeoffs.measured(picture.students, state.axis())
     if not rows:
         panel.draw(snapshot, trained, published)
         _nothing_yet(picture)
@@ -38,20 +39,22 @@ def main() -> None:
         beside, main_part = st.container(width=BESIDE), st.container()
     # Sent first, so that the browser fetches what draws charts before what draws tables, wherever they stand.
     with main_part:
-        _chart(scene, rows)
+        _chart(scene, rows, picture)
     with beside:
         cards.best_that_fit(snapshot, rows, scene, _choose)
     panel.draw(snapshot, trained, published)
     every = st.expander("All trained students as a table, and as CSV", key="w_table", on_change="rerun")
     if every.open:  # made on demand: five thousand rows are half a megabyte for every visitor
         with every:
-            _table(rows, scene)
+            _table(rows, scene, trained)
 
 
 def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Published]) -> Scene:
     snapshot, axis, budget = picture.snapshot, state.axis(), state.budget()
     front = picture.front(axis)
-    chosen = next((c for c in snapshot.candidates if c.trial == state.get("trial")), None)
+    asked = state.get("trial")
+    candidates = (*picture.students, *snapshot.candidates) if asked is not None else ()
+    chosen = next((c for c in candidates if c.trial == asked), None)
     names = {c.trial for c in front}
     share = state.share()
     others = [c for c in rows if c.trial not in names]
@@ -61,7 +64,9 @@ def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Pu
         near = {c.trial for c in tradeoffs.near_front(rows, axis)}
         others = [c for c in others if c.trial in near]
     if not st.session_state.get("w_every"):
-        drawn = tradeoffs.sampled([*front, *others], [*front, *([chosen] if chosen else [])], axis, front=front)
+        found = picture.confirmation
+        keep = [*front, *([chosen] if chosen else []), *(c for c in others if found and found.of(c.trial))]
+        drawn = tradeoffs.sampled([*front, *others], keep, axis, front=None if found else front)
         others = [c for c in drawn if c.trial not in names]
     broken: dict[int, list[Broken]] = {}
     if state.limited():
@@ -81,6 +86,8 @@ def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Pu
         knee=tradeoffs.knee_of(front, axis) if len(rows) >= FEW else None,
         teacher=(teacher["val_accuracy"], its_cost) if "val_accuracy" in teacher else None,
         paper=published,
+        confirmation=picture.confirmation,
+        awaited=picture.fresh.awaited if picture.fresh else frozenset(),
     )
 
 
@@ -96,12 +103,9 @@ def _limit(axis: Axis) -> float | None:
     return limits.get(axis)
 
 
-def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
+def _chart(scene: Scene, rows: Sequence[Candidate], picture: Picture) -> None:
     st.header(f"Accuracy against {scene.axis}", anchor=False)
-    st.markdown(
-        "Up and to the left is better. The line joins the students that none beats in both; a hollow point breaks a "
-        "limit of the budget, which its label names."
-    )
+    st.markdown(_above(scene, picture))
     figure = front_chart.figure(scene, palette.current())
     zoomed = zoom.restore(figure, "front_chart")
     st.plotly_chart(
@@ -122,10 +126,33 @@ def _chart(scene: Scene, rows: Sequence[Candidate]) -> None:
             st.toggle(f"Draw every student (now {drawn:,} of {len(rows):,})", key="w_every")
         if zoomed:
             st.button("Show the whole", on_click=zoom.forget, args=("front_chart",))
-    st.markdown(_below(scene, rows))
+    st.markdown(_below(scene, rows, picture))
 
 
-def _below(scene: Scene, rows: Sequence[Candidate]) -> str:
+def _above(scene: Scene, picture: Picture) -> str:
+    """What the line and the hollow points are."""
+    limits = "breaks a limit of the budget, which its label names."
+    found = scene.confirmation
+    if found is None:
+        return (
+            "Up and to the left is better. The line joins the students that none beats in both; a hollow point "
+            f"{limits}"
+        )
+    runs = words.plural(found.seeds, "run")
+    left = f", so far {picture.fresh.ended} of {picture.fresh.wanted} runs" if picture.fresh and found.missing else ""
+    line = (
+        "The line joins the confirmed students that none of them beats in both"
+        if any(map(scene.confirmed, scene.front))
+        else "The line joins the students that none beats in both; none on this axis is confirmed"
+    )
+    return (
+        f"Up and to the left is better. {line}. A confirmed student stands at the mean of {runs} with fresh seeds"
+        f"{left}, with its 95% interval; a thin line joins it to the small hollow point, what the search's own run "
+        f"said. A hollow grey point {limits}"
+    )
+
+
+def _below(scene: Scene, rows: Sequence[Candidate], picture: Picture) -> str:
     """What the legend does not explain."""
     sentences = []
     bottom, _ = front_chart.accuracy_range(scene)
@@ -139,6 +166,9 @@ def _below(scene: Scene, rows: Sequence[Candidate]) -> str:
             "The star marks the best balance: the student furthest above the straight line between the front's ends "
             "(cost on its logarithm). It is a hint, never chosen for you."
         )
+    if scene.confirmation is not None:
+        sentences.append(confirmed.chance(scene.confirmation))
+        sentences.append(confirmed.not_confirmed(scene.confirmation, picture.snapshot.front()))
     if scene.paper:
         sentences.append(
             f"Diamonds are the paper's nets ({labels(scene)}), at the cost that it reports. Their accuracies are on "
@@ -148,7 +178,7 @@ def _below(scene: Scene, rows: Sequence[Candidate]) -> str:
         sentences.append(
             f"With {words.plural(len(rows), 'trained student')} there is no front to draw yet: {FEW} are needed."
         )
-    return " ".join(sentences)
+    return " ".join(filter(None, sentences))
 
 
 def labels(scene: Scene) -> str:
@@ -158,16 +188,17 @@ def labels(scene: Scene) -> str:
 
 def finding(scene: Scene, rows: Sequence[Candidate]) -> str:
     """The chart in words, for those who cannot see it."""
-    top = max(rows, key=tradeoffs.accuracy)
+    found = scene.confirmation
+    top = confirmed.best(rows, found, Budget(), 1)[0] if found else max(rows, key=tradeoffs.accuracy)
     text = (
         f"{words.plural(len(scene.front), 'student')} of {len(rows):,} on the front of accuracy against {scene.axis}. "
     )
-    text += f"Best of all: {words.title(top)} with {words.percent(tradeoffs.accuracy(top))}"
+    text += f"Best of all: {words.title(top)} with {confirmed.percent(top, found)}"
     text += f" at {words.cost(tradeoffs.on_axis(top, scene.axis), scene.axis)}. "
     if state.limited():
-        best = next(iter(tradeoffs.best(rows, state.budget(), 1)), None)
+        best = next(iter(confirmed.best(rows, found, state.budget(), 1)), None)
         text += (
-            f"Best within the budget: {words.title(best)} with {words.percent(tradeoffs.accuracy(best))}."
+            f"Best within the budget: {words.title(best)} with {confirmed.percent(best, found)}."
             if best
             else "None is within the budget."
         )
@@ -190,12 +221,15 @@ def _choose(trial: int) -> None:
     state.put("trial", trial)
 
 
-def _table(rows: Sequence[Candidate], scene: Scene) -> None:
+def _table(rows: Sequence[Candidate], scene: Scene, trained: Sequence[Candidate]) -> None:
+    """`rows`: confirmed students at their means; `trained`: all of them at the search's accuracies."""
+    found = scene.confirmation
+    said = {c.trial: tradeoffs.accuracy(c) for c in trained}
     front = {c.trial for c in scene.front}  # of accuracy and the cost that is drawn
     table = [
         {
             "trial": c.trial,
-            "accuracy %": float(words.percent(tradeoffs.accuracy(c))[:-1]),
+            **confirmed.columns(c, found, said[c.trial]),
             "parameters": c.cost.params,
             "multiply-adds": c.cost.macs,
             "weights kB": rounded_up(c.cost.weight_bytes / 1000, 1),
@@ -208,10 +242,12 @@ def _table(rows: Sequence[Candidate], scene: Scene) -> None:
         }
         for c in rows
     ]
+    drawn = {c.trial for c in rows}
+    stored = [c for c in trained if c.trial in drawn]
     st.dataframe(table, hide_index=True, height=320, alt=f"All {len(table)} trained students.")
     st.download_button(
         "CSV of these students",
-        data=lambda: as_csv([c.row() for c in rows]).encode(),
+        data=lambda: as_csv([c.row() | (columns(found, c.trial) if found else {}) for c in stored]).encode(),
         file_name="students.csv",
         mime="text/csv",
         on_click="ignore",

@@ -5,20 +5,25 @@ from typing import Any
 
 import streamlit as st
 
-from app import words
+from app import confirmed, words
 from search.read import layers
 from search.read import published as paper
 from search.read.candidates import Candidate, Snapshot
 from search.read.tradeoffs import accuracy
+from search.ship.confirmed import Confirmation
 from search.units import format_count
 
 
-def section(snapshot: Snapshot, c: Candidate, readings: dict[str, dict[str, Any]]) -> None:
+def section(snapshot: Snapshot, c: Candidate, readings: dict[str, dict[str, Any]], found: Confirmation | None) -> None:
     """The section of the page."""
     st.header("Against the teacher and the paper", anchor=False)
     data = str(snapshot.definition.get("data", {}).get("name", ""))
     published = paper.published(data)
-    st.dataframe(_rows(snapshot, c, readings, published), hide_index=True, alt="The student beside the others.")
+    rows = _rows(snapshot, c, readings, published)
+    student = found.of(c.trial) if found else None
+    if found and student:
+        rows[0]["validation"] = confirmed.interval(found, student)
+    st.dataframe(rows, hide_index=True, alt="The student beside the others.")
     if published:
         st.markdown(
             "The paper counts weights without biases, and so does the column *weights*. Where our counter has another "

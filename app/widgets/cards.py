@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import state, words
+from app import confirmed, source, state, words
 from app.charts.front_chart import Scene
 from app.widgets import downloads, panel
 from search.read import published as paper
@@ -13,8 +13,10 @@ from search.read import tradeoffs
 from search.read.budget import Broken
 from search.read.candidates import Candidate, Snapshot
 from search.read.tradeoffs import Axis, Exchange, accuracy, on_axis
+from search.ship import latencies
 
 BEST = 5
+ONE_SEED = "1 seed"
 TEACHERS: dict[Axis, str] = {
     "parameters": "params",
     "multiply-adds": "macs",
@@ -27,7 +29,7 @@ CARD_AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory")
 
 def best_that_fit(snapshot: Snapshot, rows: Sequence[Candidate], scene: Scene, choose: Callable[[int], None]) -> None:
     """Five rows to choose from, and the card of the chosen or the best one."""
-    found = tradeoffs.best(rows, state.budget(), BEST)
+    found = confirmed.best(rows, scene.confirmation, state.budget(), BEST)
     st.header("Best that fit" if state.limited() else "Most accurate", anchor=False)
     if found:
         st.markdown("Select a row, or click a point of the chart.")
@@ -56,7 +58,8 @@ def _rows(found: Sequence[Candidate], scene: Scene, choose: Callable[[int], None
         [
             {
                 "student": str(c.trial) + (f" {c.name}" if c.name else ""),
-                "accuracy": words.percent(accuracy(c)),
+                "accuracy": confirmed.percent(c, scene.confirmation),
+                **({"search said": _searched(c, scene)} if any(map(scene.confirmed, found)) else {}),
                 cost_title: words.cost(on_axis(c, scene.axis), scene.axis),
             }
             for c in found
@@ -128,7 +131,7 @@ def compare_button(c: Candidate) -> None:
 
 def paragraphs(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]]:
     """A student's card, paragraph by paragraph: what it is, what it breaks, what the next ones give."""
-    lines = [f"**{words.percent(accuracy(c))}** validation accuracy ({noise(c, snapshot.candidates)})"]
+    lines = [f"**{confirmed.percent(c, scene.confirmation)}** validation accuracy ({runs(snapshot, c, scene)})"]
     for axis in CARD_AXES:
         of = "of " if axis in ("size", "memory") else ""
         lines.append(f"{words.cost(on_axis(c, axis), axis)} {of}{_noun(axis)}{_smaller(snapshot, c, axis)}")
@@ -142,14 +145,44 @@ def paragraphs(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]
     next_ones += [rate(down, "**Next cheaper**", scene.axis)] if down else []
     published = paper.nearest(c, str(snapshot.definition.get("data", {}).get("name", "")))
     rivals = [against(c, published)] if published else []
-    return [paragraph for paragraph in (lines, limits, next_ones, rivals) if paragraph]
+    return [p for p in (lines, sureness(snapshot, c, scene), limits, next_ones, rivals) if p]
+
+
+def runs(snapshot: Snapshot, c: Candidate, scene: Scene) -> str:
+    """Which runs a student's accuracy is from, and how far it can be trusted."""
+    found, student = scene.confirmation, scene.confirmed(c)
+    if found is not None and student is not None:
+        return f"{confirmed.seeds(found, student)}; {confirmed.said(student)}"
+    trained = [other.state for other in snapshot.candidates].count("complete")
+    text = f"one run, chosen as the best of {trained:,}: optimistic" if c.on_front and trained > 1 else "one run"
+    several = noise(c, snapshot.candidates)
+    return text if several == ONE_SEED else f"{text}; {several}"
+
+
+def sureness(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[str]:
+    """Which cheaper student a confirmed one ties with; for one of the front that was not confirmed, the command."""
+    found, student = scene.confirmation, scene.confirmed(c)
+    if found is not None and student is not None:
+        tie = confirmed.tie(found, student)
+        return [f"It {tie}"] if tie else []
+    if c.trial in scene.awaited:
+        return ["Its runs with fresh seeds are still to come"]
+    if not c.on_front:
+        return []
+    confirm = latencies.command(snapshot.study, source.runs(), source.url(), "confirm")
+    return [f"Confirm it with fresh seeds: `{confirm}`"]  # st.code would fetch 1.5 MB of highlighter for this line
+
+
+def _searched(c: Candidate, scene: Scene) -> str:
+    student = scene.confirmed(c)
+    return words.percent(student.search_accuracy) if student else ""
 
 
 def noise(c: Candidate, candidates: Sequence[Candidate]) -> str:
     """How reliable the accuracy is: its range over seeds, where there are several."""
     found = [accuracy(other) for other in tradeoffs.replicates(c, candidates)]
     if len(found) < 2:
-        return "1 seed"
+        return ONE_SEED
     return f"{len(found)} seeds: {words.percent(min(found))} to {words.percent(max(found))}"
 
 

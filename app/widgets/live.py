@@ -85,11 +85,27 @@ def _draw(picture: Picture, paused: bool, new_trials: int) -> None:
         )
     if word == "stopped" and standing.stopped is not None:
         st.info(f"The search was stopped {words.ago(standing.stopped, now)}: {CONTINUES}")
+    _confirming(picture, now)
     training = [c for c in picture.snapshot.candidates if c.state == "running"]
     if training:
         each = [f"{words.named(c)} ({words.epoch(c)})" for c in training[:MOST_NAMED]]
         st.markdown(f"In training: {words.listed(each)}.")
     _unread(picture.snapshot)
+
+
+def _confirming(picture: Picture, now: float) -> None:
+    """How far the runs with fresh seeds are, until all have ended."""
+    fresh = picture.fresh
+    if fresh is None or fresh.ended >= fresh.wanted:
+        return
+    word = fresh.standing.word(now)
+    if word in ("running", "empty"):
+        st.markdown(f"Confirming: **{fresh.ended}** of {words.plural(fresh.wanted, 'run')} with fresh seeds.")
+    else:
+        st.info(
+            f"The confirmation was stopped after {fresh.ended} of {words.plural(fresh.wanted, 'run')} with fresh "
+            f"seeds: {CONTINUES}"
+        )
 
 
 def _unread(snapshot: Snapshot) -> None:

@@ -35,6 +35,8 @@ class Observation(NamedTuple):
     """Rises with every epoch that a trial in training reports."""
     last_report: float | None
     """When a trial in training was last seen to have changed, in seconds since 1970; None until one was."""
+    has_fresh_runs: bool
+    """Whether the storage has a study of the name of its fresh runs (see `search.confirm`)."""
 
 
 class Reader(AbstractContextManager["Reader"]):
@@ -69,8 +71,9 @@ class Reader(AbstractContextManager["Reader"]):
         """As `refresh`, with the counters. Raises the same errors."""
         with self._lock, reading(self.url):
             self._check_file()
-            snapshot = self._update(self._storage.read(self._query))
-            return Observation(snapshot, self._version, self._reports_version, self._last_report)
+            found = self._storage.read(self._query)
+            snapshot = self._update(found)
+            return Observation(snapshot, self._version, self._reports_version, self._last_report, found.has_fresh_runs)
 
     def reports(self, trial: int) -> tuple[Report, ...]:
         """One trial's reports so far, which `refresh` reads for running trials only."""

@@ -98,12 +98,17 @@ class Confirmation(Value):
 
     def of(self, trial: int) -> Confirmed | None:
         """A trial's student; None where it was not confirmed."""
-        return next((each for each in self.students if each.trial == trial), None)
+        return self._by_trial.get(trial)
 
     def front(self) -> tuple[Confirmed, ...]:
         """The students that no other beats in mean accuracy, parameters and multiply-adds, the smallest first."""
         on_front = pareto.front([(-each.mean, each.params, each.macs) for each in self.students])
         return tuple(sorted((self.students[i] for i in on_front), key=lambda each: (each.params, each.macs)))
+
+    def cheaper_tie(self, student: Confirmed) -> Confirmed | None:
+        """The smallest student of the front that costs no more than this one and ties with it; None where none does."""
+        cheaper = (o for o in self.front() if o.params <= student.params and o.macs <= student.macs)
+        return next((o for o in cheaper if o.trial != student.trial and self.tied(o, student)), None)
 
     def best(self, trials: Sequence[int]) -> Confirmed | None:
         """Of these trials, the student with the highest mean; None where none of them was confirmed."""
@@ -117,6 +122,10 @@ class Confirmation(Value):
             return best
         near = [each for each in self.students if each.trial in trials and each.mean >= best.mean - error]
         return min(near, key=lambda each: (each.params, each.macs))
+
+    @cached_property
+    def _by_trial(self) -> dict[int, Confirmed]:
+        return {each.trial: each for each in self.students}
 
     @cached_property
     def _degrees(self) -> int:

@@ -25,7 +25,7 @@ def confirmed_table(snapshot: Snapshot, found: Confirmation) -> Table:
                 format_count(each.params),
                 format_count(each.macs),
                 format_stages(recipes[each.trial].student.stages),
-                _note(found, front, each),
+                _note(found, each),
             )
         table.add_section()
     teacher = snapshot.teacher
@@ -49,10 +49,9 @@ def optimism(found: Confirmation) -> str:
     )
 
 
-def _note(found: Confirmation, front: tuple[Confirmed, ...], student: Confirmed) -> str:
+def _note(found: Confirmation, student: Confirmed) -> str:
     """Fewer runs than asked for, and which cheaper student of the front it cannot be told from."""
     notes = [f"{student.failed} run(s) failed"] if student.failed else []
-    cheaper = [o for o in front if o.params <= student.params and o.macs <= student.macs and o.trial != student.trial]
-    tied = next((o for o in cheaper if found.tied(o, student)), None)
+    tied = found.cheaper_tie(student)
     notes += [f"tied with {tied.trial}"] if tied else []
     return ", ".join(notes)

@@ -4,7 +4,8 @@ import json
 import math
 import random
 import sqlite3
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from fitnets.config import Hint, Outcome, Recipe, Report, Training
 from fitnets.nets.cost import cost
 from fitnets.values.net import Net
 from fitnets.values.per_class import PerClass
+from search.read.candidates import CONFIRMS, SUFFIX, Confirms
+from search.read.reader import read
+from search.ship.confirmed import run_name
 from search.storage.writer import open_storage
 from search.study import find_study
 
@@ -164,6 +168,34 @@ def study(path: Path, trials: int, seed: int = 0, **about: Any) -> str:
             rows.append(("COMPLETE", trained(number, rng, recipe(rng, hinted=False))))
     fill(path, rows)
     return url
+
+
+def confirm(
+    path: Path, runs: Sequence[tuple[int, Sequence[float | str]]], seeds: int = 3, name: str = "digits"
+) -> None:
+    """Runs with fresh seeds of this study's students: of each trial, the accuracies of its first runs.
+
+    Instead of an accuracy, `failed`, or `running`.
+    """
+    students = {c.trial: c for c in read(f"sqlite:///{path}", name).candidates}
+    confirms = Confirms(study=name, trials=tuple(trial for trial, _ in runs), seeds=seeds)
+    about = find_study("digits").changed(name=name + SUFFIX, trials=seeds * len(runs))
+    empty(path, name + SUFFIX, study=about.model_dump(mode="json"), **{CONFIRMS: confirms.model_dump(mode="json")})
+    for trial, found in runs:
+        for run, result in enumerate(found):
+            add_run(path, students[trial].recipe, run_name(trial, run), result, name)
+
+
+def add_run(path: Path, student: Recipe, run: str, result: float | str, name: str = "digits") -> None:
+    """One more run with a fresh seed."""
+    attrs = trained(0, random.Random(0), student.changed(seed=zlib.crc32(run.encode()))) | {"name": run}
+    if isinstance(result, float):
+        attrs["outcome"] |= {"val_accuracy": result, "best_val_accuracy": result}
+    else:
+        attrs = {key: value for key, value in attrs.items() if key != "outcome"}
+        attrs |= {"reason": "Diverged: loss is nan"} if result == "failed" else {}
+    state = {"failed": "FAIL", "running": "RUNNING"}.get(str(result), "COMPLETE")
+    fill(path, [(state, attrs)], name + SUFFIX)
 
 
 def _moment(number: int) -> str:

@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 
 from fitnets.errors import InputError
 from search.driver.loop import DIRECTIONS
+from search.read.candidates import SUFFIX
 from search.read.listing import counts, studies
 from search.read.reader import Reader, read
 from search.read.stored import optuna_api, tables
@@ -83,6 +84,19 @@ def test_another_version_of_the_tables_is_read_through_optuna(url: str, request:
     assert everything(url) == direct
     with pytest.raises(InputError, match="has no study `digits`: it has tiny, other"):
         read(url, "digits")
+
+
+def test_the_study_of_fresh_runs_is_seen_by_sql_and_through_optuna(url: str, request: pytest.FixtureRequest) -> None:
+    written(url)
+    with Reader(url, STUDY) as reader:
+        assert not reader.look().has_fresh_runs
+        storage = open_storage(url)
+        optuna.create_study(study_name=STUDY + SUFFIX, storage=storage)
+        storage.engine.dispose()
+        assert reader.look().has_fresh_runs
+        forge(url)
+        request.getfixturevalue("unused_sql")
+        assert reader.look().has_fresh_runs
 
 
 @pytest.mark.usefixtures("unused_sql")

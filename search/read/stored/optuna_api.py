@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 
+from search.read.candidates import SUFFIX
 from search.read.stored.tables import LARGE, Position, StudyRows, TrialRow
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def study_rows(storage: "BaseStorage", name: str, position: Position, all_report
         for trial in storage.get_all_trials(study_id, deepcopy=False)
         if trial.number > position.last or trial.number in position.unfinished
     ]
-    return StudyRows(study_id, _as_json(storage.get_study_user_attrs(study_id)), rows)
+    has_fresh_runs = _study_id(storage, name + SUFFIX) is not None
+    return StudyRows(study_id, _as_json(storage.get_study_user_attrs(study_id)), rows, has_fresh_runs)
 
 
 def trial_attribute(storage: "BaseStorage", name: str, trial: int, key: str) -> str | None:

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import sqlalchemy
 
+from search.read.candidates import SUFFIX
+
 LARGE = ("classes", "log")
 """Attributes that only the page of one trial shows."""
 
@@ -40,6 +42,8 @@ class StudyRows(NamedTuple):
     """JSON by name."""
     trials: list[TrialRow]
     """New and unfinished ones, by number."""
+    has_fresh_runs: bool = False
+    """Whether the storage has a study of the name of its fresh runs."""
 
 
 def schema_version(connection: sqlalchemy.Connection) -> str | None:
@@ -63,7 +67,8 @@ def study_rows(connection: sqlalchemy.Connection, name: str, position: Position,
 
     The reports of finished trials are left out without `all_reports`.
     """
-    study_id = connection.execute(_STUDY, {"name": name}).scalar()
+    known = {row[0]: row[1] for row in connection.execute(_STUDY, {"name": name, "fresh": name + SUFFIX})}
+    study_id = known.get(name)
     if study_id is None:
         return None
     if study_id != position.study_id:
@@ -75,7 +80,7 @@ def study_rows(connection: sqlalchemy.Connection, name: str, position: Position,
     for number, key, text in connection.execute(_ALL_ATTRS if all_reports else _ATTRS, wanted) if trials else ():
         attributes[number][key] = text
     rows = [TrialRow(row[0], row[1], row[2], row[3], attributes.get(row[0], {})) for row in trials]
-    return StudyRows(int(study_id), about, rows)
+    return StudyRows(int(study_id), about, rows, name + SUFFIX in known)
 
 
 def trial_attribute(connection: sqlalchemy.Connection, name: str, trial: int, key: str) -> str | None:
@@ -90,7 +95,7 @@ _COUNTS = sqlalchemy.text(
     "SELECT t.state, COUNT(*) FROM trials t JOIN studies s ON s.study_id = t.study_id "
     "WHERE s.study_name = :name GROUP BY t.state"
 )
-_STUDY = sqlalchemy.text("SELECT study_id FROM studies WHERE study_name = :name")
+_STUDY = sqlalchemy.text("SELECT study_name, study_id FROM studies WHERE study_name IN (:name, :fresh)")
 _STUDY_ATTRS = sqlalchemy.text("SELECT key, value_json FROM study_user_attributes WHERE study_id = :id")
 _NEW = "t.study_id = :id AND (t.number > :last OR t.number IN :unfinished)"
 _UNFINISHED: sqlalchemy.BindParameter[int] = sqlalchemy.bindparam("unfinished", expanding=True)
