@@ -121,7 +121,7 @@ class RayWorkers:
             if slot.step == "trial" and slot.number == number:
                 ray().cancel(slot.stream)
                 slot.stream, slot.step = None, "stopping"
-                slot.awaited = slot.actor.hello.remote()  # after the trial: an actor's calls are in order
+                slot.awaited = slot.actor.hello.remote(None)  # after the trial: an actor's calls are in order
 
     def forget(self, number: int, recipe: Recipe) -> None:
         """Have the slot that ran trial `number` delete its checkpoint: the trial is finished and stored."""
