@@ -2,6 +2,7 @@
 
 import ast
 import json
+import shutil
 import subprocess
 import sys
 import types
@@ -117,7 +118,9 @@ def test_mnist_as_files_gives_the_cards_test_accuracy(tmp_path: Path) -> None:
 def folder(finished: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An exported student of the tiny study."""
     out = tmp_path_factory.mktemp("shipped") / "out"
-    told = invoke("pick", finished[0], "--runs", finished[1], "--out", out)
+    runs = tmp_path_factory.mktemp("shipped") / "runs"
+    shutil.copytree(finished[1], runs)
+    told = invoke("pick", finished[0], "--runs", runs, "--out", out)
     assert told.exit_code == cli.OK, told.output
     return out
 
