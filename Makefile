@@ -10,6 +10,7 @@ demo: install  ## Search students for the digits teacher, and show what was foun
 	@echo
 	@echo "The students are in runs/. Next:"
 	@echo "  $(BIN)/python -m search.results digits                                the front again; --format json|csv for all"
+	@echo "  $(BIN)/python -m search.confirm digits                                its front trained again with fresh seeds"
 	@echo "  $(BIN)/python -m search.pick digits --max-params 10k --out picked     one of them, as files to ship"
 	@echo "  $(BIN)/python -m app                                                  the trade-offs in a browser"
 	@echo "  $(BIN)/python -m search.run cifar10 --data DIR --dry-run              how long a real one takes here"
