@@ -16,7 +16,7 @@ demo: install  ## Search students for the digits teacher, and show what was foun
 	@echo "  $(BIN)/python -m search.run cifar10 --data DIR --dry-run              how long a real one takes here"
 
 test: check  ## Style, types and all tests, in two halves at once: about 12 minutes on two cores
-	$(MAKE) --jobs=2 --output-sync=target test-search test-others
+	$(MAKE) --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) test-search test-others
 
 test-search:
 	$(BIN)/python -m pytest tests/search
