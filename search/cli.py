@@ -2,9 +2,11 @@
 
 import errno
 import functools
+import os
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +19,7 @@ from fitnets.errors import DiskError, InputError
 from fitnets.values.base import explain
 from search.read.candidates import Snapshot
 from search.read.definition import definition_note
+from search.storage.address import shown
 from search.storage.faults import StorageLost
 from search.study import NAME, Study, find_study, own_namesake
 from search.units import CONSOLE as CONSOLE
@@ -39,6 +42,7 @@ Storage = Annotated[
 ImagesNow = Annotated[
     Path | None, typer.Option("--data", help="Where the study's images are now; default: where it read them.")
 ]
+Count = Annotated[str | None, typer.Option(metavar="COUNT", help="As 250k, 0.25M, 30M or 250000.")]
 Name = Annotated[str | None, typer.Option(help="The study's name in the storage; default: the study's own.")]
 
 
@@ -100,6 +104,17 @@ def resumable(again: str) -> Iterator[None]:
     except Stopped as error:
         ERRORS.print(f"stopped: {error}", markup=False)
         raise typer.Exit(FAILED) from None
+
+
+def typed_storage(storage: str | None) -> str | None:
+    """A storage as it was typed, without a password; None where the environment names it."""
+    return shown(storage) if storage and storage != os.environ.get("FITNET_STORAGE") else None
+
+
+def typed(name: str, study: str, options: Mapping[str, Any], switches: Sequence[str] = ()) -> str:
+    """The command of `search` of this name as a person types it; options without a value are left out."""
+    words = [word for option, value in options.items() if value is not None for word in (f"--{option}", str(value))]
+    return shlex.join([*command(name), study, *words, *switches])
 
 
 def _plain(text: str) -> str:

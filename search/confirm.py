@@ -5,7 +5,7 @@ import shlex
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import optuna
 import typer
@@ -22,7 +22,7 @@ from search.read.candidates import SUFFIX, Snapshot
 from search.read.reader import read
 from search.ship.confirmed import LEAST_SEEDS, confirmation
 from search.ship.confirmed_table import confirmed_table, optimism
-from search.storage.address import shown, storage_url
+from search.storage.address import storage_url
 from search.storage.faults import writing
 from search.storage.lock import driving
 from search.units import format_duration, parse_count
@@ -30,15 +30,13 @@ from search.units import format_duration, parse_count
 if TYPE_CHECKING:
     from search.workers.crew import RayWorkers
 
-Count = Annotated[str | None, typer.Option(metavar="COUNT", help="As 250k, 0.25M, 30M or 250000.")]
-
 
 @cli.app
 def main(
     study: cli.StudyName,
     seeds: Annotated[int, typer.Option(help="Fresh runs a student; more than before adds runs.")] = LEAST_SEEDS,
-    max_params: Count = None,
-    max_macs: Count = None,
+    max_params: cli.Count = None,
+    max_macs: cli.Count = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Slots; default: one per core, or per GPU share.")] = None,
     data: Annotated[Path | None, typer.Option(help="The images' folder, where it moved since the search.")] = None,
     runs: cli.Runs = Path("runs"),
@@ -58,7 +56,7 @@ def main(
     budget = Budget(max_params=parse_count(max_params, "--max-params"), max_macs=parse_count(max_macs, "--max-macs"))
     url = storage_url(runs, storage)
     options = {"max-params": max_params, "max-macs": max_macs, "workers": workers, "data": data, "address": address}
-    options |= {"seeds": seeds if seeds != LEAST_SEEDS else None, "name": name, "storage": _typed(storage)}
+    options |= {"seeds": seeds if seeds != LEAST_SEEDS else None, "name": name, "storage": cli.typed_storage(storage)}
     options["runs"] = runs if runs != Path("runs") else None
     snapshot = read(url, cli.stored_name(study, name))
     if not finished(snapshot.candidates):
@@ -72,7 +70,7 @@ def main(
     if dry_run:
         return
     if fresh.missing:
-        with cli.resumable(_command(study, options)), ExitStack() as opened:
+        with cli.resumable(cli.typed("confirm", study, options)), ExitStack() as opened:
             writable(runs)
             opened.enter_context(writing(url))
             searching = opened.enter_context(driving(url, snapshot.study))  # nobody searches on meanwhile
@@ -104,16 +102,6 @@ def _print(console: Console, snapshot: Snapshot, runs: Snapshot) -> None:
         raise InputError(f"every fresh run failed: see `{shlex.join([*cli.command('results'), snapshot.study])}`.")
     console.print(confirmed_table(snapshot, found))
     console.print(optimism(found))
-
-
-def _typed(storage: str | None) -> str | None:
-    """A storage as it was typed, without a password; None where the environment names it."""
-    return shown(storage) if storage and storage != os.environ.get("FITNET_STORAGE") else None
-
-
-def _command(study: str, options: dict[str, Any]) -> str:
-    words = [word for option, value in options.items() if value is not None for word in (f"--{option}", str(value))]
-    return shlex.join([*cli.command("confirm"), study, *words])
 
 
 if __name__ == "__main__":

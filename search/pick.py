@@ -29,14 +29,12 @@ from search.units import (
 if TYPE_CHECKING:
     from search.ship.shipper import Exported
 
-Count = Annotated[str | None, typer.Option(metavar="COUNT", help="As 250k, 0.25M, 30M or 250000.")]
-
 
 @cli.app
 def main(
     study: cli.StudyName,
-    max_params: Count = None,
-    max_macs: Count = None,
+    max_params: cli.Count = None,
+    max_macs: cli.Count = None,
     max_latency_ms: Annotated[
         str | None, typer.Option(metavar="MS", help="Milliseconds an image on this machine, one CPU thread, p50.")
     ] = None,

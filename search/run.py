@@ -1,6 +1,5 @@
 """`python -m search.run STUDY`: train students until the study has as many as it asks for. Wiring only."""
 
-import os
 import shlex
 import sys
 import time
@@ -44,7 +43,7 @@ from search.read.candidates import Snapshot
 from search.read.reader import read
 from search.results import print_results
 from search.ship.confirmed import stored_confirmation
-from search.storage.address import shown, storage_url
+from search.storage.address import storage_url
 from search.storage.faults import writing
 from search.storage.lock import driving
 from search.study import Study
@@ -254,16 +253,8 @@ def _teacher_cost(teacher: Trained | Brought | Ensemble) -> dict[str, Any]:
 
 def _again(study: str, switches: list[str], *, data: Path, runs: Path, storage: str | None, **rest: Any) -> str:
     """The command that continues this run, as it was given, without a password."""
-    options: dict[str, Any] = {f"--{option}": value for option, value in rest.items()}
-    options |= {"--data": data if data != Path("data") else None, "--runs": runs if runs != Path("runs") else None}
-    options["--storage"] = _typed(storage)
-    words = [word for flag, value in options.items() if value is not None for word in (flag, str(value))]
-    return shlex.join([*cli.command("run"), study, *words, *switches])
-
-
-def _typed(storage: str | None) -> str | None:
-    """A storage as it was typed, without a password; None where the environment names it."""
-    return shown(storage) if storage and storage != os.environ.get("FITNET_STORAGE") else None
+    options = rest | {"data": data if data != Path("data") else None, "runs": runs if runs != Path("runs") else None}
+    return cli.typed("run", study, options | {"storage": cli.typed_storage(storage)}, switches)
 
 
 def _pick(study: str, runs: Path, storage: str | None, snapshot: Snapshot) -> str:
@@ -271,7 +262,7 @@ def _pick(study: str, runs: Path, storage: str | None, snapshot: Snapshot) -> st
     front = snapshot.front()
     limit = str(front[len(front) // 2].cost.params)
     words = ["--runs", str(runs)] if runs != Path("runs") else []
-    words += ["--storage", typed] if (typed := _typed(storage)) else []
+    words += ["--storage", typed] if (typed := cli.typed_storage(storage)) else []
     words += ["--name", snapshot.study] if snapshot.study != study else []
     return shlex.join([*cli.command("pick"), study, "--max-params", limit, "--out", "picked", *words])
 

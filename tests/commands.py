@@ -1,8 +1,11 @@
 """The commands as typed, with inline workers in the place of Ray's. No tests here."""
 
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from search import confirm, latency, pick, results, run
@@ -41,6 +44,18 @@ class Crew(InlineWorkers):
 
     def close(self) -> None:
         self.closed = True
+
+
+def inline_crews(monkeypatch: pytest.MonkeyPatch) -> list[Crew]:
+    """Put inline workers in the place of Ray's; returns the crews that the commands will make."""
+    made: list[Crew] = []
+
+    def make(address: str | None, slots: int | None, gpu_fraction: float) -> Crew:
+        made.append(Crew(address, slots, gpu_fraction))
+        return made[-1]
+
+    monkeypatch.setitem(sys.modules, "search.workers.crew", types.SimpleNamespace(RayWorkers=make))
+    return made
 
 
 def invoke(command: str, *words: object) -> Result:

@@ -10,6 +10,7 @@ import optuna
 from fitnets.config import Recipe
 from fitnets.errors import InputError
 from fitnets.nets.cost import cost
+from search.driver.checks import is_over_limits
 from search.read.candidates import Candidate, Snapshot
 from search.ship.confirmed import Confirmation
 from search.space import Frame, params_of, recipe_of
@@ -60,8 +61,7 @@ class Like:
         rebuilt: dict[str, tuple[str, Recipe]] = {}
         for student in self.front:
             recipe = recipe_of(params_of(student.recipe, study.space, frame), study.space, frame)
-            price = cost(recipe.student)
-            if max(study.over_budget(price.params, price.macs).values(), default=0.0) <= 0:
+            if not is_over_limits(study, recipe):
                 rebuilt.setdefault(recipe.digest(), (f"like:{self.other.study}:{student.trial}", recipe))
         return evenly_spaced(list(rebuilt.values()), self.count)
 

@@ -85,9 +85,7 @@ def _ordered(students: Sequence[Candidate], found: Confirmation, one_error: bool
     """The highest mean first; with `one_error`, before them the cheapest within one standard error of the best."""
     rank = {each.trial: place for place, each in enumerate(found.students)}
     ordered = sorted(students, key=lambda c: rank[c.trial])
-    best = found.of(ordered[0].trial)
-    error = None if best is None else found.standard_error(best)
-    if not one_error or best is None or error is None:
+    if not one_error:
         return ordered
-    near = {each.trial for each in found.students if each.mean >= best.mean - error}
+    near = {each.trial for each in found.within_one_error([c.trial for c in students])}
     return sorted(ordered, key=lambda c: (0, c.cost.params, c.cost.macs) if c.trial in near else (1, rank[c.trial], 0))

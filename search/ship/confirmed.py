@@ -114,14 +114,18 @@ class Confirmation(Value):
         """Of these trials, the student with the highest mean; None where none of them was confirmed."""
         return next((each for each in self.students if each.trial in trials), None)
 
+    def within_one_error(self, trials: Sequence[int]) -> list[Confirmed]:
+        """Of these trials, those within one standard error of the best mean, the smallest first."""
+        best = self.best(trials)
+        if best is None:
+            return []
+        least = best.mean - (self.standard_error(best) or 0.0)
+        near = [each for each in self.students if each.trial in trials and each.mean >= least]
+        return sorted(near, key=lambda each: (each.params, each.macs))
+
     def cheapest_within_one_error(self, trials: Sequence[int]) -> Confirmed | None:
         """Of these trials, the one with the fewest parameters within one standard error of the best mean."""
-        best = self.best(trials)
-        error = None if best is None else self.standard_error(best)
-        if best is None or error is None:
-            return best
-        near = [each for each in self.students if each.trial in trials and each.mean >= best.mean - error]
-        return min(near, key=lambda each: (each.params, each.macs))
+        return next(iter(self.within_one_error(trials)), None)
 
     @cached_property
     def _by_trial(self) -> dict[int, Confirmed]:

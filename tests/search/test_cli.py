@@ -36,20 +36,14 @@ from search.study import Stopping, Study
 from search.units import parse_count
 from search.workers.facts import TeacherFacts
 from search.workers.protocol import Event, Failed
-from tests.commands import COMMANDS, Crew, invoke, study_file
+from tests.commands import COMMANDS, Crew, inline_crews, invoke, study_file
 from tests.helpers import STUDY
 
 
 @pytest.fixture(autouse=True)
 def crew(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Crew]]:
     """The crews that the commands made; all of them must have been closed."""
-    made: list[Crew] = []
-
-    def make(address: str | None, slots: int | None, gpu_fraction: float) -> Crew:
-        made.append(Crew(address, slots, gpu_fraction))
-        return made[-1]
-
-    monkeypatch.setitem(sys.modules, "search.workers.crew", types.SimpleNamespace(RayWorkers=make))
+    made = inline_crews(monkeypatch)
     yield made
     assert all(one.closed for one in made)
 

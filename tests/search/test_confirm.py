@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,14 @@ from search.read.listing import studies
 from search.read.reader import read
 from search.storage.address import storage_url
 from search.workers.inline import InlineWorkers
-from tests.commands import Crew, invoke
+from tests.commands import inline_crews, invoke
 from tests.helpers import STUDY
 
 
 @pytest.fixture
 def study(finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """A finished study's file and a runs folder of its own; workers in this process."""
-    monkeypatch.setitem(sys.modules, "search.workers.crew", types.SimpleNamespace(RayWorkers=Crew))
+    inline_crews(monkeypatch)
     file, runs = finished
     shutil.copytree(runs, tmp_path / "runs")
     return file, tmp_path / "runs"

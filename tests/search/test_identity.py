@@ -23,7 +23,7 @@ from search.read.reader import read
 from search.ship.test_reads import readings
 from search.storage.address import storage_url
 from search.study import Study
-from tests.commands import Crew, invoke, study_file
+from tests.commands import Crew, inline_crews, invoke, study_file
 from tests.helpers import STUDY
 
 NAME = "pictures"
@@ -35,14 +35,7 @@ IMAGES = 12  # of each class
 @pytest.fixture(autouse=True)
 def inline(monkeypatch: pytest.MonkeyPatch) -> list[Crew]:
     """The crews that the commands made."""
-    made: list[Crew] = []
-
-    def make(address: str | None, slots: int | None, gpu_fraction: float) -> Crew:
-        made.append(Crew(address, slots, gpu_fraction))
-        return made[-1]
-
-    monkeypatch.setitem(sys.modules, "search.workers.crew", types.SimpleNamespace(RayWorkers=make))
-    return made
+    return inline_crews(monkeypatch)
 
 
 def pictures(folder: Path, seed: int = 0) -> Path:

@@ -2,8 +2,6 @@
 
 import math
 import shutil
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from search.read.reader import read
 from search.space import params_of, recipe_of, suggest
 from search.storage.address import storage_url
 from search.workers.inline import InlineWorkers
-from tests.commands import Crew, invoke, study_file
+from tests.commands import inline_crews, invoke, study_file
 from tests.helpers import STUDY
 from tests.search.test_loop import FRAME
 from tests.search.test_results import candidate
@@ -26,7 +24,7 @@ from tests.search.test_results import candidate
 @pytest.fixture
 def runs(finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A runs folder with a finished study; workers in this process."""
-    monkeypatch.setitem(sys.modules, "search.workers.crew", types.SimpleNamespace(RayWorkers=Crew))
+    inline_crews(monkeypatch)
     shutil.copytree(finished[1], tmp_path / "runs")
     return tmp_path / "runs"
 

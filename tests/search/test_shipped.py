@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from fitnets.config import Data
 from fitnets.images.sources import read
 from search import cli
 from search.study import Study
-from tests.commands import Crew, invoke, study_file
+from tests.commands import inline_crews, invoke, study_file
 from tests.helpers import STUDY
 from tests.photos import idx, photographs
 
@@ -26,7 +25,7 @@ from tests.photos import idx, photographs
 @pytest.fixture(autouse=True)
 def crew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inline workers."""
-    monkeypatch.setitem(sys.modules, "search.workers.crew", types.SimpleNamespace(RayWorkers=Crew))
+    inline_crews(monkeypatch)
 
 
 def picked(root: Path, study: Study, data: Path) -> tuple[Path, dict[str, Any]]:

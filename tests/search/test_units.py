@@ -1,6 +1,7 @@
 """search/units.py: what is shown is rounded so that, typed as a limit, it admits the student it was shown of."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -120,6 +121,14 @@ def test_a_broken_limit_never_looks_kept(value: float, allowed: float) -> None:
 # what is typed
 
 
+def check_refused(parse: Callable[[str, str], object], option: str, text: str, rule: str, meant: str) -> None:
+    """The error names the option, the text and the rule, and what may be meant where that can be said."""
+    with pytest.raises(InputError) as caught:
+        parse(text, option)
+    ending = f": did you mean {meant}?" if meant else "."
+    assert str(caught.value) == f"`{option}` is `{text}`, but {rule}{ending}"
+
+
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
@@ -134,10 +143,7 @@ def test_a_broken_limit_never_looks_kept(value: float, allowed: float) -> None:
     ],
 )
 def test_a_count_that_is_none_says_what_may_be_meant(text: str, meant: str) -> None:
-    with pytest.raises(InputError) as caught:
-        parse_count(text, "--max-macs")
-    rule = f"`--max-macs` is `{text}`, but a count is written as 250k, 0.25M, 30M or 250000"
-    assert str(caught.value) == rule + (f": did you mean {meant}?" if meant else ".")
+    check_refused(parse_count, "--max-macs", text, "a count is written as 250k, 0.25M, 30M or 250000", meant)
 
 
 @pytest.mark.parametrize(
@@ -165,10 +171,7 @@ def test_an_accuracy_is_a_fraction_or_a_percentage(text: str, share: float) -> N
     ],
 )
 def test_an_accuracy_that_is_none_says_what_may_be_meant(text: str, meant: str) -> None:
-    with pytest.raises(InputError) as caught:
-        parse_accuracy(text, "--min-accuracy")
-    rule = f"`--min-accuracy` is `{text}`, but an accuracy is written as 0.97 or 97%"
-    assert str(caught.value) == rule + (f": did you mean {meant}?" if meant else ".")
+    check_refused(parse_accuracy, "--min-accuracy", text, "an accuracy is written as 0.97 or 97%", meant)
 
 
 @pytest.mark.parametrize("text", ["5,2", "-1", "0", "0.0", "nan", "inf", "fast", "5 kB", "1e400"])
