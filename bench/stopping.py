@@ -58,6 +58,10 @@ def searched(
 
     with suppress(Spent):
         search.run(study.trials if epochs is None else MOST, count)
+    for number in search.live:  # the epochs were spent in the middle of a training
+        workers.stop(number)
+    while not workers.free():
+        workers.wait(1.0)
     ended = [trial for trial in search.ledger.trials if trial.state == TrialState.COMPLETE]
     return [trial.values for trial in ended], trained, search.trained(), search.ledger.stopped
 

@@ -29,7 +29,7 @@ class Stub:
         """There is always a teacher."""
         return True
 
-    def train_teacher(self, teacher: Any) -> Iterator[Report]:
+    def train_teacher(self, teacher: Any, cores: int = 1) -> Iterator[Report]:
         """Nothing to train."""
         yield from ()
 

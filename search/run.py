@@ -240,7 +240,7 @@ def _forecast(
 def _teacher_work(teacher: Trained | Ensemble, crew: "RayWorkers") -> tuple[int, Speed]:
     """The epochs that the members still have to train, in all; their mean step, and a forward pass through all."""
     epochs = [0 if crew.has(member) else member.training.epochs for member in teacher.members]
-    speeds = [crew.measure(member.net, member.training, member.precision) for member in teacher.members]
+    speeds = [crew.measure(each.net, each.training, each.precision, whole_node=True) for each in teacher.members]
     steps = sum(number * speed.train_step for number, speed in zip(epochs, speeds, strict=True))
     train_step = steps / sum(epochs) if any(epochs) else speeds[0].train_step
     return sum(epochs), Speed(train_step=train_step, forward=sum(speed.forward for speed in speeds))

@@ -30,7 +30,7 @@ from fitnets.training.checkpoints import Checkpoints
 from fitnets.training.loop import reported
 from fitnets.training.run import Run, state
 from fitnets.training.stopping import chosen_epoch
-from fitnets.values.base import sha256
+from fitnets.values.base import seed_of, sha256
 from fitnets.values.net import Shape
 from fitnets.values.per_class import PerClass
 
@@ -140,10 +140,12 @@ def _once(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
     network = Network(teacher.net)
     initialise(network, teacher.init, teacher.init_range, teacher.seed)
     network.to(images.device).to(memory_format=torch.channels_last)
-    labels, dropout = images.train.label_N, teacher.dropout
+    labels, dropout, data = images.train.label_N, teacher.dropout, images.data
+    if teacher.own_views:
+        data = data.changed(seed=seed_of("views of the teacher", data.seed))
 
     def epoch_loss(epoch: int) -> Callable[[Tensor], Tensor]:
-        plan = Plan.draw(len(images.train), epoch, images.data, images.device)
+        plan = Plan.draw(len(images.train), epoch, data, images.device)
 
         def loss(index_B: Tensor) -> Tensor:
             x_BCHW = images.views(plan, index_B)

@@ -4,10 +4,10 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveInt
 
-from fitnets.values.base import Value
+from fitnets.values.base import Value, later
 from fitnets.values.net import Dense, Net, Shape
 from fitnets.values.teachers import Ensemble, Trained
-from fitnets.values.training import Training
+from fitnets.values.training import Precision, Training
 
 
 class Staged(Value):
@@ -20,6 +20,12 @@ class Staged(Value):
     dense: tuple[Dense, ...] = ()
     training: Training
     seed: int = Field(0, ge=0)
+    precision: Precision = later("float32")
+    """Of its training. `bf16` is slow where the processor does not have it natively."""
+    shortcuts: bool = later(False)
+    """Every convolution after the first of its stage adds its input where the widths are equal."""
+    own_views: bool = later(False)
+    """As `Trained.own_views`."""
 
     @property
     def hints(self) -> int:
@@ -28,8 +34,18 @@ class Staged(Value):
 
     def resolved(self, shape: Shape, classes: int) -> Trained:
         """The teacher for images of this shape and number of classes."""
-        net = Net.staged(shape, classes, self.stages, pieces=self.pieces, norm=self.norm, dense=self.dense)
-        return Trained(net=net, training=self.training, seed=self.seed)
+        net = Net.staged(
+            shape,
+            classes,
+            self.stages,
+            pieces=self.pieces,
+            norm=self.norm,
+            dense=self.dense,
+            shortcuts=self.shortcuts,
+        )
+        return Trained(
+            net=net, training=self.training, precision=self.precision, seed=self.seed, own_views=self.own_views
+        )
 
     def smoke(self) -> Self:
         """The same, shrunk to be trained in seconds."""

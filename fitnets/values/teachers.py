@@ -25,6 +25,9 @@ class Trained(Value):
     """During training only; None: no dropout."""
     retrain: bool = later(False)
     """As `Recipe.retrain`."""
+    own_views: bool = later(False)
+    """Train on augmented views that no student sees. A teacher has memorised the views that it was trained on: there
+    its logits are nearly those of the labels, and teach less."""
 
     @property
     def members(self) -> tuple["Trained", ...]:

@@ -11,7 +11,7 @@ on any node; if each node has its own, it begins again there. Results come to th
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fitnets.config import Brought, Data, Distill, Ensemble, Precision, Recipe, Report, Result, Trained, Training
 from fitnets.values.net import Net
@@ -71,34 +71,47 @@ class RayWorkers:
         """
         furthest = 0
 
-        def train(actor: Any) -> dict[str, bytes]:
+        def train(slot: Slot) -> dict[str, bytes]:
             nonlocal furthest
-            for item in actor.stream.options(num_returns="streaming").remote("train_teacher", teacher):
+            streams = slot.actor.stream.options(num_returns="streaming")
+            for item in streams.remote("train_teacher", teacher, self._slots.on_node(slot)):
                 report = cluster.get(item)
                 if report is not None:
                     on_report(report)
                     furthest = max(furthest, report.epoch)
-            files: dict[str, bytes] = cluster.get(actor.call.remote("export_teacher", teacher))
+            files: dict[str, bytes] = cluster.get(slot.actor.call.remote("export_teacher", teacher))
             return files
 
         return self._on_a_slot(train, lambda: furthest)
 
     def has(self, teacher: Trained | Brought | Ensemble) -> bool:
         """Whether the teacher has been trained."""
-        return bool(self._on_a_slot(lambda actor: cluster.get(actor.call.remote("has", teacher))))
+        return bool(self._on_a_slot(lambda slot: cluster.get(slot.actor.call.remote("has", teacher))))
 
-    def measure(self, net: Net, training: Training, precision: Precision, distill: Distill | None = None) -> Speed:
-        """Time a training of `net` on one slot: see `search.workers.trainer`."""
-        arguments = ("measure", net, training, precision, distill)
-        speed: Speed = self._on_a_slot(lambda actor: cluster.get(actor.call.remote(*arguments)))
-        return speed
+    def measure(
+        self,
+        net: Net,
+        training: Training,
+        precision: Precision,
+        distill: Distill | None = None,
+        *,
+        whole_node: bool = False,
+    ) -> Speed:
+        """Time a training of `net` on one slot, or on all cores of its node: see `search.workers.trainer`."""
+
+        def measure(slot: Slot) -> Speed:
+            cores = self._slots.on_node(slot) if whole_node else 1
+            speed: Speed = cluster.get(slot.actor.call.remote("measure", net, training, precision, distill, cores))
+            return speed
+
+        return self._on_a_slot(measure)
 
     def measure_brought(self, teacher: Brought, batch: int) -> Speed:
         """Time a brought teacher's forward pass on one slot."""
 
-        def measure(actor: Any) -> Speed:
-            cluster.get(actor.call.remote("open_teacher", teacher, None))
-            speed: Speed = cluster.get(actor.call.remote("measure_teacher", batch))
+        def measure(slot: Slot) -> Speed:
+            cluster.get(slot.actor.call.remote("open_teacher", teacher, None))
+            speed: Speed = cluster.get(slot.actor.call.remote("measure_teacher", batch))
             return speed
 
         return self._on_a_slot(measure)
@@ -182,15 +195,15 @@ class RayWorkers:
         limit = self._limits.seconds
         return slot.replayed + time.monotonic() - slot.since - limit if limit is not None else -float("inf")
 
-    def _on_a_slot(self, work: Callable[[Any], T], progress: Callable[[], int] = lambda: 0) -> T:
-        """Do `work` with an idle slot's actor, and again with another's if it dies, as long as `progress()` grows."""
+    def _on_a_slot(self, work: Callable[[Slot], T], progress: Callable[[], int] = lambda: 0) -> T:
+        """Do `work` on an idle slot, and again on another if its actor dies, as long as `progress()` grows."""
         died, reached = 0, progress()
         while True:
             while not self._slots.idle():
                 self._slots.tick(1.0)
             slot = self._slots.idle()[0]
             try:
-                return work(slot.actor)
+                return work(slot)
             except ray().exceptions.RayTaskError:
                 raise
             except ray().exceptions.RayError as error:

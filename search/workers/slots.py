@@ -93,6 +93,11 @@ class Slots:
         available = sum(node.slots for node in self._nodes.values())
         return available if self.limit is None else min(self.limit, available)
 
+    def on_node(self, slot: Slot) -> int:
+        """How many slots its node may have: cores that are free as long as no trial runs."""
+        node = self._nodes.get(slot.node)
+        return 1 if node is None else min(node.slots, self.limit or node.slots)
+
     def idle(self) -> list[Slot]:
         """The slots that wait for a trial."""
         return [slot for slot in self.all if slot.step == "idle"]

@@ -6,6 +6,7 @@ Everything but a trial's own training is done once, when the worker starts.
 import statistics
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from fitnets.images.images import Images, load
 from fitnets.images.parts import check
 from fitnets.images.sources import has_val
 from fitnets.images.views import Plan
+from fitnets.nets.cost import cost
 from fitnets.nets.network import Network, initialise
 from fitnets.nets.precision import computing, native, use_ieee_float32
 from fitnets.teacher import teacher as teachers
@@ -31,6 +33,7 @@ from search.workers.facts import Facts, Speed, TeacherFacts
 MEASUREMENTS = 5  # their median is taken
 MEASURED_STEPS = 20  # at most, in one measurement of a training
 MEASURED_SECONDS = 4.0  # for all measurements together, about
+THREADED_MACS = 10**9  # multiply-adds in a step's forward pass from which a second thread pays: see bench/RESULTS.md
 
 
 class Trainer:
@@ -66,10 +69,14 @@ class Trainer:
         """Whether the teacher has been trained."""
         return all(teachers.is_trained(member, self.images, self.store) for member in teacher.members)
 
-    def train_teacher(self, teacher: Trained | Brought | Ensemble) -> Iterator[Report]:
-        """Train the teacher into the store, unless it is there or a brought one; an ensemble member by member."""
+    def train_teacher(self, teacher: Trained | Brought | Ensemble, cores: int = 1) -> Iterator[Report]:
+        """Train the teacher into the store, unless it is there or a brought one; an ensemble member by member.
+
+        `cores` are free for it, where it is large enough to gain by them.
+        """
         for member in teacher.members:
-            yield from teachers.trained(member, self.images, self.store)
+            with threads_for(member.net, member.training.batch, cores):
+                yield from teachers.trained(member, self.images, self.store)
 
     def export_teacher(self, teacher: Trained) -> dict[str, bytes]:
         """The trained teacher's files, for workers that do not share this disk."""
@@ -115,10 +122,13 @@ class Trainer:
         assert self.teacher is not None, "open_teacher comes first"
         return result_of(distill(recipe, self.images, self.teacher, self.store))
 
-    def measure(self, net: Net, training: Training, precision: Precision, distill: Distill | None = None) -> Speed:
+    def measure(
+        self, net: Net, training: Training, precision: Precision, distill: Distill | None = None, cores: int = 1
+    ) -> Speed:
         """Time training steps and forward passes of `net` on the real images.
 
-        The loss is that of stage 2 with a table of logits, or, without `distill`, that on the labels alone.
+        The loss is that of stage 2 with a table of logits, or, without `distill`, that on the labels alone. `cores` as
+        in `train_teacher`; a forward pass is always timed on one.
         """
         images, device = self.images, self.images.device
         network = Network(net)
@@ -144,10 +154,11 @@ class Trainer:
             epochs = fit(run, lambda epoch: loss, num_images=steps * batch, seed=0, device=device)
             return next(epochs).seconds / steps
 
-        seconds(1)  # the first step allocates what the others reuse
-        once = seconds(1)
-        steps = max(1, min(int(MEASURED_SECONDS / MEASUREMENTS / once), num_images // batch, MEASURED_STEPS))
-        step = once if once > MEASURED_SECONDS else statistics.median(seconds(steps) for _ in range(MEASUREMENTS))
+        with threads_for(net, batch, cores):
+            seconds(1)  # the first step allocates what the others reuse
+            once = seconds(1)
+            steps = max(1, min(int(MEASURED_SECONDS / MEASUREMENTS / once), num_images // batch, MEASURED_STEPS))
+            step = once if once > MEASURED_SECONDS else statistics.median(seconds(steps) for _ in range(MEASUREMENTS))
         return Speed(train_step=step / batch, forward=self._forward(network.eval(), batch))
 
     def measure_teacher(self, batch: int) -> Speed:
@@ -168,6 +179,18 @@ class Trainer:
         index_B = torch.arange(min(batch, len(self.images.train)), device=self.images.device)
         plan = Plan.draw(len(self.images.train), 1, self.images.data, self.images.device)
         return self.images.views(plan, index_B), self.images.train.label_N[index_B]
+
+
+@contextmanager
+def threads_for(net: Net, batch: int, cores: int) -> Iterator[None]:
+    """Use `cores` threads for training this net, where a step is large enough for them, and as many as before after."""
+    before = torch.get_num_threads()
+    if cores > 1 and cost(net).macs * batch >= THREADED_MACS:
+        torch.set_num_threads(cores)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _seconds(call: Callable[[], None]) -> float:

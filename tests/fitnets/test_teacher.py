@@ -65,6 +65,29 @@ def test_equal_seeds_train_equal_teachers(digits: Images, tmp_path: Path) -> Non
     assert trained("a", 0) == trained("b", 0) != trained("c", 1)
 
 
+def test_a_teacher_with_own_views_never_sees_those_that_it_teaches_on(
+    digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its shifts are of another seed than the study's, and so is the teacher, but not how its accuracy is measured."""
+    seeds: list[int] = []
+    draw = Plan.draw
+
+    def drawn(num_images: int, epoch: int, data: Data, device: torch.device) -> Plan:
+        seeds.append(data.seed)
+        return draw(num_images, epoch, data, device)
+
+    monkeypatch.setattr(Plan, "draw", drawn)
+    shared = TEACHER.changed(training=SHORT)
+    own = shared.changed(own_views=True)
+    assert shared.digest() != own.digest()
+    for teacher in (shared, own):
+        list(teachers.trained(teacher, digits, Store(tmp_path)))
+    assert seeds[: SHORT.epochs] == [digits.data.seed] * SHORT.epochs
+    assert digits.data.seed not in seeds[SHORT.epochs :] and len(seeds) == 2 * SHORT.epochs
+    loaded = teachers.load(own, digits, Store(tmp_path))
+    assert accuracy(loaded.network, digits, digits.val) == loaded.val_accuracy
+
+
 def test_a_teacher_that_was_not_trained_is_not_found(digits: Images, tmp_path: Path) -> None:
     with pytest.raises(LookupError, match="is not in the store: train it first"):
         teachers.load(TEACHER, digits, Store(tmp_path))

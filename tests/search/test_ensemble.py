@@ -88,7 +88,8 @@ def test_the_forecast_counts_every_members_epochs_that_are_left() -> None:
     }
     trained: list[str] = []
     crew: Any = types.SimpleNamespace(
-        has=lambda teacher: teacher.digest() in trained, measure=lambda net, batch, precision: speeds[net.digest()]
+        has=lambda teacher: teacher.digest() in trained,
+        measure=lambda net, training, precision, whole_node: speeds[net.digest()],
     )
     assert run._teacher_work(resolved(), crew) == (5, Speed(train_step=(2 * 3.0 + 3 * 8.0) / 5, forward=3.0))
     trained.append(first.digest())

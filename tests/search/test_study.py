@@ -91,6 +91,14 @@ def test_a_staged_teacher_takes_its_ends_from_the_images() -> None:
     assert (teacher.net.input, teacher.net.classes, teacher.net.stages) == ((3, 20, 16), 7, STUDY.teacher.stages)
 
 
+def test_a_staged_teacher_says_how_it_is_trained() -> None:
+    staged = Staged(stages=((8, 8), (16, 16)), pieces=1, norm="batch", training=STUDY.stage2)
+    assert not staged.resolved((1, 8, 8), 10).own_views
+    teacher = staged.changed(precision="bf16", shortcuts=True, own_views=True).resolved((1, 8, 8), 10)
+    assert (teacher.precision, teacher.own_views) == ("bf16", True)
+    assert [conv.shortcut for conv in teacher.net.convs] == [False, True, False, True]
+
+
 def test_a_named_student_is_trained_as_designed() -> None:
     named = Named(name="theirs", stages=((5,), (7,)), hint=Hint(hint=1, guided=1))
     recipe = STUDY.named_recipe(named, STUDY.frame((1, 8, 8), 10, 2))

@@ -11,7 +11,7 @@ from fitnets.distill.losses import kd_loss
 from fitnets.training.run import Run
 from search.workers import trainer
 from search.workers.trainer import Trainer
-from tests.helpers import STUDENT, STUDY
+from tests.helpers import STUDENT, STUDY, TEACHER
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +55,26 @@ def test_a_teachers_step_is_on_the_labels_alone(opened: Trainer, monkeypatch: py
 
     monkeypatch.setattr(trainer, "kd_loss", never)
     assert opened.measure(STUDENT, STUDY.stage2.changed(batch=10_000), "float32").train_step > 0
+
+
+def test_a_large_teacher_trains_on_all_free_cores_and_a_small_one_on_one(
+    opened: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of threads is what it was before, afterwards."""
+    seen: list[int] = []
+
+    def noted(*arguments: Any) -> list[Any]:
+        seen.append(torch.get_num_threads())
+        return []
+
+    monkeypatch.setattr("search.workers.trainer.teachers.trained", noted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        list(opened.train_teacher(TEACHER, 2))
+        monkeypatch.setattr(trainer, "THREADED_MACS", 1)
+        list(opened.train_teacher(TEACHER, 2))
+        list(opened.train_teacher(TEACHER))
+        assert (seen, torch.get_num_threads()) == ([1, 2, 1], 1)
+    finally:
+        torch.set_num_threads(before)
