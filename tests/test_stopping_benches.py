@@ -38,6 +38,6 @@ def test_real_studies_end_when_their_epochs_are_spent(tmp_path: Path) -> None:
     assert early[2] == len(early[0]) + early[3] and early[3] > 0
     assert workers.free() == 1, "the student whose epochs were spent is not heard by the next search"
     short = stopping.searched(chosen, frame, workers, tmp_path, 5)
-    assert short[:3] == ([], 6, 1) and workers.free() == 1
+    assert short[:2] == ([], 6) and workers.free() == 1
     volumes = [stopping.hypervolume(found, chosen, frame, 0.1) for found in (values, early[0])]
     assert all(0 < volume < 1 for volume in volumes)
