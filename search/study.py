@@ -22,7 +22,7 @@ BUILT_IN = Path(__file__).parents[1] / "studies"  # beside this package, install
 OWN = Path("studies")  # in the current folder
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 SMOKE_IMAGES = 3000
-SMOKE_RATES = (2e-3, 8e-3)  # learning rates that learn something in a few hundred steps
+SMOKE_RATES = (2e-3, 8e-3)
 
 
 AnyTeacher = Staged | StagedEnsemble | Trained | Brought | Ensemble
@@ -170,8 +170,8 @@ class Study(Value):
             depth=(self.space.depth[0], max(self.space.depth[0], min(2, self.space.depth[1]))),
             base_width=(least, max(least, min(high, 16))),
             multiplier=(self.space.multiplier[0], max(self.space.multiplier[0], min(2.0, self.space.multiplier[1]))),
-            lr1=SMOKE_RATES,
-            lr2=SMOKE_RATES,
+            lr1=_smoke_rates(self.stage1, self.space.lr1),
+            lr2=_smoke_rates(self.stage2, self.space.lr2),
             dense=(),
         )
         return self.changed(
@@ -184,6 +184,11 @@ class Study(Value):
             first=(),
             trials=4,
         )
+
+
+def _smoke_rates(training: Training, rates: tuple[float, float]) -> tuple[float, float]:
+    """Learning rates that learn something in a few hundred steps; Muon's always do."""
+    return rates if training.optimizer == "muon" else SMOKE_RATES
 
 
 def _smoke_teacher(teacher: AnyTeacher) -> AnyTeacher:

@@ -1,40 +1,48 @@
 """CIFAR-10: 50,000 32x32 colour images of ten classes, 10,000 of them for validation, as in the paper.
 
-python -m search.run cifar10 --data DIR            for GPUs; --dry-run estimates the time on your machine
+python -m search.run cifar10 --data DIR            an evening on two CPU cores: see docs/cifar10.md
 python -m search.run cifar10 --data DIR --smoke    about a minute on two CPU cores
 
-The teacher is a modern one (ReLU, batch normalisation). The paper's FitNets 1 to 4 are trained first, with this
-study's training settings, if they are within the limits.
+Thin students of four stages with batch normalisation and shortcuts, smaller than the paper's FitNet 1, trained fast:
+filters by Muon, few epochs, and a teacher of moderate size. `cifar10_paper` has the paper's space.
 """
 
-from fitnets.config import Data, Hint, Training
-from fitnets.paper.nets import TABLE_7
-from fitnets.values.net import Dense
+from fitnets.config import Data, Training
 from search.space import Space
-from search.study import Named, Staged, Stopping, Study
+from search.study import Staged, Stopping, Study
 
-FC = (Dense(width=500, pieces=5),)
+FAST = Training(epochs=16, lr=0.1, batch=250, optimizer="muon", schedule="linear")
 
 STUDY = Study(
     name="cifar10",
-    data=Data(name="cifar10", shift=4, flip=True, val_fraction=0.2),
+    data=Data(name="cifar10", shift=2, flip=True, val_fraction=0.2),
     teacher=Staged(
-        stages=((64, 64), (128, 128), (256, 256, 256)),
+        stages=((64,), (64, 192), (192, 256), (256,)),
         pieces=1,
         norm="batch",
-        training=Training(epochs=60, lr=0.1, optimizer="sgd", weight_decay=5e-4, schedule="one-cycle"),
+        precision="bf16",
+        own_views=True,
+        training=FAST.changed(epochs=20),
     ),
-    space=Space(stages=3, depth=(2, 6), base_width=(8, 48), multiplier=(1.0, 4.0), multiple_of=8),
-    stage1=Training(epochs=20, lr=3e-3, schedule="one-cycle", weight_decay=1e-2),
-    stage2=Training(epochs=60, lr=3e-3, schedule="one-cycle", weight_decay=1e-2),
-    max_params=3_000_000,
-    max_macs=400_000_000,
-    first=(
-        Named(name="FitNet 1", stages=TABLE_7["fitnet1"], dense=FC, hint=Hint(hint=4, guided=6)),
-        Named(name="FitNet 2", stages=TABLE_7["fitnet2"], dense=FC, hint=Hint(hint=4, guided=6)),
-        Named(name="FitNet 3", stages=TABLE_7["fitnet3"], dense=FC, hint=Hint(hint=4, guided=8)),
-        Named(name="FitNet 4", stages=TABLE_7["fitnet4"], dense=FC, hint=Hint(hint=4, guided=11)),
+    space=Space(
+        stages=4,
+        depth=(1, 3),
+        base_width=(8, 32),
+        multiplier=(1.0, 8.0),
+        multiple_of=8,
+        pieces=1,
+        norm="batch",
+        shortcuts=True,
+        tau=(1.0, 4.0),
+        lambda_start=(1.0, 8.0),
+        lambda_ratio=(0.1, 1.0),
+        lr1=(0.02, 0.2),
+        lr2=(0.04, 0.2),
     ),
+    stage1=FAST.changed(epochs=3),
+    stage2=FAST,
+    max_params=400_000,
+    max_macs=30_000_000,
     stopping=Stopping(),
-    trials=100,
+    trials=60,
 )

@@ -154,8 +154,8 @@ def test_params_of_stays_within_the_bounds_that_suggest_states(space: Space, dat
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3])
 def test_the_papers_students_have_a_nearest_draw(number: int) -> None:
-    """FitNets 1 to 4 are told to the sampler of cifar10."""
-    study = importlib.import_module("studies.cifar10").STUDY
+    """FitNets 1 to 4 are told to the sampler of cifar10_paper."""
+    study = importlib.import_module("studies.cifar10_paper").STUDY
     frame = study.frame((3, 32, 32), 10, 3)
     recipe = study.named_recipe(study.first[number], frame)
     params = params_of(recipe, study.space, frame)
