@@ -25,7 +25,8 @@ from search.space import Frame, recipe_of, suggest
 from search.study import Study, find_study
 from search.workers.protocol import EpochDone, Event, Finished
 
-STUDY: Study = find_study("cifar10_paper").changed(name="synthetic", first=(), max_params=None, max_macs=None, stopping=None)
+UNLIMITED = {"max_params": None, "max_macs": None, "stopping": None}
+STUDY: Study = find_study("cifar10_paper").changed(name="synthetic", first=(), **UNLIMITED)
 FRAME: Frame = STUDY.frame((3, 32, 32), 10, 3)
 REPORTS = tuple(
     Report(stage="stage 1", epoch=epoch, epochs=10, loss=1 / epoch, hint_r2=0.5, seconds=1.0) for epoch in range(1, 11)
