@@ -13,6 +13,7 @@ import math
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import torch
 from optuna.trial import TrialState
 
 from bench.hardware import table, versions
+from fitnets.config import Recipe
 from fitnets.disk.store import Store
 from fitnets.nets.cost import cost
 from search.driver.forecast import draws
@@ -40,15 +42,20 @@ class Spent(Exception):
 
 
 def searched(
-    study: Study, frame: Frame, workers: InlineWorkers, store: Path, epochs: int | None
-) -> tuple[list[list[float]], int, int, int]:
-    """One search until its students are trained, or it has trained so many epochs.
+    study: Study,
+    frame: Frame,
+    workers: InlineWorkers,
+    store: Path,
+    epochs: int | None = None,
+    first: Sequence[tuple[str, Recipe]] | None = None,
+) -> tuple[Search, int]:
+    """A search until its students are trained, or it has trained so many epochs; and how many it has trained.
 
-    Returns the values of its trained students, the epochs, and the numbers of students begun and stopped.
+    `first`: names and recipes of students to begin with.
     """
     storage = optuna.storages.InMemoryStorage()
     optuna.create_study(study_name=study.name, storage=storage, directions=DIRECTIONS)
-    search, trained = Search(study, frame, storage, workers, Store(store)), 0
+    search, trained = Search(study, frame, storage, workers, Store(store), first), 0
 
     def count(search: Search, event: Event | None) -> None:
         nonlocal trained
@@ -62,8 +69,12 @@ def searched(
         workers.stop(number)
     while not workers.free():
         workers.wait(1.0)
-    ended = [trial for trial in search.ledger.trials if trial.state == TrialState.COMPLETE]
-    return [trial.values for trial in ended], trained, search.trained(), search.ledger.stopped
+    return search, trained
+
+
+def values_of(search: Search) -> list[list[float]]:
+    """Accuracy, log10 parameters and log10 multiply-adds of the students that were trained to their end."""
+    return [trial.values for trial in search.ledger.trials if trial.state == TrialState.COMPLETE]
 
 
 def hypervolume(values: list[list[float]], study: Study, frame: Frame, chance: float) -> float:
@@ -91,20 +102,22 @@ def main() -> None:
     rows, differences = [], []
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
-        whole = find_study(options.study).changed(trials=options.students, stopping=None)
+        chosen = find_study(options.study).changed(trials=options.students, stopping=None)
         workers = InlineWorkers()
-        facts = workers.open(whole.data, options.data, store)
-        taught = workers.teach(whole.resolved_teacher(facts.shape, len(facts.classes)), lambda report: None)
+        facts = workers.open(chosen.data, options.data, store)
+        taught = workers.teach(chosen.resolved_teacher(facts.shape, len(facts.classes)), lambda report: None)
         for seed in range(options.first, options.first + options.seeds):
-            began, study = time.monotonic(), whole.changed(seed=seed)
+            began, study = time.monotonic(), chosen.changed(seed=seed)
             frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), facts.native)
-            values, epochs, begun, _ = searched(study, frame, workers, store, None)
-            early = searched(study.changed(stopping=Stopping()), frame, workers, store, epochs)
+            whole, epochs = searched(study, frame, workers, store)
+            early, spent = searched(study.changed(stopping=Stopping()), frame, workers, store, epochs)
+            found = [values_of(search) for search in (whole, early)]
             chance = 1 / len(facts.classes)
-            volumes = [hypervolume(found, study, frame, chance) for found in (values, early[0])]
-            best = [max(row[0] for row in found) for found in (values, early[0])]
+            volumes = [hypervolume(values, study, frame, chance) for values in found]
+            best = [max(row[0] for row in values) for values in found]
             differences.append(volumes[1] - volumes[0])
-            rows.append([str(seed), f"{epochs:,} / {early[1]:,}", f"{begun} / {early[2]}", f"{len(early[0])}"])
+            rows.append([str(seed), f"{epochs:,} / {spent:,}", f"{whole.trained()} / {early.trained()}"])
+            rows[-1].append(str(len(found[1])))
             rows[-1] += [f"{volumes[0]:.4f}", f"{volumes[1]:.4f}", f"{best[0]:.2%}", f"{best[1]:.2%}"]
             print(" | ".join(rows[-1]), f"({time.monotonic() - began:.0f} s)", flush=True)
     heads = ["seed", "epochs", "students begun", "trained to the end", "without", "with stopping", "best", "best"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import stopping
+from bench import like, stopping
 from bench.begun import study
 from bench.quality_tables import FOLDER, load
 from search.driver.stopping import Stopping
@@ -31,13 +31,25 @@ def test_real_studies_end_when_their_epochs_are_spent(tmp_path: Path) -> None:
     facts = workers.open(chosen.data, Path("nowhere"), tmp_path)
     taught = workers.teach(chosen.resolved_teacher(facts.shape, len(facts.classes)), lambda report: None)
     frame = chosen.frame(facts.shape, len(facts.classes), len(taught.hint_shapes))
-    values, epochs, begun, stopped = stopping.searched(chosen, frame, workers, tmp_path, None)
-    assert (len(values), epochs, begun, stopped) == (3, 3 * (1 + 6), 3, 0)
-    early = stopping.searched(chosen.changed(stopping=Stopping(audit=0.0)), frame, workers, tmp_path, epochs)
-    assert epochs < early[1] <= epochs + 1, "the epoch that was one too many"
-    assert early[2] == len(early[0]) + early[3] and early[3] > 0
+    whole, epochs = stopping.searched(chosen, frame, workers, tmp_path)
+    assert (len(stopping.values_of(whole)), epochs, whole.trained(), whole.ledger.stopped) == (3, 3 * (1 + 6), 3, 0)
+    early, spent = stopping.searched(chosen.changed(stopping=Stopping(audit=0.0)), frame, workers, tmp_path, epochs)
+    assert epochs < spent <= epochs + 1, "the epoch that was one too many"
+    assert early.trained() == len(stopping.values_of(early)) + early.ledger.stopped and early.ledger.stopped > 0
     assert workers.free() == 1, "the student whose epochs were spent is not heard by the next search"
-    short = stopping.searched(chosen, frame, workers, tmp_path, 5)
-    assert short[:2] == ([], 6) and workers.free() == 1
-    volumes = [stopping.hypervolume(found, chosen, frame, 0.1) for found in (values, early[0])]
+    short, spent = stopping.searched(chosen, frame, workers, tmp_path, 5)
+    assert (stopping.values_of(short), spent, workers.free()) == ([], 6, 1)
+    volumes = [stopping.hypervolume(stopping.values_of(search), chosen, frame, 0.1) for search in (whole, early)]
     assert all(0 < volume < 1 for volume in volumes)
+
+
+def test_a_study_like_another_begins_with_its_front(tmp_path: Path) -> None:
+    """The volumes are of the students within the new limit, after each of them."""
+    workers = InlineWorkers()
+    facts = workers.open(STUDY.data, Path("nowhere"), tmp_path)
+    taught = workers.teach(STUDY.resolved_teacher(facts.shape, len(facts.classes)), lambda report: None)
+    frame = STUDY.frame(facts.shape, len(facts.classes), len(taught.hint_shapes))
+    found = like.compared(STUDY.changed(stopping=None), frame, workers, tmp_path, max_params=10**9, students=3)
+    assert len(found.warm) == len(found.cold) == 3
+    assert found.warm == sorted(found.warm) and found.cold == sorted(found.cold)
+    assert found.line > 0 and found.reached(found.warm) is not None, "all of its front is trained again"

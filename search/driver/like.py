@@ -1,7 +1,7 @@
 """`search.run --like OTHER`: another study's front as the first students. Its values are never shown to the sampler."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -54,16 +54,22 @@ class Like:
             )
 
     def students(self, study: Study, frame: Frame) -> list[tuple[str, Recipe]]:
-        """Names and recipes of up to `count` students of the front, evenly spaced by log multiply-adds.
+        """Names and recipes of the students to train first: see `rebuilt`."""
+        front = [(f"like:{self.other.study}:{student.trial}", student.recipe) for student in self.front]
+        return rebuilt(front, study, frame, self.count)
 
-        Each is rebuilt within this study's space and by its frame; those over its limits are left out.
-        """
-        rebuilt: dict[str, tuple[str, Recipe]] = {}
-        for student in self.front:
-            recipe = recipe_of(params_of(student.recipe, study.space, frame), study.space, frame)
-            if not is_over_limits(study, recipe):
-                rebuilt.setdefault(recipe.digest(), (f"like:{self.other.study}:{student.trial}", recipe))
-        return evenly_spaced(list(rebuilt.values()), self.count)
+
+def rebuilt(front: Iterable[tuple[str, Recipe]], study: Study, frame: Frame, count: int) -> list[tuple[str, Recipe]]:
+    """Up to `count` students of another study's front, evenly spaced by log multiply-adds.
+
+    Each is rebuilt within this study's space and by its frame; those over its limits are left out.
+    """
+    found: dict[str, tuple[str, Recipe]] = {}
+    for name, theirs in front:
+        recipe = recipe_of(params_of(theirs, study.space, frame), study.space, frame)
+        if not is_over_limits(study, recipe):
+            found.setdefault(recipe.digest(), (name, recipe))
+    return evenly_spaced(list(found.values()), count)
 
 
 def evenly_spaced(students: Sequence[tuple[str, Recipe]], count: int) -> list[tuple[str, Recipe]]:
