@@ -1,19 +1,21 @@
 """Whether bf16 can be the default: validation accuracies of the same recipes in float32 and bf16, over several seeds.
 
-    python -m bench.bf16_gate --data DIR [--seeds 5] [--quick]
+    python -m bench.bf16_gate --data DIR [--seeds 5] [--quick] [--case NAME]
 
-Two students on digits, one each on a part of MNIST and of CIFAR-10; teacher, tables and both stages use the precision
-under test. A case passes if the means differ by less than twice the standard error of their difference, or if bf16's
-is higher. Runs in as many processes as there are cores.
+Two students on digits, one each on a part of MNIST and of CIFAR-10, and one of the `cifar10` study's kind; teacher,
+tables and both stages use the precision under test. A case passes if the means differ by less than twice the standard
+error of their difference, or if bf16's is higher. Runs in as many processes as there are cores.
 """
 
 import argparse
 import os
 import statistics
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,6 +28,8 @@ from fitnets.teacher import teacher as teachers
 from fitnets.values.base import Value
 from fitnets.values.net import Net, Shape
 
+ADAMW = Training(epochs=1, lr=3e-3, batch=64, schedule="one-cycle")
+FAST = Training(epochs=1, lr=0.1, batch=250, optimizer="muon", schedule="linear")
 PRECISIONS: tuple[Precision, Precision] = ("float32", "bf16")
 
 
@@ -46,14 +50,17 @@ def case(
     student: tuple[tuple[int, ...], ...],
     pair: Hint,
     epochs: tuple[int, int, int],
+    training: Training = ADAMW,
+    **net: Any,
 ) -> Case:
     """A case from the widths of both nets, the hint pair, and the epochs of teacher, stage 1 and stage 2."""
-    trainings = [Training(epochs=n, lr=3e-3, batch=64, schedule="one-cycle") for n in epochs]
+    trainings = [training.changed(epochs=n) for n in epochs]
+    nets = [Net.staged(shape, 10, widths, **net) for widths in (teacher, student)]
     return Case(
         name=name,
         data=data,
-        teacher=Trained(net=Net.staged(shape, 10, teacher), training=trainings[0]),
-        recipe=Recipe(student=Net.staged(shape, 10, student), hint=pair, stage1=trainings[1], stage2=trainings[2]),
+        teacher=Trained(net=nets[0], training=trainings[0]),
+        recipe=Recipe(student=nets[1], hint=pair, stage1=trainings[1], stage2=trainings[2]),
     )
 
 
@@ -69,6 +76,11 @@ CASES = (
     case(
         "CIFAR-10, 6,000 images", Data(name="cifar10", shift=4, flip=True, limit=6000), (3, 32, 32),
         ((32,), (64,), (96,)), ((16, 16), (32, 32), (48,)), Hint(hint=2, guided=3), (10, 3, 8),
+    ),
+    case(
+        "CIFAR-10, 10,000 images, Muon", Data(name="cifar10", shift=2, flip=True, limit=10_000), (3, 32, 32),
+        ((32,), (64, 64), (128,)), ((16,), (32, 32), (64, 64)), Hint(hint=3, guided=3), (8, 3, 12), FAST,
+        pieces=1, norm="batch", shortcuts=True,
     ),
 )  # fmt: skip
 
@@ -93,8 +105,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="digits only")
+    parser.add_argument("--case", choices=[each.name for each in CASES], help="this one only")
     arguments = parser.parse_args()
-    numbers = range(2) if arguments.quick else range(len(CASES))
+    numbers: Sequence[int] = range(2) if arguments.quick else range(len(CASES))
+    if arguments.case:
+        numbers = [n for n in numbers if CASES[n].name == arguments.case]
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool,
