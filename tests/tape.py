@@ -1,4 +1,4 @@
-"""Stand-ins for a GPU on a CPU: a counter of what would wait for the device, and a tape that replays as a CUDA graph."""
+"""Stand-ins for a GPU on a CPU: a counter of what would wait for the device, a tape that replays as a CUDA graph."""
 
 from collections import Counter
 from typing import Any, Self
@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "unique", "is_nonzero")
-"""Operators whose result the host waits for: `.item()`, `float()`, `if tensor`, and those with as many rows as found."""
+"""Operators whose result the host waits for: `.item()`, `float()`, `if tensor`, those with as many rows as found."""
 READING = ("cpu", "numpy", "tolist", "__array__")
 """Methods that copy to the host; on a CPU they reach no operator."""
 

@@ -10,11 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from fitnets.config import Distill, Hint, LabelHint, Training
-from fitnets.distill.losses import hint_loss, kd_loss
-from fitnets.distill.regressor import Regressor, Target
+from fitnets.distill.losses import kd_loss
 from fitnets.distill.run import distill
-from fitnets.images.contrast import global_contrast
-from fitnets.images.images import Images, Preprocess, Split
+from fitnets.images.images import Images
 from fitnets.images.views import Plan, shuffled
 from fitnets.nets.network import Network, initialise
 from fitnets.teacher.teacher import Teacher
@@ -35,7 +33,7 @@ from fitnets.training.step import Step, quickest
 from fitnets.values.base import seed_of
 from fitnets.values.net import Net
 from fitnets.values.updates import ExponentialDecay, LrScale, MaxNorm, Ramp
-from tests.helpers import DIGITS, RECIPE, STUDENT, ended, random_images
+from tests.helpers import RECIPE, STUDENT, ended
 from tests.tape import Reads, Tape
 
 CPU = torch.device("cpu")
@@ -122,7 +120,9 @@ def test_two_epochs_are_those_of_a_plain_loop_bit_for_bit(
         assert torch.equal(mine, other), key
 
 
-def replayed(name: str, digits: Images, teacher: Teacher, *, numbers: bool = False) -> tuple[Step, Step, nn.Module, nn.Module]:  # fmt: skip
+def replayed(
+    name: str, digits: Images, teacher: Teacher, *, numbers: bool = False
+) -> tuple[Step, Step, nn.Module, nn.Module]:
     """An epoch made as usual, and the same one recorded at its third step and replayed from there on.
 
     `numbers`: with learning rates that are numbers, as they were.
