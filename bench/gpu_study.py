@@ -36,9 +36,7 @@ def measured(name: str, data: Path, *, tiny: bool) -> Iterator[str]:
 def _measured(study: Study, crew: Any, data: Path, folder: Path) -> Iterator[str]:
     facts = crew.open(study.data, data, folder / "store")
     if not isinstance(study.teacher, Staged):
-        raise InputError(
-            f"`{study.name}` has a teacher that is not given by its stages: choose a shipped study."
-        )
+        raise InputError(f"`{study.name}` has a teacher that is not given by its stages: choose a shipped study.")
     short = study.teacher.changed(training=study.teacher.training.changed(epochs=1))
     teacher = short.resolved(facts.shape, len(facts.classes))
     crew.teach(teacher, lambda report: None)
@@ -61,8 +59,8 @@ def _measured(study: Study, crew: Any, data: Path, folder: Path) -> Iterator[str
     hint, kd = (statistics.fmean(found[stage]) for stage in ("stage 1", "stage 2"))
     seconds = recipe.stage1.epochs * hint + recipe.stage2.epochs * kd
     yield (
-        f"\n`{study.name}` on {crew.slots} slot(s) of {facts.device}: an epoch of the median student takes {hint:.2f} s "
-        f"in stage 1 and {kd:.2f} s in stage 2 while all slots train, so a trial {format_duration(seconds)}: "
+        f"\n`{study.name}`, {crew.slots} slot(s) of {facts.device}: an epoch of the median student takes {hint:.2f} s "
+        f"in stage 1 and {kd:.2f} s in stage 2 as all slots train, so a trial {format_duration(seconds)}: "
         f"**{3600 * crew.slots / seconds:,.0f} trials an hour**, none stopped early."
     )
     yield f"Forecast of {TRIALS} trials: {format_duration(expected.total_seconds)}, with stopping and the teacher:\n"

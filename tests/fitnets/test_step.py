@@ -3,16 +3,18 @@
 import copy
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from fitnets.config import Distill, Hint, LabelHint, Training
-from fitnets.distill.losses import kd_loss
+from fitnets.distill.losses import hint_loss, kd_loss
+from fitnets.distill.regressor import Regressor, Target
 from fitnets.distill.run import distill
-from fitnets.images.images import Images
+from fitnets.images.images import Images, Preprocess, Split
 from fitnets.images.views import Plan, shuffled
 from fitnets.nets.network import Network, initialise
 from fitnets.teacher.teacher import Teacher
@@ -192,6 +194,33 @@ def test_no_step_of_either_stage_waits_for_the_device(
     joint = recipe.changed(hint=None, stage1=None, label_hint=LabelHint(guided=2, joint=True))
     ended(distill(joint, digits, teacher, None))
     assert seen == {} and steps == 3 * (len(digits.train) // training.batch)
+
+
+@pytest.mark.parametrize("border", ["reflect", "zero"])
+def test_losses_touch_no_tensor_that_is_not_on_the_device(digits: Images, border: Literal["reflect", "zero"]) -> None:
+    """On tensors that claim to be on a GPU: an operator that meets another device raises, and so does a read."""
+    gpu = torch.device("cuda:0")
+    with FakeTensorMode():
+        split = Split(
+            torch.zeros(40, 8, 8, 1, dtype=torch.uint8, device=gpu), torch.zeros(40, dtype=torch.long, device=gpu)
+        )
+        data = digits.data.changed(border=border)
+        statistics = torch.zeros(1, 1, 1, device=gpu), torch.ones(1, 1, 1, device=gpu)
+        images = Images(data, split, split, digits.classes, Preprocess(*statistics), "")
+        index_B = next(shuffled(40, 8, torch.Generator().manual_seed(0), gpu))
+        plan = Plan.draw(40, 1, data, gpu)
+        student, regressor = Network(STUDENT).to(gpu), Regressor((8, 4, 4), (24, 2, 2), "linear", 2).to(gpu)
+        x_BCHW = images.views(plan, index_B)
+        kd = kd_loss(
+            student(x_BCHW), torch.zeros(40, 10, device=gpu).half()[index_B], split.label_N[index_B], 2.0, Distill()
+        )
+        hint_BCHW = Target().to(gpu)(torch.zeros(40, 24, 2, 2, device=gpu).half()[index_B])
+        hint = hint_loss(regressor(student.prefix(2)(x_BCHW)), hint_BCHW, scale="r2")
+        assert {tensor.device for tensor in (index_B, x_BCHW, kd, hint)} == {gpu}
+        with pytest.raises(RuntimeError, match="device"):
+            split.label_N[index_B] + torch.zeros(8)
+        with pytest.raises(DataDependentOutputException):
+            kd.item()
 
 
 def test_what_waits_is_counted() -> None:
