@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench import gpu
 
@@ -52,3 +53,11 @@ def test_numbers_that_differ_fail(
     monkeypatch.setattr(gpu, "find_spec", lambda name: None)
     code, told = ran(monkeypatch, capsys, tmp_path)
     assert code == 1 and "captured = eager bit for bit, 6 steps in" in told and "**NO**" in told
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpus_numbers_are_right() -> None:
+    bench = gpu.Bench(torch.device("cuda"), rounds=1, seconds=0.01, tiny=True)
+    bench.numbers()
+    assert bench.failed == [], bench.lines
