@@ -35,13 +35,13 @@ class Reads(TorchDispatchMode):
         self._methods = _Methods(self.seen)
 
     def __enter__(self) -> Self:
-        self._methods.__enter__()
+        self._methods.__enter__()  # type: ignore[no-untyped-call]
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)  # type: ignore[no-untyped-call]
-        self._methods.__exit__(*error)
+        self._methods.__exit__(*error)  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__

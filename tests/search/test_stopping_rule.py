@@ -237,7 +237,7 @@ def test_stopping_and_verdicts_are_values() -> None:
 
 def test_counts_that_are_kept_up_over_many_arrivals_are_those_by_hand() -> None:
     chance = random.Random(0)
-    points = [(chance.randrange(9), chance.randrange(9), chance.randrange(9)) for _ in range(150)]
+    points = [(chance.randrange(LARGEST + 1), chance.randrange(9), chance.randrange(9)) for _ in range(150)]
     rungs, peers = Rungs(UNAUDITED, 0), peers_of(points)
     for number, arrived in enumerate(peers):
         seen = points[: number + 1]
