@@ -106,7 +106,7 @@ def test_only_where_nodes_come_when_they_are_asked_for_is_one_waited_for_without
     managed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(slots.time, "monotonic", lambda: now)
+    monkeypatch.setattr("search.workers.slots.time.monotonic", lambda: now)
     Reported(monkeypatch, node("head", CPU=0, managed=managed))
     found = Slots(None, 0.25, joins=True)
     found._check_nodes()
