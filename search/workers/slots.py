@@ -101,7 +101,7 @@ class Slots:
 
     def on_node(self, slot: Slot) -> int:
         """How many slots its node may have: cores that are free as long as no trial runs."""
-        node = self._nodes.get(slot.node)
+        node = self._nodes.live.get(slot.node)
         return 1 if node is None else min(node.slots, self.limit or node.slots)
 
     def idle(self) -> list[Slot]:
