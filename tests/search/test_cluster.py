@@ -359,6 +359,7 @@ def test_a_head_and_nodes_with_and_without_gpus_and_one_of_another_model(
     events += until(crew, lambda events: any(slot.node == second for slot in crew._slots.idle()))
     told = [event.text for event in events if isinstance(event, Notice)]
     assert any("has another GPU (H100; so far T4)" in text for text in told), told
-    for number in range(crew.free()):
+    trials = crew.free()
+    for number in range(trials):
         crew.submit(number, recipe_of_one_epoch())
-    until(crew, lambda events: sum(isinstance(event, Finished) for event in events) == crew.slots)
+    until(crew, lambda events: sum(isinstance(event, Finished) for event in events) == trials)
