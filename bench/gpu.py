@@ -1,227 +1,211 @@
-"""One NVIDIA GPU: which way of running many small students is fastest. Written without one: it has not been run.
+"""One GPU, measured and checked: are its numbers right, which way is fastest, what does a study take on it.
 
-    python -m bench.gpu [--rounds 5] [--seconds 1.0] [--quick]
+    python -m bench.gpu DIR [--study cifar10] [--rounds 3] [--seconds 1.0] [--tiny]
 
-Needs `fitnets/`, `bench/` and torch only; images and weights are random, as speed does not depend on them. Prints one
-table at a time, so that a failure does not lose earlier measurements; under ten minutes. Without CUDA: one line.
-
-Ways of a KD step of FitNets 1 and 4, logits from a table, bf16, channels last:
-eager; `torch.compile`; the whole step as a CUDA graph; 2, 4, 8, 16 such graphs on streams of one process. Then the
-forms of maxout, the teacher's pass, and the seconds until a fresh process has trained one step.
+Under ten minutes on one card. DIR holds the study's images (`DIR/cifar10`), for the second half. The first half needs
+`fitnets/`, `bench/` and PyTorch, and takes random images; the second, trials on Ray's slots, needs the whole
+installation and is left out where Ray or Optuna is missing. Ends with a block in Markdown for bench/RESULTS.md, and
+with 1 where a check failed. Without a GPU everything runs on the CPU, where "captured" is the step as it is; `--tiny`
+makes that a matter of seconds, to see that it runs (a test does). **It has not been run on a GPU yet.**
 """
 
 import argparse
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
+from bench.gpu_steps import NETS, Call, Random, Stacked, kd_step, rate, student, usual, wait
 from bench.hardware import table, versions
-from bench.nets import FITNET_1, FITNET_4, TEACHER_NET
-from fitnets.config import Data, Distill
-from fitnets.distill.losses import kd_loss
-from fitnets.images.views import Plan, view
-from fitnets.nets.network import Layer, Network, initialise
-from fitnets.nets.precision import computing
+from bench.nets import FITNET_1, TEACHER_NET
+from fitnets.config import Precision
+from fitnets.nets.cost import cost
+from fitnets.nets.precision import native, use_ieee_float32
+from fitnets.training.step import GraphedStep
 from fitnets.values.net import Net
 
-Call = Callable[[], None]
-NUM_IMAGES = 50_000
-DISTILL = Distill()
+BATCH, STEPS, NUM_IMAGES = 128, 50, 50_000
+TOLERANCE = 1e-3  # of a loss, CPU to GPU, after 50 steps in float32: rounding grows from step to step
+CPU = torch.device("cpu")
 
 
-class Step:
-    """One student's KD step, with everything it reads and writes at fixed addresses on the device."""
+class Bench:
+    """What is measured on one device; every line of the report is kept."""
 
-    def __init__(self, net: Net, batch: int, seed: int, pixels_NHWC: Tensor, plan: Plan):
-        self.device, self.batch, self.pixels_NHWC, self.plan = pixels_NHWC.device, batch, pixels_NHWC, plan
-        network = Network(net)
-        initialise(network, "scaled", 0.0, seed)
-        self.network: nn.Module = network.to(self.device).to(memory_format=torch.channels_last)
-        self.logits_NK = torch.randn(NUM_IMAGES, net.classes, device=self.device).half()
-        self.label_N = torch.randint(0, net.classes, (NUM_IMAGES,), device=self.device)
-        self.index_B = torch.randint(0, NUM_IMAGES, (batch,), device=self.device)
-        self.total = torch.zeros((), device=self.device)
-        self.lr = torch.tensor(1e-3, device=self.device)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.lr, fused=True, capturable=True)
+    def __init__(self, device: torch.device, *, rounds: int, seconds: float, tiny: bool):
+        self.device, self.rounds, self.seconds = device, rounds, seconds
+        self.batch, self.steps = (8, 6) if tiny else (BATCH, STEPS)
+        self.counts = (2,) if tiny else (2, 4, 8, 16)
+        self.teacher = FITNET_1 if tiny else TEACHER_NET
+        self.images = Random(device, 64 if tiny else NUM_IMAGES)
+        self.lines: list[str] = []
+        self.failed: list[str] = []
 
-    def __call__(self) -> None:
-        """The step as `fitnets` takes it: gather, forward, loss, backward, update; nothing is read."""
-        x_BCHW = (view(self.pixels_NHWC, self.plan, self.index_B).float() - 127.0) / 64.0
-        with computing("bf16", self.device):
-            logits_BK = self.network(x_BCHW)
-        loss = kd_loss(logits_BK, self.logits_NK[self.index_B], self.label_N[self.index_B], 4.0, DISTILL)
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.total += loss.detach()
+    def say(self, text: str) -> None:
+        """Print a line of the report."""
+        self.lines.append(text)
+        print(text, flush=True)
 
+    def check(self, what: str, holds: bool) -> None:
+        """Report a check; one that fails is what the command ends with."""
+        self.say(f"- {what}: {'yes' if holds else '**NO**'}")
+        self.failed += [] if holds else [what]
 
-def graphed(step: Step, stream: torch.cuda.Stream) -> Call:
-    """The whole step as one launch; a search would copy each batch's indices into `index_B` before it."""
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            step()
-    stream.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=stream):
-        step()
-    return graph.replay
+    def captured(self, net: Net, precision: Precision, seed: int = 0) -> Call:
+        """A student's step as a CUDA graph; the step as it is without a GPU."""
+        step = kd_step(student(net, seed, self.device), self.images, self.batch, precision)
+        return GraphedStep(step) if self.device.type == "cuda" else step
 
+    def losses(self, net: Net, device: torch.device, precision: Precision, *, graphed: bool = False) -> list[float]:
+        """The losses of the first steps from the same weights, on the same images."""
+        images = self.images if device == self.device else Random(device, self.images.num_images)
+        step = kd_step(student(net, 0, device), images, self.batch, precision)
+        update = GraphedStep(step) if graphed and device.type == "cuda" else step
+        told = []
+        for index_B in images.batches(self.steps, self.batch):
+            step.index_B.copy_(index_B)
+            before = float(step.total)
+            update()
+            told.append(float(step.total) - before)
+        return told
 
-def compiled(step: Step) -> Call:
-    """The step with its network compiled; the compile time is printed separately."""
-    began = time.perf_counter()
-    step.network.compile()
-    step()
-    torch.cuda.synchronize()
-    print(f"  compile: {time.perf_counter() - began:.1f} s", flush=True)
-    return step
+    def numbers(self) -> None:
+        """Whether the device's numbers are the CPU's, its own again, and the graph's."""
+        self.say("\nNumbers:\n")
+        for name, net in NETS.items():
+            here, there = self.losses(net, CPU, "float32"), self.losses(net, self.device, "float32")
+            furthest = max(abs(a - b) / abs(a) for a, b in zip(here, there, strict=True))
+            what = f"{name}: {self.steps} losses in float32 as on the CPU (largest relative difference {furthest:.1e})"
+            self.check(what, furthest < TOLERANCE)
+            precision = native(self.device)
+            eager = self.losses(net, self.device, precision)
+            graphed = self.losses(net, self.device, precision, graphed=True)
+            self.check(f"{name}: captured = eager bit for bit, {self.steps} steps in {precision}", graphed == eager)
+            again = self.losses(net, self.device, precision) == eager
+            self.say(f"- {name}: the same {self.steps} steps again come to the same bits: {'yes' if again else 'no'}")
 
+    def speeds(self) -> None:
+        """Images per second of each way, in interleaved rounds, and the share of the card's peak."""
+        precision, peak = native(self.device), self.peak(native(self.device))
+        self.say(
+            f"\nSpeed, batch {self.batch}, {precision}; peak of a large matrix product {peak / 1e12:,.2f} TFLOP/s:\n"
+        )
+        rows = []
+        for name, net in NETS.items():
+            for way, speed in self.timed(self.ways(net, precision)).items():
+                share = 6 * cost(net).macs * speed / peak  # two operations a multiply-add, three passes
+                rows.append([name, way, f"{speed:,.0f}", f"{100 * share:.1f} %"])
+        self.say(table(["student", "way", "images per second", "of the peak"], rows))
 
-def together(net: Net, batch: int, count: int, pixels_NHWC: Tensor, plan: Plan) -> Call:
-    """`count` students' graphs, each on a stream of its own, driven by this one thread."""
-    streams = [torch.cuda.Stream() for _ in range(count)]
-    replays = [graphed(Step(net, batch, seed, pixels_NHWC, plan), stream) for seed, stream in enumerate(streams)]
+    def ways(self, net: Net, precision: Precision) -> dict[str, Callable[[], tuple[Call, int]]]:
+        """Each way, as a function that makes it: its call, and the images of one call."""
+        images, batch = self.images, self.batch
+        found: dict[str, Callable[[], tuple[Call, int]]] = {
+            "the usual loop": lambda: (usual(net, self.teacher, images, batch), batch),
+            "eager": lambda: (kd_step(student(net, 0, self.device), images, batch, precision), batch),
+            "captured": lambda: (self.captured(net, precision), batch),
+        }
+        for count in self.counts:
+            found[f"{count} captured, each on a stream of its own"] = lambda k=count: (  # type: ignore[misc]
+                self.together(net, precision, k),
+                k * batch,
+            )
+            found[f"{count} stacked by vmap (without normalisation)"] = lambda k=count: (  # type: ignore[misc]
+                Stacked(net, k, images, batch, precision),
+                k * batch,
+            )
+        return found
 
-    def call() -> None:
-        for stream, replay in zip(streams, replays, strict=True):
-            with torch.cuda.stream(stream):
-                replay()
+    def together(self, net: Net, precision: Precision, count: int) -> Call:
+        """`count` students' steps, driven by this one thread."""
+        steps = [self.captured(net, precision, seed) for seed in range(count)]
+        streams = [torch.cuda.Stream() if self.device.type == "cuda" else None for _ in steps]
 
-    return call
-
-
-def rate(call: Call, images: int, seconds: float) -> float:
-    """Images per second of wall-clock time, synchronised before and after."""
-    torch.cuda.synchronize()
-    began, calls = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        for _ in range(10):
-            call()
-        torch.cuda.synchronize()
-        calls += 10
-    return images * calls / (time.perf_counter() - began)
-
-
-def measured(title: str, ways: dict[str, Callable[[], tuple[Call, int]]], rounds: int, seconds: float) -> None:
-    """Print a table of interleaved rounds; for a way that fails, the reason is printed instead."""
-    calls: dict[str, tuple[Call, int]] = {}
-    failures = []
-    for name, make in ways.items():
-        try:
-            calls[name] = make()
-            calls[name][0]()
-            torch.cuda.synchronize()
-        except Exception as error:  # out of memory or no compiler: the other ways are still measured
-            calls.pop(name, None)
-            failures.append(f"{name} failed: {type(error).__name__}: {str(error).splitlines()[0]}")
-    speeds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, (call, images) in calls.items():
-            speeds[name].append(rate(call, images, seconds))
-    base = statistics.median(next(iter(speeds.values()))) if speeds else 1.0
-    rows = [
-        [n, f"{statistics.median(s):,.0f}", f"{min(s):,.0f} to {max(s):,.0f}", f"{statistics.median(s) / base:.2f}"]
-        for n, s in speeds.items()
-    ]
-    print(f"\n{title}, n={rounds}\n{table(['images per second', 'median', 'min to max', 'ratio'], rows)}")
-    print("\n".join(failures), flush=True)
-
-
-def slices(layer: Layer, x: Tensor) -> Tensor:
-    """Maxout in its usual form."""
-    a, b = layer.linear(x).chunk(2, 1)
-    return torch.maximum(a, b)
-
-
-def folded(layer: Layer, x: Tensor) -> Tensor:
-    """Maxout as b + relu(a - b) from one convolution over folded weights."""
-    (wa, wb), (ba, bb) = layer.linear.weight.chunk(2), layer.linear.bias.chunk(2)  # type: ignore[union-attr]
-    y = layer._affine(x, torch.cat([wb, wa - wb]), torch.cat([bb, ba - bb]))
-    b, difference = y.chunk(2, 1)
-    return b + F.relu(difference)
-
-
-def with_form(form: Callable[[Layer, Tensor], Tensor] | None, step: Step) -> Step:
-    """The step with its maxout in another form; None: unchanged."""
-    if form is not None:
-        for part in step.network.modules():
-            if isinstance(part, Layer) and part.pieces == 2:
-                part._two_pieces = form.__get__(part)  # type: ignore[method-assign]
-    return step
-
-
-def first_step_seconds() -> str:
-    """Import, CUDA context and one step, in a fresh process."""
-    code = (
-        "import time; t = time.perf_counter(); import torch; a = time.perf_counter() - t;"
-        "x = torch.ones(1, device='cuda').item(); b = time.perf_counter() - t;"
-        "c = torch.nn.Conv2d(3, 8, 3).cuda()(torch.randn(8, 3, 32, 32, device='cuda')).sum().item();"
-        "print(f'import {a:.1f} s, context {b - a:.1f} s, first convolution {time.perf_counter() - t - b:.1f} s')"
-    )
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
-
-
-def main() -> int:
-    """Print the tables; returns 0 even without a CUDA device."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 0.3 s")
-    arguments = parser.parse_args()
-    if not torch.cuda.is_available():
-        print("no CUDA device: nothing measured.")
-        return 0
-    rounds, seconds = (2, 0.3) if arguments.quick else (arguments.rounds, arguments.seconds)
-    device = torch.device("cuda")
-    print(torch.cuda.get_device_name(), versions("torch"), first_step_seconds(), flush=True)
-    pixels_NHWC = torch.randint(0, 256, (NUM_IMAGES, 32, 32, 3), dtype=torch.uint8, device=device)
-    plan = Plan.draw(NUM_IMAGES, 1, Data(name="random", shift=4, flip=True), device)
-
-    def made(net: Net, batch: int, form: Callable[[Layer, Tensor], Tensor] | None = None) -> Step:
-        return with_form(form, Step(net, batch, 0, pixels_NHWC, plan))
-
-    for name, net in (("FitNet 1", FITNET_1), ("FitNet 4", FITNET_4)):
-        for batch in (128, 512):
-            ways: dict[str, Callable[[], tuple[Call, int]]] = {
-                "eager": lambda n=net, b=batch: (made(n, b), b),  # type: ignore[misc]
-                "compiled": lambda n=net, b=batch: (compiled(made(n, b)), b),  # type: ignore[misc]
-                "graph of the whole step": lambda n=net, b=batch: (graphed(made(n, b), torch.cuda.Stream()), b),  # type: ignore[misc]
-            }
-            for count in (2, 4, 8, 16):
-                ways[f"{count} graphs on streams"] = lambda n=net, b=batch, c=count: (  # type: ignore[misc]
-                    together(n, b, c, pixels_NHWC, plan),
-                    b * c,
-                )
-            measured(f"KD step of {name}, batch {batch}", ways, rounds, seconds)
-            torch.cuda.empty_cache()
-    forms = {"two convolutions (ours)": None, "one folded convolution": folded, "torch.maximum of slices": slices}
-    measured(
-        "maxout forms, FitNet 1, batch 128, graph of the whole step",
-        {k: (lambda f=f: (graphed(made(FITNET_1, 128, f), torch.cuda.Stream()), 128)) for k, f in forms.items()},  # type: ignore[misc]
-        rounds,
-        seconds,
-    )
-    teacher = Network(TEACHER_NET).to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    x_BCHW = torch.randn(512, 3, 32, 32, device=device).to(memory_format=torch.channels_last)
-
-    def passed(fast: bool) -> Call:
         def call() -> None:
-            with torch.no_grad(), computing("bf16" if fast else "float32", device):
-                teacher(x_BCHW)
+            for stream, step in zip(streams, steps, strict=True):
+                with torch.cuda.stream(stream):  # nothing where there is none
+                    step()
 
         return call
 
-    ways = {"float32": lambda: (passed(False), 512), "bf16": lambda: (passed(True), 512)}
-    measured("the paper's teacher, forward", ways, rounds, seconds)
-    return 0
+    def timed(self, ways: dict[str, Callable[[], tuple[Call, int]]]) -> dict[str, float]:
+        """The median of each way; one that fails is reported and left out."""
+        made: dict[str, tuple[Call, int]] = {}
+        for name, make in ways.items():
+            try:
+                call, images = make()
+                for _ in range(5):  # a graph is recorded in the fourth call
+                    call()
+                wait(self.device)
+                made[name] = call, images
+            except Exception as error:  # out of memory, an operator that vmap lacks: the others are still measured
+                self.say(f"- {name} failed: {type(error).__name__}: {str(error).splitlines()[0]}")
+        speeds: dict[str, list[float]] = {name: [] for name in made}
+        for _ in range(self.rounds):
+            for name, (call, images) in made.items():
+                speeds[name].append(rate(call, images, self.seconds, self.device))
+        return {name: statistics.median(found) for name, found in speeds.items()}
+
+    def peak(self, precision: Precision) -> float:
+        """Operations per second of a large matrix product in that precision."""
+        size = 8192 if self.device.type == "cuda" else 256
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        a = torch.randn(size, size, device=self.device, dtype=dtype)
+        return rate(lambda: torch.mm(a, a), 2 * size**3, self.seconds, self.device)  # type: ignore[arg-type]
+
+    def memory(self) -> None:
+        """What one worker takes: a new process with images and FitNet 1 in training, as the system counts it."""
+        if self.device.type != "cuda":
+            self.say("\nMemory of a worker: not measured without a GPU.")
+            return
+        free, total = torch.cuda.mem_get_info()
+        code = (
+            "import torch; from bench.gpu import *; b = Bench(torch.device('cuda'), rounds=1, seconds=0.1, tiny=False);"
+            "c = b.captured(NETS['FitNet 1'], native(b.device)); [c() for _ in range(9)]; torch.cuda.synchronize();"
+            "print(torch.cuda.mem_get_info()[0], torch.cuda.max_memory_allocated(), torch.cuda.memory_reserved())"
+        )
+        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        left, allocated, reserved = (int(word) for word in told[-3:])
+        context = free - left - reserved
+        self.say(
+            f"\nMemory of a worker (FitNet 1, {NUM_IMAGES:,} images of 32x32): {(free - left) / 1e9:.2f} GB of "
+            f"{total / 1e9:.0f}: {allocated / 1e9:.2f} at its peak in tensors, {context / 1e9:.2f} CUDA itself."
+        )
+
+
+def main() -> int:
+    """Run both halves; returns 1 where a check failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, metavar="DIR", help="where the study's images are")
+    parser.add_argument("--study", default="cifar10")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one measurement")
+    parser.add_argument("--tiny", action="store_true", help="seconds instead of minutes, to see that it runs")
+    arguments = parser.parse_args()
+    use_ieee_float32()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    rounds, seconds = (1, 0.01) if arguments.tiny else (arguments.rounds, arguments.seconds)
+    bench = Bench(device, rounds=rounds, seconds=seconds, tiny=arguments.tiny)
+    card = torch.cuda.get_device_name() if device.type == "cuda" else "no GPU: the CPU in its place"
+    typed = f"python -m bench.gpu {arguments.data.name} --study {arguments.study}{' --tiny' if arguments.tiny else ''}"
+    bench.say(f"## One GPU\n\n`{typed}` ({card}; {versions('torch')}; n = {rounds})")
+    bench.numbers()
+    bench.speeds()
+    bench.memory()
+    if all(find_spec(name) for name in ("ray", "optuna")):
+        from bench.gpu_study import measured  # needs the whole installation
+
+        for line in measured(arguments.study, arguments.data, tiny=arguments.tiny):
+            bench.say(line)
+    else:
+        bench.say("\nTrials and forecast: not measured, for Ray and Optuna are not installed.")
+    for what in bench.failed:
+        print(f"failed: {what}", file=sys.stderr)
+    return 1 if bench.failed else 0
 
 
 if __name__ == "__main__":

@@ -75,6 +75,10 @@ class Clocked:
         self._left = time.perf_counter()
         return found
 
+    def need(self, slots: int) -> None:
+        """How many slots the search can use."""
+        self.crew.need(slots)
+
     def forget(self, number: int, recipe: Recipe) -> None:
         """Trial `number` is over and stored."""
         self.crew.forget(number, recipe)

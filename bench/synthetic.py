@@ -99,6 +99,9 @@ class Instant:
         number, recipe = self._running.popleft()
         return [*(EpochDone(number, report) for report in REPORTS), Finished(number, result_of(recipe))]
 
+    def need(self, slots: int) -> None:
+        """There are as many as there are."""
+
     def forget(self, number: int, recipe: Recipe) -> None:
         """There are no checkpoints."""
 

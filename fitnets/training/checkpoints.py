@@ -1,5 +1,8 @@
 """Checkpoints: an interrupted run continues from its newest one, to the same numbers as an uninterrupted run.
 
+On a CPU they are the same bit for bit. On a GPU, whose kernels may add in another order each time, they are the same up
+to rounding: PyTorch has no deterministic form of some of them (the backward pass of average pooling, for one).
+
 After an epoch, the state of training (`training.run.Run`) and the Reports so far become one entry of the store,
 `checkpoint/<run>-<epochs>`: safetensors and JSON, complete or absent, never unpickled. An older one is deleted when the
 newer is in place, and a damaged one counts as absent, so a run continues from the newest intact one, or from its start.

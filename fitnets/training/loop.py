@@ -15,6 +15,7 @@ from fitnets.images.views import shuffled
 from fitnets.training.checkpoints import Checkpoints
 from fitnets.training.optim import apply_schedules
 from fitnets.training.run import Run
+from fitnets.training.step import Step, quickest
 from fitnets.training.stopping import chosen_epoch, is_over
 from fitnets.values.base import seed_of
 
@@ -37,24 +38,21 @@ def fit(run: Run, epoch_loss: EpochLoss, *, num_images: int, seed: int, device: 
     Raises Diverged when an epoch's mean loss is not a finite number.
     """
     training, optimizer = run.training, run.optimizer
-    steps_per_epoch = max(1, num_images // training.batch)
     run.module.train()
     while run.epoch < training.last:
         number = run.epoch + 1
         began = time.perf_counter()
-        loss = epoch_loss(number)
         order = torch.Generator().manual_seed(seed_of("order", seed, number))
-        total = torch.zeros((), device=device)
+        batches = list(shuffled(num_images, training.batch, order, device))
+        step = Step(optimizer, epoch_loss(number), batches[0])
+        update = quickest(step)
         with _seeded(seed_of("steps", seed, number), device):
-            for step, index_B in enumerate(shuffled(num_images, training.batch, order, device)):
-                apply_schedules(optimizer, training, number, step, steps_per_epoch)
-                step_loss = loss(index_B)
-                step_loss.backward()
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                total += step_loss.detach()
-        del loss  # it may hold the epoch's tables: free them before the next epoch's are loaded
-        mean_loss = float(total) / steps_per_epoch  # the epoch's only read from the device
+            for position, index_B in enumerate(batches):
+                apply_schedules(optimizer, training, number, position, len(batches))
+                step.index_B.copy_(index_B)
+                update()
+        mean_loss = float(step.total) / len(batches)  # the epoch's only read from the device
+        del step, update  # they hold the epoch's tables: free them before the next epoch's are loaded
         if not math.isfinite(mean_loss):
             raise Diverged(
                 f"the loss became {mean_loss} in epoch {number}: lower the learning rate (now {training.lr:g})."

@@ -39,7 +39,7 @@ class FilterMuon(StateOptimizer):
         ahead = gradient.add(buffer, alpha=group["momentum"])
         if self._normalise:
             parameter.mul_(len(parameter) ** 0.5 / parameter.norm().clamp_min(EPSILON))
-        parameter.add_(orthogonalised(ahead.flatten(1)).view_as(parameter), alpha=-group["lr"])
+        parameter.addcmul_(orthogonalised(ahead.flatten(1)).view_as(parameter), -group["lr"])
 
 
 def orthogonalised(matrix_FR: Tensor, steps: int = STEPS) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fitnets.config import Training
 from fitnets.nets.network import parts
 from fitnets.training.muon import CombinedOptimizer, FilterMuon, muon_filters
-from fitnets.training.state_optimizer import StateOptimizer
+from fitnets.training.state_optimizer import StateOptimizer, rate_of
 from fitnets.values.updates import ExponentialDecay, LinearDecay, MaxNorm
 
 FLOOR = 1e-5  # the smallest divisor of the paper's RMSProp (pylearn2's max_scaling 1e5)
@@ -31,7 +31,7 @@ class FloorRMSprop(StateOptimizer):
     def update(self, parameter: Tensor, gradient: Tensor, buffer: Tensor, group: dict[str, Any]) -> None:
         """One step along the gradient, divided by its root mean square."""
         buffer.mul_(0.9).addcmul_(gradient, gradient, value=0.1)
-        parameter.addcdiv_(gradient, buffer.sqrt().clamp_min_(FLOOR), value=-group["lr"])
+        parameter.addcdiv_(gradient * -group["lr"], buffer.sqrt().clamp_min_(FLOOR))
 
 
 class ClassicalMomentum(StateOptimizer):
@@ -48,7 +48,7 @@ class ClassicalMomentum(StateOptimizer):
     def update(self, parameter: Tensor, gradient: Tensor, buffer: Tensor, group: dict[str, Any]) -> None:
         """One step by the velocity."""
         gradient = gradient.add(parameter, alpha=group["weight_decay"])
-        buffer.mul_(group["momentum"]).add_(gradient, alpha=-group["lr"])
+        buffer.mul_(group["momentum"]).addcmul_(gradient, -group["lr"])
         parameter.add_(buffer)
 
 
@@ -56,7 +56,7 @@ def optimiser(training: Training, module: nn.Module, guided: int = 0) -> torch.o
     """A new optimiser of the module's weights, which enforces `training.max_norm` after every step.
 
     Weight decay applies to matrices and filters only, not to biases and normalisation. The learning rate of layers
-    1..`guided` is multiplied by `training.lr_scale.guided`.
+    1..`guided` is multiplied by `training.lr_scale.guided`. Learning rates are tensors: see `rate_of`.
     """
     groups = _groups(training, module, guided)
     if training.optimizer == "muon":
@@ -64,11 +64,11 @@ def optimiser(training: Training, module: nn.Module, guided: int = 0) -> torch.o
     elif training.optimizer == "rmsprop":
         optimizer = FloorRMSprop(groups, training.lr)
     elif training.optimizer == "adamw":
-        # fused: the unfused one reads its step counter from a tensor for every parameter in every step
-        optimizer = torch.optim.AdamW(groups, lr=training.lr, fused=True)
+        optimizer = _adamw(groups, training.lr)
     elif training.nesterov:
         nesterov = training.momentum > 0
         optimizer = torch.optim.SGD(groups, lr=training.lr, momentum=training.momentum, nesterov=nesterov, fused=True)
+        _with_rate_tensors(optimizer)
     else:
         optimizer = ClassicalMomentum(groups, training.lr, training.momentum)
     if training.max_norm is not None:
@@ -81,7 +81,7 @@ def apply_schedules(optimizer: torch.optim.Optimizer, training: Training, epoch:
     """Set every group's learning rate and momentum for update `step` (from 0) of the `steps` in `epoch` (from 1)."""
     rate = lr_at(training, epoch, step, steps)
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["scale"]
+        group["lr"].fill_(rate * group["scale"])
         if "momentum" in group:
             group["momentum"] = momentum_at(training, epoch)
 
@@ -156,6 +156,19 @@ def _groups(training: Training, module: nn.Module, guided: int) -> list[dict[str
     ]
 
 
+def _adamw(groups: list[dict[str, Any]], lr: float) -> torch.optim.AdamW:
+    """Fused: the unfused one reads its step counter from a tensor for every parameter in every step."""
+    is_cuda = groups[0]["params"][0].device.type == "cuda"
+    optimizer = torch.optim.AdamW(groups, lr=lr, fused=True, capturable=is_cuda)
+    _with_rate_tensors(optimizer)
+    return optimizer
+
+
+def _with_rate_tensors(optimizer: torch.optim.Optimizer) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate_of(group)
+
+
 def _muon(training: Training, module: nn.Module, groups: list[dict[str, Any]]) -> CombinedOptimizer:
     """Muon for the filters that it updates, AdamW for the rest; each group is split into the two."""
     filters = muon_filters(module)
@@ -168,5 +181,5 @@ def _muon(training: Training, module: nn.Module, groups: list[dict[str, Any]]) -
         adamw_groups += [group | {"params": of_adamw, "scale": scale}] if of_adamw else []
     optimizers: list[torch.optim.Optimizer] = [FilterMuon(muon_groups, training.lr, training.muon.momentum)]
     if adamw_groups:
-        optimizers.append(torch.optim.AdamW(adamw_groups, lr=training.muon.others_lr, fused=True))
+        optimizers.append(_adamw(adamw_groups, training.muon.others_lr))
     return CombinedOptimizer(*optimizers)

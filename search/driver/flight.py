@@ -8,6 +8,7 @@ from fitnets.config import Recipe, Report
 
 ATTEMPTS = 3  # a trial fails after this many starts in a row that died without getting an epoch further
 SAVE_SECONDS = 2.0  # at least, between two writes of a running trial's reports
+OFTEN = 50  # running trials, at most, whose reports are written so often; of more, less often (docs/scale.md)
 
 
 @dataclass
@@ -64,17 +65,19 @@ class RunningTrial:
         counts = {"fruitless": self.fruitless, "left_at": self.left_at}
         return counts | ({"attempts": self.attempt} if self.attempt > 1 else {})
 
-    def report(self, report: Report) -> bool:
-        """Add an epoch's report. Returns whether the reports are to be written now.
+    def report(self, report: Report, running: int = 1) -> bool:
+        """Add an epoch's report. Returns whether the reports are to be written now, one of `running` trials.
 
-        They are written every SAVE_SECONDS, and at once for the first epoch that the start before did not reach:
-        that one decides whether this start is fruitless. Replayed epochs never shorten what is stored.
+        They are written every SAVE_SECONDS (less often where more than OFTEN trials run), and at once for the first
+        epoch that the start before did not reach: that one decides whether this start is fruitless. Replayed epochs
+        never shorten what is stored.
         """
         self.reports.append(report)
         if report.replayed and len(self.reports) <= self.stored:
             return False
         now = time.monotonic()
-        return len(self.reports) == self.left_at + 1 or now - self.saved > SAVE_SECONDS
+        is_due = now - self.saved > SAVE_SECONDS * max(1.0, running / OFTEN)
+        return len(self.reports) == self.left_at + 1 or is_due
 
     def written(self) -> list[dict[str, Any]]:
         """The reports as an attribute, which the caller writes."""

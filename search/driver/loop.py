@@ -84,6 +84,7 @@ class Search:
                 self.disk_limit.tidy()
                 self.disk_limit.enforce(now=True)
                 return
+            self.workers.need(max(len(self.live) + len(self._waiting_for_slot), trials - self.trained()))
             events = self.workers.wait(1.0)
             for event in events:
                 if self._handle(event):
@@ -221,7 +222,7 @@ class Search:
 
     def _report(self, trial: RunningTrial, report: Report) -> None:
         """Store an epoch's report when it is time, and at once where it brings a verdict, which is then acted on."""
-        is_due = trial.report(report)
+        is_due = trial.report(report, len(self.live))
         arrival = self.verdicts.take(trial.number, report)
         about = with_arrival(self.attributes(trial.number), arrival) if arrival else {}
         if is_due or about:

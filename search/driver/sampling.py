@@ -1,8 +1,9 @@
 """The next draw: Optuna's multi-objective TPE, as a function of the study's seed, the draw's number and the history."""
 
+import copy
 import math
 from bisect import insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import moocore
@@ -10,11 +11,11 @@ import numpy as np
 import optuna
 from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from fitnets.values.base import seed_of
 
-RECENT = 250  # newest trials of each kind (trained, stopped, over the limits) that the sampler sees
+RECENT = 250  # newest trials of each kind (trained, stopped, over the limits, running) that the sampler sees
 COMPLETE_SHARE = 0.1  # at least, of those among them that were trained: TPE takes so many as its good ones
 FRONT = 100  # Pareto-optimal trials that it sees besides, at equal steps along the front
 
@@ -58,14 +59,15 @@ class History:
         return self._front
 
     def recalled(self, recent: int = RECENT, front: int = FRONT) -> list[FrozenTrial]:
-        """The trials that the sampler sees: the newest of each kind, the running ones, and part of the front.
+        """The trials that the sampler sees: the newest of each kind, and part of the front.
 
         While there are few trials, it sees all. Stopped ones are left out, the oldest first, where COMPLETE_SHARE would
         not be reached: TPE would take some of them for good ones. Which trials it sees depends on the trials alone, not
         on the order of `update`, so that a continued study draws as an uninterrupted one does.
         """
         complete, over_limits = self._complete[-recent:], self._over_limits[-recent:]
-        seen = {t.number: t for t in (*complete, *over_limits, *self._running.values())}
+        running = [self._running[number] for number in sorted(self._running)[-recent:]]
+        seen = {t.number: t for t in (*complete, *over_limits, *running)}
         if len(self._complete) > recent and front:
             ordered = sorted(self.front, key=lambda t: (t.values[0] * self._signs[0], t.number))
             indices = np.linspace(0, len(ordered) - 1, min(front, len(ordered))).round().astype(int)
@@ -89,21 +91,28 @@ def draw(
     seeded for each draw: seeded once, it would repeat its first draws whenever a study is continued.
     """
     sampler = TPESampler(seed=seed_of("draw", seed, number) % 2**32)
-    study = optuna.create_study(
-        directions=directions, storage=optuna.storages.InMemoryStorage(), sampler=sampler, study_name="history"
-    )
-    study.add_trials([_plain(trial) for trial in history])
+    study = optuna.create_study(directions=directions, storage=Recalled(history), sampler=sampler, study_name="history")
     if fixed:
         study.enqueue_trial(dict(fixed))
     return study.ask()
 
 
-def _plain(trial: FrozenTrial) -> FrozenTrial:
-    """The trial without its user attributes, which Optuna would copy: recipes, reports and outcomes are large."""
-    return create_trial(
-        state=trial.state,
-        values=trial.values,
-        params=trial.params,
-        distributions=trial.distributions,
-        constraints=trial.constraints,
-    )
+class Recalled(optuna.storages.InMemoryStorage):
+    """A storage in memory of one study, which begins with the trials of `history` and holds no copies of them.
+
+    Optuna's own would copy each of them whole, for every draw. The sampler looks only at the order of their numbers,
+    and leaves out the trial that it draws for by its number, which is 0 here: theirs begin at 1.
+    """
+
+    def __init__(self, history: Sequence[FrozenTrial]):
+        super().__init__()
+        self._history = [copy.copy(trial) for trial in history]
+        for trial in self._history:
+            trial.number += 1
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """The history's, as they are, then the study's own."""
+        wanted = [trial for trial in self._history if states is None or trial.state in states]
+        return [*wanted, *super().get_all_trials(study_id, deepcopy, states)]

@@ -5,11 +5,11 @@ are equal. A student that none at its rung dominates always goes on, whatever it
 the small students of the Pareto front, and does worse than no stopping (bench/RESULTS.md).
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from fitnets.values.base import Value, seed_of
@@ -102,7 +102,7 @@ def decide(stopping: Stopping, study_seed: int, number: int, peers: Sequence[Pee
     """The verdict on trial `number`, one of `peers`: every student that has reached the rung so far, in any order.
 
     It is stopped where better * eta >= peers. An audited student goes on at every later rung too, because the audit
-    depends only on the study's seed and its number. The time is quadratic in the number of peers (bench/LOG.md).
+    depends only on the study's seed and its number.
     Raises ValueError where `number` is missing, or a number occurs twice.
     """
     indices = {peer.number: index for index, peer in enumerate(peers)}
@@ -111,23 +111,52 @@ def decide(stopping: Stopping, study_seed: int, number: int, peers: Sequence[Pee
             f"trial {number} is compared with trials {sorted(peer.number for peer in peers)}, but each student that "
             "reached the rung is listed once, itself included: pass every one of them once."
         )
-    counts = dominator_counts(peers)
-    mine = counts[indices[number]]
-    better = sum(count < mine for count in counts)
-    stops = better * stopping.eta >= len(peers)
+    return _verdict(stopping, study_seed, number, np.array(dominator_counts(peers)), indices[number])
+
+
+def _verdict(stopping: Stopping, study_seed: int, number: int, counts: NDArray[np.int64], place: int) -> Verdict:
+    """The verdict on the student at `place` among its peers, each of which as many others dominate as `counts` says."""
+    mine, peers = int(counts[place]), len(counts)
+    better = int((counts < mine).sum())
+    stops = better * stopping.eta >= peers
     is_audited = stops and audited(study_seed, number, stopping.audit)
-    return Verdict(
-        goes_on=not stops or is_audited, dominators=mine, better=better, peers=len(peers), audited=is_audited
-    )
+    return Verdict(goes_on=not stops or is_audited, dominators=mine, better=better, peers=peers, audited=is_audited)
 
 
 def dominator_counts(peers: Sequence[Peer]) -> list[int]:
     """For each of the peers, how many of the others dominate it."""
-    rows = [peer._losses() for peer in peers]
-    equal = Counter(rows)
-    error, params, macs = np.array(rows, dtype=float).reshape(-1, 3).T.copy()
-    as_good = (int(((error <= row[0]) & (params <= row[1]) & (macs <= row[2])).sum()) for row in rows)
-    return [count - equal[row] for count, row in zip(as_good, rows, strict=True)]
+    rung = _Rung()
+    for peer in peers:
+        rung.add(peer)
+    return [int(count) for count in rung.counts()]
+
+
+class _Rung:
+    """The students at one rung in the order of arrival, and how many others dominate each.
+
+    The counts are kept up: a student that arrives costs time linear in the number of those before it.
+    """
+
+    def __init__(self) -> None:
+        self._losses, self._counts, self._size = np.empty((64, 3)), np.zeros(64, dtype=np.int64), 0
+
+    def add(self, peer: Peer) -> None:
+        """Add a student, and count it with those that it dominates and that dominate it."""
+        if self._size == len(self._counts):
+            self._losses, self._counts = (
+                np.resize(self._losses, (2 * self._size, 3)),
+                np.resize(self._counts, 2 * self._size),
+            )
+        row, others = np.array(peer._losses(), dtype=float), self._losses[: self._size]
+        differs = (others != row).any(1)
+        self._counts[: self._size] += (row <= others).all(1) & differs
+        self._losses[self._size] = row
+        self._counts[self._size] = ((others <= row).all(1) & differs).sum()
+        self._size += 1
+
+    def counts(self) -> NDArray[np.int64]:
+        """How many others dominate each student."""
+        return self._counts[: self._size]
 
 
 def audited(study_seed: int, number: int, share: float) -> bool:
@@ -142,11 +171,11 @@ class Rungs:
         self.stopping, self.study_seed = stopping, study_seed
         self.verdicts: dict[tuple[int, int], Verdict] = {}
         """By (epoch of the rung, trial)."""
-        self._peers: dict[int, list[Peer]] = {}
+        self._rungs: dict[int, _Rung] = {}
 
     def restore(self, epoch: int, peer: Peer, verdict: Verdict) -> None:
         """Add a student that reached the rung before, with the verdict that it got then."""
-        self._peers.setdefault(epoch, []).append(peer)
+        self._rungs.setdefault(epoch, _Rung()).add(peer)
         self.verdicts[epoch, peer.number] = verdict
 
     def arrive(self, epoch: int, peer: Peer, *, exempt: bool = False) -> Verdict:
@@ -156,8 +185,8 @@ class Rungs:
         """
         key = (epoch, peer.number)
         if key not in self.verdicts:
-            peers = self._peers.setdefault(epoch, [])
-            peers.append(peer)
-            verdict = decide(self.stopping, self.study_seed, peer.number, peers)
+            rung = self._rungs.setdefault(epoch, _Rung())
+            rung.add(peer)
+            verdict = _verdict(self.stopping, self.study_seed, peer.number, rung.counts(), -1)
             self.verdicts[key] = verdict.changed(goes_on=True, audited=False) if exempt else verdict
         return self.verdicts[key]

@@ -12,7 +12,7 @@ from fitnets.disk.store import Store
 from search.paper.experiments import Experiment
 from search.paper.runner import FinishedRun, FinishedRuns
 from search.paper.table import Comparison, Seed, arms_of, row
-from search.paper.tested import TestImages
+from search.paper.tested import TestImages, device_here
 from search.workers.machine import processor
 
 SVHN_TRAIN = 598_388  # training images of SVHN with the extra ones, in pylearn2's split
@@ -27,7 +27,11 @@ def compare(
     store: Store,
     device: str,
 ) -> Comparison:
-    """Measure every run on the test images; `keys` are those of the experiment's runs, in their order."""
+    """Measure every run on the test images; `keys` are those of the experiment's runs, in their order.
+
+    `device` is the workers'; it is used where this machine has it.
+    """
+    device = device_here(device)
     test = TestImages(experiment, data_dir, runs, store, device)
     teacher, own = experiment.teacher, test.teacher(experiment.teacher)
     assert own.test is not None, "a trained teacher was measured"

@@ -88,6 +88,7 @@ def train(
             number = waiting.popleft()
             crew.submit(number, runs[number][2])
             running.add(number)
+        crew.need(len(waiting) + len(running))
         events = crew.wait(1.0)
         for event in events:
             if isinstance(event, EpochDone | EndedEarly | Notice):  # no run is stopped early

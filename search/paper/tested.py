@@ -27,6 +27,11 @@ PASSES = 3
 PASS_SECONDS = 20.0  # a pass that takes longer is not repeated
 
 
+def device_here(device: str) -> str:
+    """The workers' device if this machine has it: a cluster's head may have no GPU, and tests on its CPU."""
+    return device if device == "cpu" or torch.cuda.is_available() else "cpu"
+
+
 class TestImages:
     """An experiment's test images; each net measured on them is logged. Uses one thread where there is no GPU."""
 

@@ -20,8 +20,9 @@ from search.workers.facts import Facts
 from search.workers.faults import describe, over_time, spoils
 from search.workers.logs import Log
 
-Maker = Callable[[Data, str, str, bool], Any]
-"""Makes a Trainer from the data set, the data folder, the store's folder, and whether there is a GPU."""
+Maker = Callable[[Data, str, str, float], Any]
+"""Makes a Trainer from the data set, the data folder, the store's folder, and the share of a GPU that it has, or 0."""
+CONTEXT_BYTES = 600 * 2**20  # of a GPU's memory that a process takes before it trains: CUDA and its libraries, about
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,28 @@ class Limits:
     """A trial that has not ended by then hangs: its process is ended."""
 
 
-def trainer(data: Data, data_dir: str, store_dir: str, gpu: bool) -> Any:
-    """The real Trainer, with one thread for each CPU slot: two threads would compete for its core."""
+def trainer(data: Data, data_dir: str, store_dir: str, gpu: float) -> Any:
+    """The real Trainer, with one thread for each CPU slot: two threads would compete for its core.
+
+    On a GPU it is kept within its share of the memory, so that a trial that needs more fails alone: Ray's fractions
+    are bookkeeping, and without a limit it would take the memory of the trials beside it.
+    """
     from search.workers.trainer import Trainer  # here, so that the driver need not import torch
 
+    if gpu:
+        import torch
+
+        memory = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(memory_share(gpu, memory))
     return Trainer(data, data_dir, store_dir, "cuda" if gpu else "cpu", None if gpu else 1)
+
+
+def memory_share(gpu: float, memory: int) -> float:
+    """The share of a GPU's `memory` (bytes) that torch may allocate for a slot that has the share `gpu` of that GPU.
+
+    What CUDA itself takes comes out of the slot's share too, but never more than half of it.
+    """
+    return max(gpu / 2, gpu - CONTEXT_BYTES / memory)
 
 
 class Actor:
@@ -68,7 +86,7 @@ class Actor:
         if folder is not None:
             os.chdir(folder)
 
-    def open(self, make: Maker, data: Data, data_dir: str, store_dir: str, gpu: bool, limits: Limits) -> Facts:
+    def open(self, make: Maker, data: Data, data_dir: str, store_dir: str, limits: Limits, gpu: float) -> Facts:
         """Read the images and describe them."""
         self.trainer, self.limits = make(data, data_dir, store_dir, gpu), limits
         facts: Facts = self.trainer.facts()

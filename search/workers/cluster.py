@@ -26,12 +26,22 @@ START_ATTEMPTS = 3
 OBJECT_STORE_BYTES = 256 * 2**20  # enough for teachers and weights; Ray's default takes a third of the memory
 
 
+GROUP, MODEL = "ray.io/node-group", "ray.io/accelerator-type"  # Ray's own labels of a node
+MOST_REQUESTED = 1000  # slots, at a time, that an autoscaler is asked for
+
+
 class Node(NamedTuple):
     """A live node of the cluster."""
 
     host: str
     slots: int
     """How many it can run."""
+    gpu: float = 0.0
+    """The share of a GPU that each of them takes; 0 where the node has none."""
+    model: str = ""
+    """Of its GPUs, as far as Ray knows it."""
+    is_managed: bool = False
+    """Whether an autoscaler or an operator started it: such a cluster gets nodes when they are asked for."""
 
 
 @functools.cache
@@ -142,15 +152,19 @@ def _join(address: str) -> None:
         ) from error
 
 
-def has(resource: str) -> bool:
-    """Whether any node has `CPU`s, or `GPU`s."""
-    return any(node["Alive"] and node["Resources"].get(resource, 0) for node in ray().nodes())
-
-
 def nodes(gpu: float) -> dict[str, Node]:
-    """The live nodes by Ray's id, each with its number of slots; a slot takes a core and the share `gpu` of one GPU."""
-    alive = (node for node in ray().nodes() if node["Alive"])
-    return {node["NodeID"]: Node(node["NodeManagerHostname"], slot_count(node["Resources"], gpu)) for node in alive}
+    """The live nodes by Ray's id, each with the slots that its resources hold.
+
+    A slot takes a core, and the share `gpu` of one GPU where the node has GPUs.
+    """
+    return {node["NodeID"]: _node(node, gpu) for node in ray().nodes() if node["Alive"]}
+
+
+def _node(node: Mapping[str, Any], gpu: float) -> Node:
+    resources, labels = node["Resources"], node.get("Labels", {})
+    share = gpu if resources.get("GPU", 0) else 0.0
+    slots = slot_count(resources, share)
+    return Node(node["NodeManagerHostname"], slots, share, labels.get(MODEL, ""), GROUP in labels)
 
 
 def slot_count(resources: Mapping[str, float], gpu: float) -> int:
@@ -162,10 +176,10 @@ def slot_count(resources: Mapping[str, float], gpu: float) -> int:
 
 
 def request(slots: int, gpu: float) -> None:
-    """Ask the cluster's autoscaler, if it has one, for `slots` slots; 0 withdraws the request."""
+    """Ask the cluster's autoscaler, if it has one, for `slots` slots in all; 0 withdraws the request."""
     from ray.autoscaler.sdk import request_resources
 
-    request_resources(bundles=[{"CPU": 1} | ({"GPU": gpu} if gpu else {})] * slots)
+    request_resources(bundles=[{"CPU": 1} | ({"GPU": gpu} if gpu else {})] * min(slots, MOST_REQUESTED))
 
 
 def start_actor(cls: type, node: str, gpu: float) -> Any:

@@ -34,11 +34,8 @@ class RayWorkers:
 
     def __init__(self, address: str | None, slots: int | None, gpu_fraction: float, make: Maker = trainer):
         cluster.connect(address, slots)
-        gpu = gpu_fraction if cluster.has("GPU") else 0.0
-        self._requested = slots or 0 if address is not None else 0
-        if self._requested:
-            cluster.request(self._requested, gpu)
-        self._slots, self._make = Slots(slots, gpu, joins=address is not None), make
+        self._slots, self._make = Slots(slots, gpu_fraction, joins=address is not None), make
+        self.need(slots or 1)
         self._events: list[Event] = []
         self._limits = Limits()
 
@@ -52,7 +49,7 @@ class RayWorkers:
         hung = None if trial_seconds is None else trial_seconds + GRACE
         self._limits = Limits(None if logs is None else str(logs.resolve()), trial_seconds, hung)
         places = str(data_dir.resolve()), str(store_dir.resolve())
-        return self._slots.open(self._make, data, *places, self._slots.gpu > 0, self._limits)
+        return self._slots.open(self._make, data, *places, self._limits)
 
     @property
     def slots(self) -> int:
@@ -142,6 +139,10 @@ class RayWorkers:
             if slot.number == number:
                 slot.actor.call.remote("forget", recipe)
 
+    def need(self, slots: int) -> None:
+        """Have a cluster's autoscaler, if it has one, start nodes for so many slots, or remove what is idle."""
+        self._slots.need(slots)
+
     def wait(self, seconds: float) -> list[Event]:
         """The events of the next `seconds` (2 s at most); an empty list when there were none.
 
@@ -154,13 +155,13 @@ class RayWorkers:
         for slot in [slot for slot in silent if self._seconds_over(slot) > 2 * GRACE]:
             self._slots.drop(slot)  # its machine is cut off or its process suspended, or it would have ended itself
             events.append(self._worker_gone(slot, "it does not answer"))
-        notes, self._slots.notes = self._slots.notes, []
-        return [*events, *(Notice(text) for text in notes)]
+        notes = [Notice(text) for text in self._slots.notes]
+        self._slots.notes.clear()
+        return [*events, *notes]
 
     def close(self) -> None:
         """Stop the actors, withdraw the request to the autoscaler, and leave Ray; a local one is stopped."""
-        if self._requested:
-            cluster.request(0, 0.0)
+        self._slots.need(0)
         for slot in self._slots.all:
             ray().kill(slot.actor)
         ray().shutdown()

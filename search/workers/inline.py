@@ -10,7 +10,7 @@ from search.workers.protocol import EndedEarly, EpochDone, Event, Failed, Finish
 from search.workers.trainer import Trainer
 
 
-def _trainer(data: Data, data_dir: str, store_dir: str, gpu: bool) -> Trainer:
+def _trainer(data: Data, data_dir: str, store_dir: str, gpu: float) -> Trainer:
     return Trainer(data, data_dir, store_dir, "cpu", 1)
 
 
@@ -35,7 +35,7 @@ class InlineWorkers:
     ) -> Facts:
         """Read the images."""
         limits = Limits(None if logs is None else str(logs), trial_seconds)
-        return self._actor.open(_trainer, data, str(data_dir), str(store_dir), False, limits)
+        return self._actor.open(_trainer, data, str(data_dir), str(store_dir), limits, 0.0)
 
     def teach(self, teacher: Trained | Brought | Ensemble, on_report: Callable[[Report], None]) -> TeacherFacts:
         """Train the teacher unless it is trained, and load it."""
@@ -73,6 +73,9 @@ class InlineWorkers:
             return [Failed(number, item.kind, item.message, item.log)]
         assert isinstance(item, Result)
         return [Finished(number, item)]
+
+    def need(self, slots: int) -> None:
+        """There is one slot, whatever is needed."""
 
     def forget(self, number: int, recipe: Recipe) -> None:
         """Delete the checkpoint of trial `number`, which is finished and stored."""

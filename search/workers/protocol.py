@@ -64,7 +64,8 @@ class Workers(Protocol):
     """Where trials run: see `search.workers.crew` (Ray) and `search.workers.inline` (this process).
 
     After `stop`, a trial ends between two epochs: its slot is not free before, and its last event is EndedEarly, or
-    Finished, Failed or WorkerLost where it had come to its end already. Reports may still come until then.
+    Finished, Failed or WorkerLost where it had come to its end already. Reports may still come until then. `need` says
+    how many slots the search could use at present.
     """
 
     @property
@@ -74,6 +75,7 @@ class Workers(Protocol):
     def stop(self, number: int) -> None: ...
     def wait(self, seconds: float) -> list[Event]: ...
     def forget(self, number: int, recipe: Recipe) -> None: ...
+    def need(self, slots: int) -> None: ...
 
 
 class Stopped(RuntimeError):

@@ -18,6 +18,7 @@ from search.workers.actor import Actor
 from search.workers.cluster import ray
 from search.workers.facts import Facts, TeacherFacts
 from search.workers.faults import NODE_DIED, one_line, why_died
+from search.workers.nodes import Nodes
 from search.workers.protocol import Stopped
 
 CHECK_SECONDS = 2.0  # between two checks of the cluster's nodes
@@ -39,6 +40,8 @@ class Slot:
     step: Literal["process", "images", "teacher", "idle", "trial", "stopping"] = "process"
     """`stopping`: a trial that is to end after its current epoch."""
     stream: Any = None
+    gpu: float = 0.0
+    """The share of a GPU that it has."""
     number: int = -1
     """Of the trial that it runs, or ran last; -1 before the first."""
     began: bool = False
@@ -70,15 +73,18 @@ class WorkerGone(NamedTuple):
 
 
 class Slots:
-    """All slots: at most `limit`, each with a core and a share `gpu` of a GPU. Nodes may join only if `joins`."""
+    """All slots: at most `limit`, each with a core and a share `gpu` of a GPU. Nodes may join only if `joins`.
+
+    Once a node with GPUs was seen (`search.workers.nodes`), slots that have only a core end with their trials.
+    """
 
     def __init__(self, limit: int | None, gpu: float, *, joins: bool):
-        self.limit, self.gpu, self.joins = limit, gpu, joins
+        self.limit, self.joins = limit, joins
         self.all: list[Slot] = []
         self.notes: list[str] = []
         self.facts: Facts | None = None
         self.teacher_facts: TeacherFacts | None = None
-        self._nodes = cluster.nodes(gpu)
+        self._nodes = Nodes(gpu, self.notes, joins=joins)
         self._open_arguments: tuple[Any, ...] = ()
         self._teacher_arguments: tuple[Any, ...] = ()
         self._check_at = 0.0
@@ -90,24 +96,32 @@ class Slots:
 
     def capacity(self) -> int:
         """How many slots there are, those that are still starting included."""
-        available = sum(node.slots for node in self._nodes.values())
+        available = self._nodes.slots()
         return available if self.limit is None else min(self.limit, available)
 
     def on_node(self, slot: Slot) -> int:
         """How many slots its node may have: cores that are free as long as no trial runs."""
-        node = self._nodes.get(slot.node)
+        node = self._nodes.live.get(slot.node)
         return 1 if node is None else min(node.slots, self.limit or node.slots)
 
     def idle(self) -> list[Slot]:
         """The slots that wait for a trial."""
-        return [slot for slot in self.all if slot.step == "idle"]
+        return [slot for slot in self.all if slot.step == "idle" and not self._is_retired(slot)]
+
+    def need(self, slots: int) -> None:
+        """The search can use so many slots: see `Nodes.need`; `limit` at most."""
+        self._nodes.need(min(slots, self.limit or slots))
+
+    def _is_retired(self, slot: Slot) -> bool:
+        """Whether a slot has only a core, now that there are GPUs."""
+        return self._nodes.has_gpus and not slot.gpu
 
     def note_precision(self, slot: Slot, precision: Precision) -> None:
         """Note, once for each node, that it lacks `precision` in hardware, where the first worker has it."""
         first = self.facts.native if self.facts is not None else slot.native
         if precision == "bf16" == first != slot.native and slot.node not in self._noted_slow:
             self._noted_slow.add(slot.node)
-            host = self._nodes[slot.node].host if slot.node in self._nodes else "a node"
+            host = self._nodes.live[slot.node].host if slot.node in self._nodes.live else "a node"
             self.notes.append(f"note: {host} lacks bf16 in hardware, which the study trains in: its trials are slower")
 
     def open(self, *arguments: Any) -> Facts:
@@ -151,14 +165,20 @@ class Slots:
         """Update the nodes: drop the slots whose node left, and start slots where a node has resources for them."""
         now = time.monotonic()
         self._check_at = now + CHECK_SECONDS
-        before, self._nodes = self._nodes, cluster.nodes(self.gpu)
-        for name in before.keys() - self._nodes.keys():
+        before, had_gpus = self._nodes.live, self._nodes.has_gpus
+        self._nodes.look()
+        live = self._nodes.live
+        for name in before.keys() - live.keys():
             self.notes.append(f"node {before[name].host} left: {self.capacity()} slot(s)")
-        for name in self._nodes.keys() - before.keys():
-            self.notes.append(f"node {self._nodes[name].host} joined: {self.capacity()} slot(s)")
+        for name in live.keys() - before.keys():
+            self.notes.append(f"node {live[name].host} joined: {self.capacity()} slot(s)")
+        if self._nodes.has_gpus and not had_gpus:
+            self.notes.append("there are GPUs now: students begin on them only, and those on cores go on to their ends")
         lost: list[tuple[Slot, Any]] = []
         for slot in list(self.all):
-            if slot.node not in self._nodes:
+            if self._is_retired(slot) and not slot.has_trial:
+                self.drop(slot)
+            elif slot.node not in live:
                 self.drop(slot)
                 if slot.has_trial:
                     lost.append((slot, WorkerGone(NODE_DIED)))
@@ -169,7 +189,10 @@ class Slots:
         return lost
 
     def _check_capacity(self, now: float) -> None:
-        """Where no node can run a worker: raise Stopped after NO_NODE_SECONDS, or at once if none can join."""
+        """Where no node can run a worker: raise Stopped after NO_NODE_SECONDS, or at once if none can join.
+
+        A cluster with an autoscaler was asked for nodes, and may have to wait for them itself: there it goes on.
+        """
         if self.capacity():
             self._no_node_since = None
         elif not self.joins:
@@ -177,10 +200,13 @@ class Slots:
         elif self._no_node_since is None:
             self._no_node_since = now
             self.notes.append("no node has room for a worker: waiting for one to join")
+        elif now - self._no_node_since > NO_NODE_SECONDS and self._nodes.is_managed:
+            self._no_node_since = None  # the next check notes again that it waits
         elif now - self._no_node_since > NO_NODE_SECONDS:
+            share = f" and {self._nodes.gpu:g} of a GPU" if self._nodes.gpu else ""
             raise Stopped(
                 f"no node of the cluster has had room for a worker for {NO_NODE_SECONDS:.0f} s: start nodes with a core"
-                f"{f' and {self.gpu:g} of a GPU' if self.gpu else ''} for each, and run the same command again."
+                f"{share} for each, and run the same command again."
             )
 
     def _start_slots(self, now: float) -> None:
@@ -188,16 +214,18 @@ class Slots:
 
         The first slot starts alone: it decodes the images into the store for all.
         """
-        used = Counter(slot.node for slot in self.all)
-        while len(self.all) < (self.capacity() if self.facts is not None else 1):
-            free = [name for name, node in self._nodes.items() if used[name] < node.slots]
+        used = Counter(slot.node for slot in self.all if not self._is_retired(slot))
+        while used.total() < (self.capacity() if self.facts is not None else 1):
+            free = [name for name, node in self._nodes.live.items() if used[name] < node.slots]
             names = [name for name in free if now >= self._not_before.get(name, 0.0)]
             if not names:
                 return
             name = min(names, key=lambda name: used[name])
             used[name] += 1
-            actor = cluster.start_actor(Actor, name, self.gpu)
-            self.all.append(Slot(actor, name, actor.hello.remote(None if self.joins else str(Path.cwd())), now))
+            gpu = self._nodes.live[name].gpu
+            actor = cluster.start_actor(Actor, name, gpu)
+            greeting = actor.hello.remote(None if self.joins else str(Path.cwd()))
+            self.all.append(Slot(actor, name, greeting, now, gpu=gpu))
 
     def _receive(self, slot: Slot) -> tuple[Slot, Any] | None:
         """Process what a slot yielded: a step of its start (returns None), or an item of its trial (returned)."""
@@ -224,7 +252,7 @@ class Slots:
     def _step_done(self, slot: Slot, item: Facts | TeacherFacts | None) -> None:
         """A slot has finished a step of its start: the process, the images, or the teacher."""
         if item is None:
-            slot.step, slot.awaited = "images", slot.actor.open.remote(*self._open_arguments)
+            slot.step, slot.awaited = "images", slot.actor.open.remote(*self._open_arguments, slot.gpu)
         elif isinstance(item, Facts):
             self.facts, slot.native = self.facts or item, item.native
             if item.images != self.facts.images:
@@ -265,7 +293,7 @@ class Slots:
         self._failed_starts += 1
         pause = self._pause[slot.node] = min(MAX_BACKOFF_SECONDS, 2 * self._pause.get(slot.node, CHECK_SECONDS / 2))
         self._not_before[slot.node] = time.monotonic() + pause
-        host = self._nodes[slot.node].host if slot.node in self._nodes else "a node that left"
+        host = self._nodes.live[slot.node].host if slot.node in self._nodes.live else "a node that left"
         if self._failed_starts >= START_ATTEMPTS and not any(other.works for other in self.all):
             raise Stopped(f"{self._failed_starts} workers in a row could not start, the last one on {host}: {reason}")
         self.notes.append(f"a worker on {host} could not start, and is tried again in {pause:.0f} s: {reason}")

@@ -160,7 +160,7 @@ def test_both_rates_fall_linearly_to_0_and_momentum_is_muons_own() -> None:
         for group in optimizer.param_groups:
             assert group.get("momentum", 0.7) == 0.7
             for parameter in group["params"]:
-                found.setdefault(names[id(parameter)], []).append(group["lr"])
+                found.setdefault(names[id(parameter)], []).append(float(group["lr"]))
     left = [1 - update / 8 for update in range(8)]
     for name, rate in {
         "layers.0.linear.weight": 0.025,

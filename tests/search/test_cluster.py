@@ -340,3 +340,26 @@ def test_a_node_with_other_images_is_left_out_while_others_work(
 
 def recipe_of_one_epoch() -> Recipe:
     return RECIPE.changed(stage2=RECIPE.stage2.changed(epochs=1))
+
+
+def test_a_head_and_nodes_with_and_without_gpus_and_one_of_another_model(
+    nodes: Any, crew_of: Callable[..., RayWorkers], tmp_path: Path
+) -> None:
+    """Beside the fixture's three: a node of cores only, and GPUs that call themselves T4 and, later, H100."""
+    plain = added(nodes, {**NODE, "num_gpus": 0})
+    first = added(nodes, {**NODE, "labels": {cluster.MODEL: "T4"}})
+    crew = crew_of(None, stub(0.01))
+    assert crew.open(STUDY.data, tmp_path, tmp_path).device == "stub on a GPU"
+    crew.teach(TEACHER, lambda report: None)
+    events = until(crew, lambda events: crew.free() == crew.slots)
+    assert cluster.nodes(0.5)[plain].slots == 2, "as Ray reports it"
+    assert first in {slot.node for slot in crew._slots.all} and plain not in {slot.node for slot in crew._slots.all}
+    assert {slot.gpu for slot in crew._slots.all} == {0.5}
+    second = added(nodes, {**NODE, "labels": {cluster.MODEL: "H100"}})
+    events += until(crew, lambda events: any(slot.node == second for slot in crew._slots.idle()))
+    told = [event.text for event in events if isinstance(event, Notice)]
+    assert any("has another GPU (H100; so far T4)" in text for text in told), told
+    trials = crew.free()
+    for number in range(trials):
+        crew.submit(number, recipe_of_one_epoch())
+    until(crew, lambda events: sum(isinstance(event, Finished) for event in events) == trials)

@@ -111,6 +111,9 @@ class Scripted:
             del self._queues[number]
         return [event]
 
+    def need(self, slots: int) -> None:
+        """There are as many as there are."""
+
     def forget(self, number: int, recipe: Recipe) -> None:
         assert (number, recipe) in self.submitted
         assert number not in self._queues, "it is still running"

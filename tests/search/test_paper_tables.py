@@ -23,6 +23,7 @@ from search.paper.interpretations import TAKEN, seen
 from search.paper.picture import draw
 from search.paper.runner import FinishedRun, FinishedRuns
 from search.paper.table import Comparison, Measured, Seed, row
+from search.paper.tested import device_here
 from search.read.published import published
 from search.ship.test_reads import READINGS
 from search.workers.actor import Fault
@@ -474,3 +475,13 @@ def test_jpeg_images_are_called_so(tmp_path: Path, counting: type[Counting]) -> 
     assert invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs").exit_code == 0
     (table,) = tables(tmp_path / "runs")
     assert any("aflw from JPEG files" in told for told in table.differs)
+
+
+@pytest.mark.parametrize(
+    ("workers", "gpu", "wanted"), [("cuda:0", False, "cpu"), ("cuda:0", True, "cuda:0"), ("cpu", True, "cpu")]
+)
+def test_a_head_without_a_gpu_tests_what_gpus_trained(
+    workers: str, gpu: bool, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    assert device_here(workers) == wanted

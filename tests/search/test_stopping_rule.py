@@ -233,3 +233,14 @@ def test_stopping_and_verdicts_are_values() -> None:
     assert Stopping.model_validate_json(make().canonical()) == make()
     verdict = last([peer(0, (1, 1, 1))])
     assert Verdict.model_validate_json(verdict.canonical()) == verdict
+
+
+def test_counts_that_are_kept_up_over_many_arrivals_are_those_by_hand() -> None:
+    chance = random.Random(0)
+    points = [(chance.randrange(LARGEST + 1), chance.randrange(9), chance.randrange(9)) for _ in range(150)]
+    rungs, peers = Rungs(UNAUDITED, 0), peers_of(points)
+    for number, arrived in enumerate(peers):
+        seen = points[: number + 1]
+        counts = [sum(beats(other, point) for other in seen) for point in seen]
+        verdict = rungs.arrive(1, arrived)
+        assert (verdict.dominators, verdict.better) == (counts[-1], sum(count < counts[-1] for count in counts))
