@@ -23,7 +23,9 @@ TITLES: dict[Axis, str] = {
     "parameters": "Parameters",
     "multiply-adds": "Multiply-adds for one image",
     "size": "Size of the float32 weights",
-    "memory": "Peak activation memory for one image",
+    "int8 size": "Size of the int8 weights",
+    "memory": "Peak activation memory for one image, float32",
+    "int8 memory": "Peak activation memory for one image, int8",
     "latency": "Milliseconds for one image, one CPU thread",
 }
 
@@ -37,7 +39,7 @@ def cost(value: float, axis: Axis) -> str:
     """A cost in its own unit."""
     if axis == "latency":
         return milliseconds(value)
-    return format_bytes(value) if axis in ("size", "memory") else format_count(value)
+    return format_bytes(value) if axis in ("size", "int8 size", "memory", "int8 memory") else format_count(value)
 
 
 def milliseconds(value: float) -> str:

@@ -145,12 +145,14 @@ def _numbers(picture: Picture, c: Candidate, readings: dict[str, dict[str, Any]]
         ("Parameters", format_count(c.cost.params), "params"),
         ("Multiply-adds", format_count(c.cost.macs), "macs"),
         ("Weights, float32", format_bytes(c.cost.weight_bytes), "weight_bytes"),
-        ("Activations, peak", format_bytes(c.cost.peak_activation_bytes), "peak_activation_bytes"),
+        ("Activations, peak", format_bytes(c.footprint.memory), "peak_activation_bytes"),
     ):
         theirs = teacher.get(name)
-        mine = getattr(c.cost, name)
+        mine = c.footprint.memory if name == "peak_activation_bytes" else getattr(c.cost, name)
         cells.append((label, value, cards.beside(theirs, mine)))
-    cells.append(("Weights, if int8", format_bytes(c.cost.params), "an estimate: one byte each"))
+    need = c.footprint
+    cells.append(("Weights, int8", format_bytes(need.int8_size), "with scales and biases, before any export"))
+    cells.append(("Activations, peak, int8", format_bytes(need.int8_memory), ""))
     card = downloads.card(snapshot.study, c)
     timed = card["latency"] if card else c.timing.model_dump() if c.timing else None
     if timed:

@@ -233,7 +233,7 @@ def _table(rows: Sequence[Candidate], scene: Scene, trained: Sequence[Candidate]
             "parameters": c.cost.params,
             "multiply-adds": c.cost.macs,
             "weights kB": rounded_up(c.cost.weight_bytes / 1000, 1),
-            "memory kB": rounded_up(c.cost.peak_activation_bytes / 1000, 1),
+            "memory kB": rounded_up(c.footprint.memory / 1000, 1),
             **({"latency ms": rounded_up(c.timing.p50_ms, 4)} if c.timing else {}),
             "layers": c.recipe.student.depth,
             "widths": format_stages(c.recipe.student.stages),

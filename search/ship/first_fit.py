@@ -7,7 +7,7 @@ A file is at least as large as its weights, so a student whose weights alone exc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fitnets.nets.cost import FLOAT_BYTES
+from fitnets.nets.footprint import FLOAT_BYTES
 from fitnets.values.base import Value
 from search.read.budget import Broken, Budget, Miss, broken, nearest
 from search.read.candidates import Candidate
