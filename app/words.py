@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Sequence
 
-from search.read.budget import Broken
+from search.read.budget import FOOTPRINT, Broken
 from search.read.candidates import Candidate
 from search.read.tradeoffs import Axis
 from search.units import format_accuracy, format_bytes, format_count, format_duration, format_number
@@ -14,9 +14,13 @@ LIMITS = {
     "max_params": "parameters",
     "max_macs": "multiply-adds",
     "max_size_kb": "size",
+    "max_memory": "peak memory",
+    "max_int8_memory": "int8 peak memory",
+    "max_int8_size": "int8 size",
     "max_latency_ms": "latency",
     "min_accuracy": "accuracy",
 }
+UNITS = {"max_latency_ms": " ms", "max_size_kb": " kB", **dict.fromkeys(FOOTPRINT, " bytes")}
 STATES = {"pruned": "stopped early"}
 """States whose names need other words."""
 TITLES: dict[Axis, str] = {
@@ -109,6 +113,8 @@ def allowed(limit: str, value: float) -> str:
         return percent(value)
     if limit == "max_latency_ms":
         return milliseconds(value)
+    if limit in FOOTPRINT:
+        return format_bytes(value)
     return format_bytes(1000 * value) if limit == "max_size_kb" else format_count(value)
 
 
@@ -116,7 +122,7 @@ def exactly(limit: str, value: float) -> str:
     """The same with nine digits, where three would not show that the limit is broken."""
     if limit == "min_accuracy":
         return f"{100 * value:.9g}%"
-    return f"{value:,.9g}" + {"max_latency_ms": " ms", "max_size_kb": " kB"}.get(limit, "")
+    return f"{value:,.9g}" + UNITS.get(limit, "")
 
 
 def escaped(text: str) -> str:

@@ -72,6 +72,7 @@ def quantised(file: bytes, pixels_NCHW: NDArray[np.float32]) -> bytes:
     plain = [opset for opset in result.opset_import if opset.domain == ""]
     del result.opset_import[:]  # onnxruntime lists every domain that it knows
     result.opset_import.extend(plain)
+    del result.graph.value_info[:]  # shapes that are inferred again when the file is loaded
     onnx.helper.set_model_props(result, {entry.key: entry.value for entry in model.metadata_props})
     onnx.checker.check_model(result, full_check=True)
     return bytes(result.SerializeToString(deterministic=True))

@@ -98,6 +98,9 @@ def _limit(axis: Axis) -> float | None:
         "parameters": budget.max_params,
         "multiply-adds": budget.max_macs,
         "size": size,
+        "int8 size": budget.max_int8_size,
+        "memory": budget.max_memory,
+        "int8 memory": budget.max_int8_memory,
         "latency": budget.max_latency_ms,
     }
     return limits.get(axis)

@@ -29,11 +29,12 @@ ENDED = "driver_ended"  # the study's attribute with the time at which its drive
 
 
 class Timing(Value):
-    """How long one image took on a machine (see `search.ship.latencies`)."""
+    """How long one pass took on a machine (see `search.ship.latencies`)."""
 
     p50_ms: float
     p90_ms: float
     threads: int
+    batch: int = 1
     device: str
     date: str
     load: float
