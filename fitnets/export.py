@@ -174,9 +174,7 @@ def measure(model: OnnxModel, split: Split) -> float:
     for pixels_BCHW, label_B in _pixels(split):
         logits_BK = model(pixels_BCHW)
         if not np.isfinite(logits_BK).all():
-            raise InputError(
-                "a logit of the int8 file is not a finite number: export another trial, or leave out --int8."
-            )
+            raise InputError("a logit of the ONNX file is not a finite number: export another trial.")
         right += int((logits_BK.argmax(1) == label_B).sum())
     return right / len(split)
 

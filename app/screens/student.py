@@ -7,7 +7,7 @@ import streamlit as st
 from app import confirmed, page, source, state, words
 from app.charts import figures, palette, student_chart
 from app.source import Picture
-from app.widgets import against, cards, downloads, fresh, live, per_class
+from app.widgets import against, cards, downloads, fresh, live, per_class, timings
 from fitnets.config import Report, Training
 from fitnets.errors import InputError
 from search.read import layers, tradeoffs
@@ -164,6 +164,7 @@ def _numbers(picture: Picture, c: Candidate, readings: dict[str, dict[str, Any]]
                 st.markdown(f"{label}  \n**{value}**")
                 if below:
                     st.markdown(f":small[{below}]")
+    timings.table(snapshot.study, c)
 
 
 def _architecture(snapshot: Snapshot, c: Candidate) -> None:

@@ -81,7 +81,7 @@ def main(words: list[str] | None = None) -> int:
                 "threads": given.threads,
                 "batch": given.batch,
                 "device": device,
-                "date": datetime.now(UTC).isoformat(timespec="seconds"),  # noqa: UP017
+                "date": datetime.now(UTC).isoformat(timespec="seconds"),
                 "load": load,
                 "p50_ms": p50,
                 "p90_ms": p90,
