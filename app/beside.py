@@ -48,7 +48,7 @@ def optuna_dashboard(url: str) -> Iterator[str]:
             yield address
         finally:
             process.terminate()
-            process.wait()
+            process.communicate()  # waits, and closes its input
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -87,7 +87,7 @@ def image_of(model: ModelProto) -> str:
             constants |= set(node.output)
             weights |= set(node.output) if weights & set(node.input) else set()
         elif weights & set(node.input):
-            return next(name for name in node.input if name not in constants)
+            return str(next(name for name in node.input if name not in constants))
     raise ValueError(f"no operator of this graph reads weights whose names begin with `{WEIGHTS}`.")
 
 

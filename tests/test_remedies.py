@@ -14,7 +14,7 @@ from search.storage.faults import study_missing
 from tests.commands import COMMANDS, OTHERS
 from tests.test_arrows import ROOT, files, modules
 
-OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 TYPED = re.compile(r"(?:python -m |fitnet-search )(search\.[a-z]\w*|app)\b([^`\n]*)")
 MAINS: dict[str, Any] = {
     **{f"search.{name}": main for name, main in (COMMANDS | OTHERS).items()},

@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 
 from app import beside
 from fitnets.errors import InputError
@@ -63,10 +64,10 @@ def until(condition: Callable[[], bool]) -> bool:
     return True
 
 
-def some_study(url: str, trials: int = 4) -> optuna.Study:
-    """A search's study: two objectives, a finished, a stopped, an infeasible and a running trial."""
-    study = optuna.create_study(storage=open_storage(url), study_name="digits", directions=["maximize", "minimize"])
-    for number in range(trials):
+def some_study(storage: RDBStorage) -> optuna.Study:
+    """A study of two objectives with finished, stopped and running trials."""
+    study = optuna.create_study(storage=storage, study_name="digits", directions=["maximize", "minimize"])
+    for number in range(4):
         trial = study.ask()
         trial.suggest_int("depth", 1, 4)
         trial.set_user_attr("number", number)
@@ -78,7 +79,8 @@ def some_study(url: str, trials: int = 4) -> optuna.Study:
 
 
 def test_a_copy_holds_every_study_and_leaves_the_storage_alone(url: str, tmp_path: Path) -> None:
-    study, target = some_study(url), tmp_path / "copy" / "studies.db"
+    storage, target = open_storage(url), tmp_path / "copy" / "studies.db"
+    study = some_study(storage)
     target.parent.mkdir()
     before = sorted(path.name for path in (tmp_path / "runs").iterdir()) if (tmp_path / "runs").exists() else []
     copy(url, target)
@@ -95,7 +97,9 @@ def test_a_copy_holds_every_study_and_leaves_the_storage_alone(url: str, tmp_pat
     copy(url, target)
     assert len(held.get_trials()) == 5 and held.get_trials()[-1].values == [0.95, 50.0]
     held.set_user_attr("mine", 1)
-    assert "mine" not in optuna.load_study(study_name="digits", storage=study._storage).user_attrs
+    assert "mine" not in optuna.load_study(study_name="digits", storage=storage).user_attrs
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def test_a_storage_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
@@ -110,7 +114,10 @@ def test_a_storage_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
 @pytest.fixture
 def storage(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path / 'studies.db'}"
-    some_study(url)
+    made = open_storage(url)
+    some_study(made)
+    made.remove_session()
+    made.engine.dispose()
     return url
 
 

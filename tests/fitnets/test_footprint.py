@@ -50,7 +50,8 @@ def alive_at_most(model: ModelProto) -> int:
         dies |= dict.fromkeys([*read, written], at)
     sizes = {name: math.prod(shapes[name]) for name in born}
     assert all(sizes.values()), shapes
-    return max(sum(sizes[name] for name in born if born[name] <= now <= dies[name]) for now in range(at + 1))
+    together = [sum(sizes[name] for name in born if born[name] <= now <= dies[name]) for now in range(at + 1)]
+    return int(max(together))
 
 
 @pytest.mark.parametrize("kind", NETS)
