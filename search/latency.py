@@ -103,7 +103,7 @@ def _stored(chosen: list[Candidate], runs: Path, console: Console) -> Iterator[C
 def _timed(shipper: "Shipper", students: Iterator[Candidate], console: Console) -> list[int]:
     """Time the students here and store it. Returns their trial numbers."""
     load, busy = latencies.load()
-    trials = []
+    trials: list[int] = []
     for c in students:
         timing = shipper.exported(c).measured(load)
         if not trials:

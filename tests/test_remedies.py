@@ -34,7 +34,6 @@ NOT_PRINTED = {  # a command imports the module, but calls nothing that says thi
     | {"--data of search.results"},
     "search/driver/registration.py": {"--name of search.paper", "--no-stopping of search.paper"}
     | {"--no-stopping of search.confirm"},
-    "search/ship/devices.py": {"--device of app"},
     "search/ship/latencies.py": {"--name of search.export_one"},
     "search/ship/out_folder.py": {"--out of search.latency"},
     "search/storage/address.py": {"--storage of search.paper"},

@@ -192,8 +192,8 @@ class Shipper:
         elif trainer.teacher is not None:
             teacher_split = load_test(self.study.data, self.data_dir, self.images, self.store)
             teacher_accuracy = accuracy(trainer.teacher.network, self.images, teacher_split)
-        int8 = {} if found.int8 is None else {"int8_accuracy": found.int8}
-        test_reads.finish(*entry, found.float32.onnx_accuracy, trial=trial, **int8)
+        about: dict[str, Any] = {"trial": trial} | ({} if found.int8 is None else {"int8_accuracy": found.int8})
+        test_reads.finish(*entry, found.float32.onnx_accuracy, **about)
         return Tested(found, tested, teacher_accuracy)
 
     def _accuracies(self, exported: Exported, split: Split) -> Accuracies:

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from fitnets.export import OnnxModel
+from fitnets.export import Check, OnnxModel, measure
+from fitnets.images.images import load_test
 from search import cli
 from search.read.reader import read
 from search.ship import shipper
 from search.ship.shipped import card as cards
+from search.ship.shipped.exported import Accuracies
 from search.ship.shipper import Shipper
 from search.ship.test_reads import READINGS
 from search.storage.address import storage_url
@@ -33,7 +35,6 @@ def test_int8_is_shipped_with_its_own_numbers_beside_float32s(
     finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[int] = []
-    load_test = shipper.load_test
 
     def counted(*arguments: Any) -> Any:
         reads.append(1)
@@ -58,7 +59,7 @@ def test_int8_is_shipped_with_its_own_numbers_beside_float32s(
     assert made["calibration"]["part"] == "training", made
     assert made["calibration"]["images"] == len(ours.pixels.train) < 512
     split = load_test(ours.pixels.data, ours.data_dir, ours.pixels, ours.store)
-    assert shipper.measure(OnnxModel((out / "student.onnx").read_bytes()), split) == accuracy["test"]["accuracy"]
+    assert measure(OnnxModel((out / "student.onnx").read_bytes()), split) == accuracy["test"]["accuracy"]
     again = ours.exported(candidate).int8
     assert again is not None and again.file == (out / "student.onnx").read_bytes(), "the same command, the same file"
     text = (out / "README.md").read_text()
@@ -89,14 +90,12 @@ def test_a_drop_over_the_limit_is_said_and_ships_float32_too(
 
 
 def test_below_the_least_accuracy_float32_goes_along() -> None:
-    class Check:
-        onnx_accuracy, images = 0.905, 200
-
-    found = cards.Accuracies(Check(), 0.9)  # type: ignore[arg-type]
+    checked = Check(images=200, onnx_accuracy=0.905, torch_accuracy=0.905, largest_difference=0.0)
+    found = Accuracies(checked, 0.9)
     assert cards.drop_note(found, None) is None and cards.drop_note(found, 0.9) is None
     note = cards.drop_note(found, 0.904)
     assert note is not None and note.startswith("int8 is below the least accuracy of 90.40%")
-    worse = cards.drop_note(cards.Accuracies(Check(), 0.89), None)  # type: ignore[arg-type]
+    worse = cards.drop_note(Accuracies(checked, 0.89), None)
     assert worse is not None and worse.startswith("int8 loses 1.50 points, more than 1 (89.00% on the 200 validation")
 
 

@@ -10,7 +10,8 @@ from search.read.candidates import Candidate
 from search.ship.latencies import Measured, device
 
 
-class Runnable(NamedTuple):
+@dataclass(frozen=True)
+class Runnable:
     """An ONNX file, opened, and its latency on this machine."""
 
     file: bytes
