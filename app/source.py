@@ -45,6 +45,14 @@ def first_command() -> str:
     return shlex.join([*cli.command("run"), "digits", "--runs", str(runs()), *storage])
 
 
+def pages_command(*words: str) -> str:
+    """The command that starts these pages, with more words; without a password."""
+    given, default = os.environ.get("FITNET_STORAGE"), storage_url(runs(), None)
+    storage = ["--storage", shown(given)] if given and given != default else []
+    start = [cli.CONSOLE, "app"] if cli.command("run")[0] == cli.CONSOLE else ["python", "-m", "app"]
+    return shlex.join([*start, "--runs", str(runs()), *storage, *words])
+
+
 @st.cache_resource(max_entries=16, show_spinner=False)  # two a study that has fresh runs
 def _reader(url: str, name: str) -> Reader:
     return Reader(url, name)

@@ -6,15 +6,15 @@ from typing import Any, TypeVar, get_args
 
 import streamlit as st
 
-from search.read.budget import Budget
+from search.read.budget import FOOTPRINT, Budget
 from search.read.tradeoffs import AXES, Axis
 
 T = TypeVar("T")
 MOST_COMPARED = 4
 SETTLED = 2.0  # seconds after which the browser shows the address that was sent to it
-WHOLE = ("max_params", "max_macs", "trial")
+WHOLE = ("max_params", "max_macs", *FOOTPRINT, "trial")
 SHARES = ("front", "near the front", "all")  # which students are drawn
-LIMITS = ("max_params", "max_macs", "max_size_kb", "max_latency_ms", "min_accuracy")
+LIMITS = ("max_params", "max_macs", "max_size_kb", *FOOTPRINT, "max_latency_ms", "min_accuracy")
 NUMBERS = (*LIMITS, "trial")
 
 

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Sequence
 
-from search.read.budget import Broken
+from search.read.budget import FOOTPRINT, Broken
 from search.read.candidates import Candidate
 from search.read.tradeoffs import Axis
 from search.units import format_accuracy, format_bytes, format_count, format_duration, format_number
@@ -14,16 +14,22 @@ LIMITS = {
     "max_params": "parameters",
     "max_macs": "multiply-adds",
     "max_size_kb": "size",
+    "max_memory": "peak memory",
+    "max_int8_memory": "int8 peak memory",
+    "max_int8_size": "int8 size",
     "max_latency_ms": "latency",
     "min_accuracy": "accuracy",
 }
+UNITS = {"max_latency_ms": " ms", "max_size_kb": " kB", **dict.fromkeys(FOOTPRINT, " bytes")}
 STATES = {"pruned": "stopped early"}
 """States whose names need other words."""
 TITLES: dict[Axis, str] = {
     "parameters": "Parameters",
     "multiply-adds": "Multiply-adds for one image",
     "size": "Size of the float32 weights",
-    "memory": "Peak activation memory for one image",
+    "int8 size": "Size of the int8 weights",
+    "memory": "Peak activation memory for one image, float32",
+    "int8 memory": "Peak activation memory for one image, int8",
     "latency": "Milliseconds for one image, one CPU thread",
 }
 
@@ -37,7 +43,7 @@ def cost(value: float, axis: Axis) -> str:
     """A cost in its own unit."""
     if axis == "latency":
         return milliseconds(value)
-    return format_bytes(value) if axis in ("size", "memory") else format_count(value)
+    return format_bytes(value) if axis in ("size", "int8 size", "memory", "int8 memory") else format_count(value)
 
 
 def milliseconds(value: float) -> str:
@@ -107,6 +113,8 @@ def allowed(limit: str, value: float) -> str:
         return percent(value)
     if limit == "max_latency_ms":
         return milliseconds(value)
+    if limit in FOOTPRINT:
+        return format_bytes(value)
     return format_bytes(1000 * value) if limit == "max_size_kb" else format_count(value)
 
 
@@ -114,7 +122,7 @@ def exactly(limit: str, value: float) -> str:
     """The same with nine digits, where three would not show that the limit is broken."""
     if limit == "min_accuracy":
         return f"{100 * value:.9g}%"
-    return f"{value:,.9g}" + {"max_latency_ms": " ms", "max_size_kb": " kB"}.get(limit, "")
+    return f"{value:,.9g}" + UNITS.get(limit, "")
 
 
 def escaped(text: str) -> str:

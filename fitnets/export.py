@@ -32,9 +32,11 @@ INPUT, OUTPUT = "pixels", "logits"
 
 
 class Latency(Value):
-    """The latency of one image (batch 1) in onnxruntime, in milliseconds."""
+    """The latency of one pass in onnxruntime, in milliseconds."""
 
     threads: int
+    batch: int = 1
+    """Images a pass."""
     runs: int
     p50_ms: float
     p90_ms: float
@@ -106,9 +108,9 @@ class OnnxModel:
         logits_BK: NDArray[np.float32] = self._session.run([OUTPUT], {INPUT: pixels_BCHW})[0]
         return logits_BK
 
-    def latency(self, shape: Shape, runs: int = 200) -> Latency:
-        """The time of one image of `shape` (channels, rows, columns), over `runs` passes after a warm-up."""
-        pixels = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
+    def latency(self, shape: Shape, runs: int = 200, batch: int = 1) -> Latency:
+        """The time of a pass of `batch` images of `shape` (channels, rows, columns), over `runs` after a warm-up."""
+        pixels = np.random.default_rng(0).random((batch, *shape), dtype=np.float32)
         for _ in range(max(3, runs // 10)):
             self(pixels)
         times = []
@@ -117,7 +119,9 @@ class OnnxModel:
             self(pixels)
             times.append(1000 * (time.perf_counter() - began))
         deciles = statistics.quantiles(times, n=10)
-        return Latency(threads=self.threads, runs=runs, p50_ms=statistics.median(times), p90_ms=deciles[-1])
+        return Latency(
+            threads=self.threads, batch=batch, runs=runs, p50_ms=statistics.median(times), p90_ms=deciles[-1]
+        )
 
 
 class Check(Value):
@@ -162,6 +166,17 @@ def check(model: OnnxModel, deployed: Deployed, split: Split) -> Check:
         )
     n = len(split)
     return Check(images=n, onnx_accuracy=right_onnx / n, torch_accuracy=right_torch / n, largest_difference=largest)
+
+
+def measure(model: OnnxModel, split: Split) -> float:
+    """A file's accuracy on the images of `split`. Raises InputError when a logit is not finite."""
+    right = 0
+    for pixels_BCHW, label_B in _pixels(split):
+        logits_BK = model(pixels_BCHW)
+        if not np.isfinite(logits_BK).all():
+            raise InputError("a logit of the ONNX file is not a finite number: export another trial.")
+        right += int((logits_BK.argmax(1) == label_B).sum())
+    return right / len(split)
 
 
 def _pixels(split: Split) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:

@@ -21,6 +21,7 @@ def main(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's name in the storage.")],
     trial: Annotated[int, typer.Option(min=0, help="The student's number.")],
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("picked"),
+    int8: Annotated[bool, typer.Option("--int8", help="Ship an int8 file.")] = False,
     data: cli.ImagesNow = None,
     runs: cli.Runs = Path("runs"),
     storage: cli.Storage = None,
@@ -37,7 +38,7 @@ def main(
     out_folder.check_writable(out)
     from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused first
 
-    shipper = Shipper(snapshot, runs, data_dir=data)
+    shipper = Shipper(snapshot, runs, data_dir=data, int8=int8)
     shipper.write(shipper.exported(found), out, {"by": "a person, by its trial number"})
     for note in shipper.notes:
         sys.stdout.write(f"{note}\n")

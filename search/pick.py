@@ -14,6 +14,7 @@ from search.read.reader import read
 from search.ship import latencies, out_folder, test_reads
 from search.ship.choice import Choice
 from search.ship.confirmed import stored_confirmation
+from search.ship.devices import DEVICES, within
 from search.ship.selection import Selection, none_within, retrained_note
 from search.storage.address import storage_url
 from search.units import (
@@ -22,12 +23,13 @@ from search.units import (
     format_number,
     format_stages,
     parse_accuracy,
+    parse_bytes,
     parse_count,
     parse_number,
 )
 
 if TYPE_CHECKING:
-    from search.ship.shipper import Exported
+    from search.ship.shipped.exported import Exported
 
 
 @cli.app
@@ -41,11 +43,26 @@ def main(
     max_size_kb: Annotated[
         str | None, typer.Option(metavar="KB", help="Of the ONNX file, in kB of 1,000 bytes.")
     ] = None,
+    max_memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Peak memory of float32 activations, as 64kB or 64KiB.")
+    ] = None,
+    max_int8_memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="The same in int8, which a microcontroller's RAM must hold.")
+    ] = None,
+    max_int8_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Of the int8 weights, which its flash must hold.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"The limits of a device: {', '.join(DEVICES)}.")
+    ] = None,
     min_accuracy: Annotated[
         str | None, typer.Option(metavar="SHARE", help="On the validation images, as 0.97 or 97%.")
     ] = None,
     one_se: Annotated[
         bool, typer.Option("--one-se", help="The cheapest within one standard error of the best confirmed student.")
+    ] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Ship an int8 file; limits on the file are then on that one.")
     ] = False,
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("picked"),
     data: cli.ImagesNow = None,
@@ -59,8 +76,13 @@ def main(
         max_macs=parse_count(max_macs, "--max-macs"),
         max_latency_ms=parse_number(max_latency_ms, "--max-latency-ms", "ms"),
         max_size_kb=parse_number(max_size_kb, "--max-size-kb", "kB"),
+        max_memory=parse_bytes(max_memory, "--max-memory"),
+        max_int8_memory=parse_bytes(max_int8_memory, "--max-int8-memory"),
+        max_int8_size=parse_bytes(max_int8_size, "--max-int8-size"),
         min_accuracy=parse_accuracy(min_accuracy, "--min-accuracy"),
     )
+    if device is not None:
+        budget = within(budget, device)
     url = storage_url(runs, storage)
     snapshot = read(url, cli.stored_name(study, name))
     cli.note_definition(study, snapshot)
@@ -80,7 +102,7 @@ def main(
     with console.status("exporting ...") as status:
         from search.ship.shipper import Shipper  # here, because torch loads slowly: wrong input is refused first
 
-        shipper = Shipper(snapshot, runs, status.update, data)
+        shipper = Shipper(snapshot, runs, status.update, data, int8=int8)
         selection = Selection(shipper, choice.budget, choice.students)
         chosen = selection.chosen()
         if chosen is None:
@@ -108,7 +130,8 @@ def _print(
         end="",
     )
     console.print(
-        f"{format_number(chosen.size_kb)} kB, {format_number(chosen.latency.p50_ms)} ms an image (p50, one thread)"
+        f"{format_number(chosen.size_kb)} kB, {format_number(chosen.shipped.latency.p50_ms)} ms an image "
+        f"(p50, one thread{', int8' if chosen.int8 else ''})"
     )
     for line in [f"validation accuracy {validation}", *([cheaper] if cheaper else [])]:
         console.print(f"  {line}", markup=False, soft_wrap=True)
@@ -116,10 +139,24 @@ def _print(
         f", the teacher's {format_accuracy(teacher['test_accuracy'])}" if teacher["test_accuracy"] is not None else ""
     )
     console.print(f"  test accuracy {format_accuracy(accuracy['test']['accuracy'])}{against}")
+    if chosen.int8 is not None:
+        _print_int8(console, card)
     tested = accuracy["test"]["students_tested_in_this_study"]
     if tested > 1:
         console.print(f"  {tested} students of this study have seen the test images: the best of them is optimistic.")
     console.print(f"written to {out}/: {', '.join(out_folder.written(out))}", soft_wrap=True)
+
+
+def _print_int8(console: Console, card: dict[str, Any]) -> None:
+    """The float32 file beside the int8 one, whose numbers stand above."""
+    plain, accuracy = card["int8"]["float32"], card["accuracy"]
+    console.print(f"  int8: {format_accuracy(accuracy['validation']['accuracy'])} on the validation images")
+    console.print(
+        f"  float32: {format_accuracy(plain['validation_accuracy'])} on the validation images, "
+        f"{format_accuracy(plain['test_accuracy'])} on the test images, "
+        f"{format_number(plain['file_bytes'] / 1000)} kB, {format_number(plain['latency']['p50_ms'])} ms",
+        soft_wrap=True,
+    )
 
 
 if __name__ == "__main__":

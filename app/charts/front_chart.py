@@ -224,12 +224,14 @@ def short(p: Published) -> str:
 
 
 def reported(p: Published, axis: Axis) -> int | None:
-    """The paper's number on this axis; by our counter where the paper has none (size, memory); None for latency."""
+    """The paper's number on this axis; by our counter where the paper has none (sizes, memory); None for latency."""
     return {
         "parameters": p.params,
         "multiply-adds": p.macs,
         "size": p.counted.weight_bytes,
         "memory": p.counted.peak_activation_bytes,
+        "int8 size": p.footprint.int8_size,
+        "int8 memory": p.footprint.int8_memory,
     }.get(axis)
 
 

@@ -124,7 +124,7 @@ def _facts(c: Candidate, readings: dict[str, dict[str, Any]], found: Confirmatio
         "parameters": format_count(c.cost.params),
         "multiply-adds": format_count(c.cost.macs),
         "weights, float32": format_bytes(c.cost.weight_bytes),
-        "activations, peak": format_bytes(c.cost.peak_activation_bytes),
+        "activations, peak": format_bytes(c.footprint.memory),
         "latency": words.milliseconds(c.timing.p50_ms) if c.timing else "not timed",
         "on the front": "yes" if c.on_front else "no",
         "widths": format_stages(recipe.student.stages),

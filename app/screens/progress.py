@@ -1,22 +1,21 @@
 """Page 5, Progress: is the search still worth running?"""
 
-import shlex
+import os
 import socket
 import time
 
 import streamlit as st
 
-from app import page, source, state, words
+from app import beside, page, source, state, words
 from app.charts import figures, palette, search_chart
 from search.read import progress
 from search.read.candidates import Snapshot
 from search.read.progress import Growth, Stall
 from search.read.stopped import describe, stops
 from search.read.tradeoffs import accuracy, on_axis
-from search.storage.address import address_of
 from search.units import format_duration
 
-NEIGHBOURS = (("optuna-dashboard", 8080), ("Ray's dashboard", 8265))
+RAYS, RAYS_PORT = "Ray's dashboard", 8265
 TIMELINE = 400  # the newest trials that the timeline shows
 
 
@@ -212,23 +211,21 @@ def _failures(snapshot: Snapshot) -> None:
 
 
 def _neighbours() -> None:
-    """Other programs' dashboards: a link where one answers on this machine, else the command that starts it."""
+    """Other programs' dashboards: a link where one runs on this machine, else how to start it."""
     st.header("Other dashboards", anchor=False)
-    address = address_of(source.url())  # render_as_string hides its password
-    commands = {
-        "optuna-dashboard": shlex.join(["optuna-dashboard", "--host", "127.0.0.1", address.render_as_string()]),
-        "Ray's dashboard": "",
-    }
-    for name, port in NEIGHBOURS:
-        if _answers(port):
-            st.markdown(f"[Something answers on port {port}](http://127.0.0.1:{port}), where {name} usually is.")
-        elif commands[name]:
-            st.markdown(
-                f"{name} is not running. It can delete trials and has no login; this starts it for this machine only:"
-            )
-            st.code(commands[name], language="bash", wrap_lines=True)
-        else:
-            st.markdown(f"{name} is not running: it is there while a search joins a Ray cluster that shows one.")
+    address = os.environ.get(beside.ADDRESS)
+    if address is not None:
+        st.markdown(
+            f"[optuna-dashboard]({address}) shows a copy of this storage, made anew every half minute or less often: "
+            "what is changed or deleted there is not changed here."
+        )
+    else:
+        st.markdown("optuna-dashboard is not running. Start these pages so, and it runs beside them, on a copy:")
+        st.code(source.pages_command("--optuna-dashboard"), language="bash", wrap_lines=True)
+    if _answers(RAYS_PORT):
+        st.markdown(f"[Something answers on port {RAYS_PORT}](http://127.0.0.1:{RAYS_PORT}), where {RAYS} usually is.")
+    else:
+        st.markdown(f"{RAYS} is not running: it is there while a search joins a Ray cluster that shows one.")
 
 
 def _answers(port: int) -> bool:

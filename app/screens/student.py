@@ -7,7 +7,7 @@ import streamlit as st
 from app import confirmed, page, source, state, words
 from app.charts import figures, palette, student_chart
 from app.source import Picture
-from app.widgets import against, cards, downloads, fresh, live, per_class
+from app.widgets import against, cards, downloads, fresh, live, per_class, timings
 from fitnets.config import Report, Training
 from fitnets.errors import InputError
 from search.read import layers, tradeoffs
@@ -145,12 +145,14 @@ def _numbers(picture: Picture, c: Candidate, readings: dict[str, dict[str, Any]]
         ("Parameters", format_count(c.cost.params), "params"),
         ("Multiply-adds", format_count(c.cost.macs), "macs"),
         ("Weights, float32", format_bytes(c.cost.weight_bytes), "weight_bytes"),
-        ("Activations, peak", format_bytes(c.cost.peak_activation_bytes), "peak_activation_bytes"),
+        ("Activations, peak", format_bytes(c.footprint.memory), "peak_activation_bytes"),
     ):
         theirs = teacher.get(name)
-        mine = getattr(c.cost, name)
+        mine = c.footprint.memory if name == "peak_activation_bytes" else getattr(c.cost, name)
         cells.append((label, value, cards.beside(theirs, mine)))
-    cells.append(("Weights, if int8", format_bytes(c.cost.params), "an estimate: one byte each"))
+    need = c.footprint
+    cells.append(("Weights, int8", format_bytes(need.int8_size), "with scales and biases, before any export"))
+    cells.append(("Activations, peak, int8", format_bytes(need.int8_memory), ""))
     card = downloads.card(snapshot.study, c)
     timed = card["latency"] if card else c.timing.model_dump() if c.timing else None
     if timed:
@@ -162,6 +164,7 @@ def _numbers(picture: Picture, c: Candidate, readings: dict[str, dict[str, Any]]
                 st.markdown(f"{label}  \n**{value}**")
                 if below:
                     st.markdown(f":small[{below}]")
+    timings.table(snapshot.study, c)
 
 
 def _architecture(snapshot: Snapshot, c: Candidate) -> None:

@@ -98,6 +98,9 @@ def _limit(axis: Axis) -> float | None:
         "parameters": budget.max_params,
         "multiply-adds": budget.max_macs,
         "size": size,
+        "int8 size": budget.max_int8_size,
+        "memory": budget.max_memory,
+        "int8 memory": budget.max_int8_memory,
         "latency": budget.max_latency_ms,
     }
     return limits.get(axis)
@@ -233,7 +236,7 @@ def _table(rows: Sequence[Candidate], scene: Scene, trained: Sequence[Candidate]
             "parameters": c.cost.params,
             "multiply-adds": c.cost.macs,
             "weights kB": rounded_up(c.cost.weight_bytes / 1000, 1),
-            "memory kB": rounded_up(c.cost.peak_activation_bytes / 1000, 1),
+            "memory kB": rounded_up(c.footprint.memory / 1000, 1),
             **({"latency ms": rounded_up(c.timing.p50_ms, 4)} if c.timing else {}),
             "layers": c.recipe.student.depth,
             "widths": format_stages(c.recipe.student.stages),

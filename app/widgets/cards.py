@@ -203,7 +203,12 @@ def against(c: Candidate, published: paper.Published) -> str:
 
 
 def _noun(axis: Axis) -> str:
-    return {"size": "weights", "memory": "activations"}.get(axis, axis)
+    return {
+        "size": "weights",
+        "int8 size": "int8 weights",
+        "memory": "activations",
+        "int8 memory": "int8 activations",
+    }.get(axis, axis)
 
 
 def _smaller(snapshot: Snapshot, c: Candidate, axis: Axis) -> str:

@@ -19,6 +19,7 @@ from search.units import format_bytes, format_duration
 
 WHAT = {
     "student.onnx": "ONNX: takes pixels in [0, 1], holds its own preprocessing",
+    "student-float32.onnx": "the same in float32, because int8 loses too much",
     "student.safetensors": "weights for PyTorch",
     "predict.py": "image files to classes, with onnxruntime, Pillow and NumPy alone",
     "recipe.json": "everything that the trial did",
@@ -58,7 +59,19 @@ def section(snapshot: Snapshot, c: Candidate) -> None:
 
 def _command(snapshot: Snapshot, c: Candidate) -> str:
     """The command that makes the same files."""
-    return student_files.command(snapshot.study, c.trial, source.runs(), source.url(), f"student-{c.trial}")
+    out = f"student-{c.trial}"
+    return student_files.command(snapshot.study, c.trial, source.runs(), source.url(), out, _int8(c))
+
+
+def _int8(c: Candidate) -> bool:
+    """Whether the visitor wants the ONNX file in int8."""
+    return bool(st.session_state.get(f"int8 {c.trial}"))
+
+
+def _key(c: Candidate) -> str:
+    """What the student's files are kept under: its weights, and the precision."""
+    assert c.outcome is not None
+    return c.outcome.weights_sha256 + (" int8" if _int8(c) else "")
 
 
 def button(snapshot: Snapshot, c: Candidate, label: str = "Download") -> None:
@@ -72,12 +85,33 @@ def button(snapshot: Snapshot, c: Candidate, label: str = "Download") -> None:
 
 def files_or_button(snapshot: Snapshot, c: Candidate) -> None:
     """The files of a trained student, or the button that makes them."""
-    assert c.outcome is not None
-    files = exports.shared().get(source.url(), snapshot.study, c.outcome.weights_sha256)
+    st.toggle(
+        "In int8", key=f"int8 {c.trial}", help="As `search.pick --int8`: smaller, for runtimes that compute in int8"
+    )
+    files = exports.shared().get(source.url(), snapshot.study, _key(c))
     if files is None:
         _offer(snapshot, c)
     else:
+        made: dict[str, Any] = next((json.loads(f.content) for f, _ in files if f.name == "card.json"), {})
+        if "int8" in made:
+            st.markdown(int8_line(made))
         _rows(files, c)
+
+
+def int8_line(made: dict[str, Any]) -> str:
+    """What int8 costs in accuracy, from a student's card."""
+    validation, test = (made["accuracy"][part]["accuracy"] for part in ("validation", "test"))
+    plain = made["int8"]["float32"]
+    accuracies = [
+        f"{words.percent(mine)} on the {part} images (float32 {words.percent(theirs)})"
+        for part, mine, theirs in (
+            ("validation", validation, plain["validation_accuracy"]),
+            ("test", test, plain["test_accuracy"]),
+        )
+    ]
+    sizes = f"{format_bytes(made['file_bytes'])} (float32 {format_bytes(plain['file_bytes'])})"
+    text = f"int8: {words.listed([*accuracies, sizes])}."
+    return f"{text} {words.escaped(made['int8']['note'])}" if made["int8"]["note"] else text
 
 
 def _offer(snapshot: Snapshot, c: Candidate) -> None:
@@ -108,10 +142,11 @@ def _make(snapshot: Snapshot, c: Candidate, train: bool) -> None:
         try:
             what = "Training the student again, then exporting" if train else "Exporting"
             with st.spinner(f"{what}, checking and timing it ...", show_time=True):
-                files = student_files.exported(snapshot.study, c.trial, source.runs(), source.url(), train)
+                where = (source.runs(), source.url())
+                files = student_files.exported(snapshot.study, c.trial, *where, train, _int8(c))
                 whole = File(name=f"student-{c.trial}.zip", content=zipped(files))
                 made = hashed([whole, *files])
-                exports.shared().put(source.url(), snapshot.study, c.outcome.weights_sha256, made)
+                exports.shared().put(source.url(), snapshot.study, _key(c), made)
         except InputError as error:
             st.error(f"The files could not be made: {error}")
             if "--data" in str(error):

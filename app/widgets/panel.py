@@ -12,13 +12,18 @@ from search.read.candidates import Candidate, Snapshot
 from search.read.published import Published
 from search.read.tradeoffs import AXES, Axis, on_axis
 from search.ship import latencies
+from search.ship.devices import DEVICES
 from search.units import format_number, rounded_down
 
-UNITS = {"max_params": 1e3, "max_macs": 1e6, "max_size_kb": 1.0, "max_latency_ms": 1.0, "min_accuracy": 0.01}
+UNITS = {"max_params": 1e3, "max_macs": 1e6, "max_size_kb": 1.0}
+UNITS |= {"max_int8_size": 1e3, "max_memory": 1e3, "max_int8_memory": 1e3, "max_latency_ms": 1.0, "min_accuracy": 0.01}
 LABELS = {
     "max_params": "Parameters, thousands at most",
     "max_macs": "Multiply-adds, millions at most",
     "max_size_kb": "Size of the weights, kB at most",
+    "max_int8_size": "Size of the int8 weights, kB at most",
+    "max_memory": "Peak memory, float32, kB at most",
+    "max_int8_memory": "Peak memory, int8, kB at most",
     "max_latency_ms": "Latency, milliseconds at most",
     "min_accuracy": "Validation accuracy, % at least",
 }
@@ -26,6 +31,9 @@ OF_AXIS: dict[str, Axis] = {
     "max_params": "parameters",
     "max_macs": "multiply-adds",
     "max_size_kb": "size",
+    "max_int8_size": "int8 size",
+    "max_memory": "memory",
+    "max_int8_memory": "int8 memory",
     "max_latency_ms": "latency",
 }
 LEAST = 1e-9
@@ -48,11 +56,20 @@ def draw(snapshot: Snapshot, rows: Sequence[Candidate], paper: Sequence[Publishe
             on_change=_preset,
             args=(offers,),
         )
+        _source()
         for name in UNITS:
             if OF_AXIS.get(name, AXES[0]) in axes:
                 _field(name, rows)
         st.button("Clear the budget", on_click=_clear, width="stretch")
         _latency(snapshot, rows)
+
+
+def _source() -> None:
+    """Where the limits of the chosen device are from."""
+    chosen = next((d for d in DEVICES.values() if d.title == st.session_state.get("w_preset")), None)
+    if chosen is not None:
+        part = " Your program and its runtime need part of it: tighten both limits." if chosen.ram else ""
+        st.caption(f"Source: {chosen.source}.{part}")
 
 
 def _latency(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:
@@ -66,6 +83,9 @@ def _latency(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:
             f"Latency: {len(timed):,} of {words.plural(len(rows), 'student')}, on {words.escaped(newest.device)}, "
             f"{newest.date[:10]}, load {busiest:.1f} at most. Time more, or on another machine:"
         )
+        others = [d for d in latencies.devices(source.runs(), snapshot.study) if d != newest.device]
+        if others:
+            st.markdown(f"Each student's page has those of {words.escaped(words.listed(others))} beside it.")
     else:
         st.markdown(
             "Latency belongs to a device, so no search stores it. To see it here, time the front while nothing trains:"
@@ -76,10 +96,7 @@ def _latency(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:
 
 def presets(snapshot: Snapshot, paper: Sequence[Published]) -> dict[str, Preset]:
     """Budgets by name."""
-    offers: dict[str, Preset] = {
-        "microcontroller: 256 kB": {"max_size_kb": 256.0},
-        "phone: 5M parameters, 300M multiply-adds": {"max_params": 5_000_000, "max_macs": 300_000_000},
-    }
+    offers: dict[str, Preset] = {device.title: {**device.limits()} for device in DEVICES.values()}
     teacher = snapshot.teacher
     if isinstance(teacher.get("params"), int) and isinstance(teacher.get("macs"), int):
         for factor in (10, 30):

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from fitnets.config import Cost
+from fitnets.nets.footprint import FLOAT_BYTES, held
 from fitnets.values.base import Value
 from fitnets.values.net import Net, Shape
-
-FLOAT_BYTES = 4
 
 
 class LayerCost(Value):
@@ -25,16 +24,14 @@ class LayerCost(Value):
     buffers: int
     macs: int
     activations: int
-    """Numbers held while the layer runs, for one image: its input and its output before activation and pooling.
-
-    A shortcut needs no more: it adds the layer's own input, and no layer needs the input of another.
-    """
+    """The most numbers that are alive while one of its operators runs, for one image (see `fitnets.nets.footprint`)."""
 
 
 def layers(net: Net) -> tuple[LayerCost, ...]:
     """The cost of each layer, from the input up."""
     rows: list[LayerCost] = []
-    channels, height, width = net.input
+    channels = net.input[0]
+    alive = held(net)
     for conv, ((units, map_height, map_width), after) in zip(net.convs, net.maps(), strict=True):
         filters = conv.pieces * units
         weights = filters * channels * conv.kernel**2
@@ -49,17 +46,17 @@ def layers(net: Net) -> tuple[LayerCost, ...]:
                 params=weights + filters * (positions if net.biases == "untied" else 1) + norm,
                 buffers=buffers,
                 macs=weights * positions,
-                activations=channels * height * width + filters * positions,
+                activations=alive[len(rows)],
             )
         )
-        channels, height, width = after
+        channels = after[0]
     inputs = net.features
     for dense in net.dense:
         filters = dense.pieces * dense.width
         norm, buffers = _norm(net, filters)
-        rows.append(_dense(len(rows) + 1, "dense", inputs, dense.width, filters, norm, buffers))
+        rows.append(_dense(len(rows) + 1, "dense", inputs, dense.width, filters, norm, buffers, alive[len(rows)]))
         inputs = dense.width
-    rows.append(_dense(len(rows) + 1, "output", inputs, net.classes, net.outputs, 0, 0))
+    rows.append(_dense(len(rows) + 1, "output", inputs, net.classes, net.outputs, 0, 0, alive[-1]))
     return tuple(rows)
 
 
@@ -93,7 +90,14 @@ def _norm(net: Net, filters: int) -> tuple[int, int]:
 
 
 def _dense(
-    number: int, kind: Literal["dense", "output"], inputs: int, units: int, filters: int, norm: int, buffers: int
+    number: int,
+    kind: Literal["dense", "output"],
+    inputs: int,
+    units: int,
+    filters: int,
+    norm: int,
+    buffers: int,
+    activations: int,
 ) -> LayerCost:
     return LayerCost(
         number=number,
@@ -103,5 +107,5 @@ def _dense(
         params=inputs * filters + filters + norm,
         buffers=buffers,
         macs=inputs * filters,
-        activations=inputs + filters,
+        activations=activations,
     )

@@ -26,7 +26,8 @@ class Cost(Value):
     weight_bytes: int
     """Bytes of all parameters and running statistics in float32."""
     peak_activation_bytes: int
-    """Bytes of the largest layer's float32 activations for one image: its input and its output before pooling."""
+    """Peak memory of float32 activations for one image, in bytes (see `fitnets.nets.footprint`). Earlier versions
+    stored the largest layer's input and output before pooling: for a student, `Candidate.footprint` counts it anew."""
 
 
 Stage = Literal["teacher", "stage 1", "stage 2"]

@@ -17,11 +17,19 @@ class Budget(Value):
     max_macs: PositiveInt | None = None
     max_latency_ms: PositiveFloat | None = None
     max_size_kb: PositiveFloat | None = None
+    max_memory: PositiveInt | None = None
+    """Bytes of peak memory, float32; the next two: of int8 activations and of int8 weights (`Candidate.footprint`)."""
+    max_int8_memory: PositiveInt | None = None
+    max_int8_size: PositiveInt | None = None
     min_accuracy: float | None = Field(None, ge=0, le=1)
 
     def known_before_export(self) -> "Budget":
         """The budget without the limits that only an exported file can be checked against."""
         return self.changed(max_latency_ms=None, max_size_kb=None)
+
+
+FOOTPRINT = {"max_memory": "memory", "max_int8_memory": "int8_memory", "max_int8_size": "int8_size"}
+"""The limits on what a net needs on a device, known before export; each with its name in `Candidate.footprint`."""
 
 
 class Broken(Value):
@@ -76,12 +84,15 @@ def broken(
 ) -> list[Broken]:
     """The limits that a finished student breaks; latency and size are checked only where they are given."""
     assert candidate.outcome is not None
-    limits = [
+    limits: list[tuple[str, float | None, float | None]] = [
         ("max_params", candidate.cost.params, budget.max_params),
         ("max_macs", candidate.cost.macs, budget.max_macs),
         ("max_latency_ms", latency_ms, budget.max_latency_ms),
         ("max_size_kb", size_kb, budget.max_size_kb),
     ]
+    for limit, need in FOOTPRINT.items():
+        if (most := getattr(budget, limit)) is not None:  # then alone is the footprint counted
+            limits.append((limit, getattr(candidate.footprint, need), most))
     found = [
         Broken(limit=limit, value=value, allowed=allowed)
         for limit, value, allowed in limits

@@ -7,11 +7,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from fitnets.config import Cost, Outcome, Recipe, Report
 from fitnets.images.printable import shown
+from fitnets.nets.footprint import Footprint, footprint
 from fitnets.values.base import Value
 from search.driver.stopping import Arrival
 from search.read import pareto
@@ -27,11 +29,12 @@ ENDED = "driver_ended"  # the study's attribute with the time at which its drive
 
 
 class Timing(Value):
-    """How long one image took on a machine (see `search.ship.latencies`)."""
+    """How long one pass took on a machine (see `search.ship.latencies`)."""
 
     p50_ms: float
     p90_ms: float
     threads: int
+    batch: int = 1
     device: str
     date: str
     load: float
@@ -65,6 +68,11 @@ class Candidate(Value):
     """The rungs that it reached, with the verdicts."""
     stopped_at: int | None = None
     """The epoch of stage 2 after which it was stopped; None where it was not."""
+
+    @cached_property
+    def footprint(self) -> Footprint:
+        """What its net needs on a device."""
+        return footprint(self.recipe.student)
 
     @property
     def audited(self) -> bool:

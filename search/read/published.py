@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from fitnets.config import Cost
 from fitnets.nets.cost import cost
+from fitnets.nets.footprint import Footprint, footprint
 from fitnets.paper.nets import Pair, PaperNet, nets
 from fitnets.values.base import Value
 from fitnets.values.net import Net
@@ -53,6 +54,11 @@ class Published(Value):
     def net(self) -> Net:
         """The net."""
         return self.of.net
+
+    @cached_property
+    def footprint(self) -> Footprint:
+        """What the net needs on a device."""
+        return footprint(self.net)
 
     @property
     def hint(self) -> Pair | None:

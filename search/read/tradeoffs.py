@@ -11,27 +11,25 @@ from search.read import pareto
 from search.read.budget import Broken, Budget, broken, finished, nearest
 from search.read.candidates import Candidate
 
-Axis = Literal["parameters", "multiply-adds", "size", "memory", "latency"]
-AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory", "latency")
+Axis = Literal["parameters", "multiply-adds", "size", "int8 size", "memory", "int8 memory", "latency"]
+AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "int8 size", "memory", "int8 memory", "latency")
+FOOTPRINT: dict[Axis, str] = {"int8 size": "int8_size", "memory": "memory", "int8 memory": "int8_memory"}
 NEAR = 0.005  # students within half a percentage point of the front are always drawn
 DRAWN = 1200  # students in a chart; of more, a sample is drawn
 
 
 def on_axis(candidate: Candidate, axis: Axis) -> float:
-    """A cost: parameters, multiply-adds, bytes of float32 weights or of activations, milliseconds for one image.
+    """A cost: parameters, multiply-adds, bytes of weights or of activations, milliseconds for one image.
 
-    Latency only of timed students, see `measured`.
+    Latency only of timed students, see `measured`. Memory and int8 are those of `fitnets.nets.footprint`.
     """
     if axis == "latency":
         assert candidate.timing is not None
         return candidate.timing.p50_ms
+    if axis in FOOTPRINT:
+        return float(getattr(candidate.footprint, FOOTPRINT[axis]))
     cost = candidate.cost
-    return {
-        "parameters": cost.params,
-        "multiply-adds": cost.macs,
-        "size": cost.weight_bytes,
-        "memory": cost.peak_activation_bytes,
-    }[axis]
+    return {"parameters": cost.params, "multiply-adds": cost.macs, "size": cost.weight_bytes}[axis]
 
 
 def measured(candidates: Iterable[Candidate], axis: Axis) -> list[Candidate]:
@@ -101,16 +99,16 @@ def replicates(candidate: Candidate, candidates: Iterable[Candidate]) -> list[Ca
         if c.outcome is not None
         and c.state == "complete"
         and c.same_as is None
-        and c.cost == candidate.cost
+        and (c.cost.params, c.cost.macs) == (candidate.cost.params, candidate.cost.macs)
         and c.recipe.model_copy(update={"seed": 0}) == own
     ]
 
 
 def relatives(candidate: Candidate, candidates: Iterable[Candidate]) -> list[Candidate]:
     """The finished students with the same layers, however they were trained, the most accurate first."""
-    return [
-        c for c in finished(candidates) if c.cost == candidate.cost and c.recipe.student == candidate.recipe.student
-    ]
+    price = (candidate.cost.params, candidate.cost.macs)
+    same = (c for c in finished(candidates) if (c.cost.params, c.cost.macs) == price)
+    return [c for c in same if c.recipe.student == candidate.recipe.student]
 
 
 class Exchange(Value):

@@ -7,7 +7,7 @@ A file is at least as large as its weights, so a student whose weights alone exc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fitnets.nets.cost import FLOAT_BYTES
+from fitnets.nets.footprint import FLOAT_BYTES
 from fitnets.values.base import Value
 from search.read.budget import Broken, Budget, Miss, broken, nearest
 from search.read.candidates import Candidate
@@ -33,6 +33,8 @@ class FirstFit:
     known: Mapping[int, FileCost]
     export: Callable[[Candidate], None]
     """Exports a student and adds its file's cost to `known`."""
+    weight_bytes: int = FLOAT_BYTES
+    """Bytes that its file has at least for each weight."""
 
     def first(self, students: Sequence[Candidate]) -> Candidate | None:
         """The first student that fits; None where none does, or the limits count as out of reach."""
@@ -67,7 +69,8 @@ class FirstFit:
     def excess(self, candidate: Candidate) -> list[Broken]:
         """The limits that the student breaks as far as its costs are known."""
         file = self.known.get(candidate.trial)
-        size = file.size_kb if file and file.size_kb is not None else FLOAT_BYTES * candidate.cost.weights / 1000
+        least_kb = self.weight_bytes * candidate.cost.weights / 1000
+        size = file.size_kb if file and file.size_kb is not None else least_kb
         return broken(candidate, self.budget, latency_ms=file.latency_ms if file else None, size_kb=size)
 
     def _complete(self, candidate: Candidate) -> bool:

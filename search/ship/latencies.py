@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -21,14 +22,21 @@ from search.study import study_names
 from search.workers.machine import cores, processor
 
 LATENCIES = "latencies.jsonl"
+Precision = Literal["float32", "int8"]
 BUSY = 0.5  # load average per core above which other processes distort a timing
 
 
 class Measured(Timing):
-    """A timing, and the size of the file that was timed."""
+    """A timing, and the precision and the size of the file that was timed."""
 
+    precision: Precision = "float32"
     file_bytes: int | None = None
     """The ONNX file's size; None in records of an older version."""
+
+    def how(self) -> str:
+        """For people: float32, 1 thread, 1 image a pass."""
+        threads = f"{self.threads} thread{'' if self.threads == 1 else 's'}"
+        return f"{self.precision}, {threads}, {self.batch} image{'' if self.batch == 1 else 's'} a pass"
 
 
 def device() -> str:
@@ -52,18 +60,42 @@ def add(runs: Path, study: str, candidate: Candidate, timing: Timing) -> None:
 
 
 def stored(runs: Path, study: str) -> dict[str, Timing]:
-    """The newest timing of each student by its weights' SHA-256, all from the machine that timed last."""
+    """The newest timing of each student by its weights' SHA-256, all from the machine that timed last.
+
+    Of float32, one thread and one image alone: what the axis compares is alike.
+    """
     found: dict[str, Timing] = {}
     for weights, timing in _rows(runs, study):
+        if (timing.precision, timing.threads, timing.batch) != ("float32", 1, 1):
+            continue
         if any(other.device != timing.device for other in found.values()):
             found = {}
         found[weights] = timing
     return found
 
 
-def of_device(runs: Path, study: str, device: str) -> dict[str, Measured]:
-    """The newest timing of each student on this device, by its weights' SHA-256."""
-    return {weights: timing for weights, timing in _rows(runs, study) if timing.device == device}
+def of_device(runs: Path, study: str, device: str, precision: Precision = "float32") -> dict[str, Measured]:
+    """The newest timing of each student on this device, one thread and one image, by its weights' SHA-256."""
+    return {
+        weights: timing
+        for weights, timing in _rows(runs, study)
+        if timing.device == device and timing.precision == precision and timing.threads == timing.batch == 1
+    }
+
+
+def of_student(runs: Path, study: str, weights_sha256: str) -> list[Measured]:
+    """A student's newest timings, one for each device, precision, number of threads and batch, in that order."""
+    newest = {
+        (timing.device, timing.precision, timing.threads, timing.batch): timing
+        for weights, timing in _rows(runs, study)
+        if weights == weights_sha256
+    }
+    return [newest[key] for key in sorted(newest)]
+
+
+def devices(runs: Path, study: str) -> list[str]:
+    """The devices on which students of a study were timed."""
+    return sorted({timing.device for _, timing in _rows(runs, study)})
 
 
 def _rows(runs: Path, study: str) -> Iterator[tuple[str, Measured]]:
@@ -72,7 +104,7 @@ def _rows(runs: Path, study: str) -> Iterator[tuple[str, Measured]]:
         try:
             yield (
                 str(row.get("weights_sha256")),
-                Measured.model_validate({n: row.get(n) for n in Measured.model_fields}),
+                Measured.model_validate({n: row[n] for n in Measured.model_fields if n in row}),
             )
         except ValidationError:
             continue

@@ -19,7 +19,7 @@ from fitnets.images.printable import listed, shown
 from fitnets.values.base import sha256
 
 CARD = "card.json"
-FILES = ("student.onnx", "student.safetensors", "recipe.json", "predict.py", "README.md", CARD)
+FILES = ("student.onnx", "student-float32.onnx", "student.safetensors", "recipe.json", "predict.py", "README.md", CARD)
 PARTIAL, EARLIER = ".fitnet-search-partial", "earlier-card.json"
 REMEDY = "choose another folder with --out"
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")

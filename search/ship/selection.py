@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitnets.errors import InputError
+from fitnets.nets.footprint import FLOAT_BYTES
 from fitnets.values.base import sha256
 from search.read.budget import Budget, Miss
 from search.read.candidates import Candidate, Snapshot
@@ -17,7 +18,8 @@ from search.units import format_accuracy
 from search.workers.machine import cores
 
 if TYPE_CHECKING:
-    from search.ship.shipper import Exported, Shipper
+    from search.ship.shipped.exported import Exported
+    from search.ship.shipper import Shipper
 
 
 class Selection:
@@ -26,14 +28,18 @@ class Selection:
     def __init__(self, shipper: "Shipper", budget: Budget, students: Sequence[Candidate]):
         self.shipper, self.students = shipper, students
         self._load, self._busy = latencies.load()
-        stored = latencies.of_device(shipper.runs, shipper.snapshot.study, latencies.device())
+        precision: latencies.Precision = "int8" if shipper.int8 else "float32"
+        stored = latencies.of_device(shipper.runs, shipper.snapshot.study, latencies.device(), precision)
         self._costs = {c.trial: _cost(stored[w]) for c in students if (w := _weights_sha256(c)) in stored}
         self._timed_before = len(self._costs)
         self._exported: list[int] = []
         self._latest: Exported | None = None
         self._not_stored = ""
         """Why timings are not stored; empty while they are."""
-        self._search = FirstFit(budget, self._costs, lambda c: self._export(c, shipper.exported_for_timing))
+        weight_bytes = 1 if shipper.int8 else FLOAT_BYTES
+        self._search = FirstFit(
+            budget, self._costs, lambda c: self._export(c, shipper.exported_for_timing), weight_bytes
+        )
 
     def chosen(self) -> "Exported | None":
         """The most accurate student whose file is within every limit, timed now; None where there is none."""

@@ -1,9 +1,6 @@
 """A chosen student as a folder to ship: its files, their cost and their accuracy. Needs torch, not ray."""
 
-import platform
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +9,26 @@ import torch
 from fitnets import predict
 from fitnets.disk.store import Store
 from fitnets.errors import InputError
-from fitnets.export import Check, Deployed, Latency, OnnxModel, check, onnx_file, restored
+from fitnets.export import Deployed, check, measure, onnx_file, restored
 from fitnets.images.identity import Identity
-from fitnets.images.images import Images, accuracy, load, load_test
+from fitnets.images.images import Images, Split, accuracy, load, load_test
 from fitnets.images.printable import shown
 from fitnets.images.sources import NoImages, check_folders, from_files, has_val
 from fitnets.nets.cost import total_cost
 from fitnets.nets.network import Network
-from fitnets.opset import smallest_runtime, versions
+from fitnets.quantised import CALIBRATION, calibration_pixels, quantised
 from fitnets.values.base import sha256
 from search.read.candidates import Candidate, Snapshot
 from search.read.definition import Definition
 from search.ship import out_folder, student_files, test_reads
 from search.ship.input_rule import input_rule, metadata
-from search.ship.latencies import Measured, device
-from search.ship.readme import readme
+from search.ship.shipped.card import FLOAT32_FILE, drop_note, environment, int8_part, measurements
+from search.ship.shipped.exported import Accuracies, Exported, Runnable, Tested
+from search.ship.shipped.readme import readme
 from search.ship.teachers import open_for_testing, open_for_training
 from search.units import format_duration
 from search.workers.facts import other_images
 from search.workers.trainer import Trainer
-
-LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "safetensors", "fitnet-search")
 
 
 class Shipper:
@@ -44,12 +40,18 @@ class Shipper:
         runs: Path,
         progress: Callable[[str], None] = lambda text: None,
         data_dir: Path | None = None,
+        *,
+        int8: bool = False,
+        threads: int = 1,
+        batch: int = 1,
     ):
-        """`data_dir`: where the study's images are now; None: where it read them.
+        """`data_dir`: where the study's images are now; None: where it read them. `int8`: export int8 files too.
+        `threads` and `batch` are those of the passes that are timed.
 
         Raises InputError when they are not there, or are not those that it was trained on.
         """
-        self.snapshot, self.runs, self.progress = snapshot, runs, progress
+        self.snapshot, self.runs, self.progress, self.int8 = snapshot, runs, progress, int8
+        self.threads, self.batch = threads, batch
         self.notes: list[str] = []  # for people, a line each
         self.study = Definition.of(snapshot)
         self.store = Store(runs / "store")
@@ -98,49 +100,88 @@ class Shipper:
         self.store.try_put("student", sha256(result.weights), {"student.safetensors": result.weights})
         return result.weights, True
 
-    def exported(self, candidate: Candidate) -> "Exported":
+    def exported(self, candidate: Candidate) -> Exported:
         """The student as an ONNX file, with its latency."""
         weights, retrained = self.weights(candidate)
         return self._exported(candidate, restored(candidate.recipe.student, weights), weights, retrained)
 
-    def exported_for_timing(self, candidate: Candidate) -> "Exported":
+    def exported_for_timing(self, candidate: Candidate) -> Exported:
         """The same without training: where the weights are lost, random ones give the same size and latency."""
         stored = student_files.weights(self.runs, candidate)
         if stored is None:
             return self._exported(candidate, Network(candidate.recipe.student), b"", False)
         return self._exported(candidate, restored(candidate.recipe.student, stored.content), stored.content, False)
 
-    def _exported(self, candidate: Candidate, student: Network, weights: bytes, retrained: bool) -> "Exported":
+    def _exported(self, candidate: Candidate, student: Network, weights: bytes, retrained: bool) -> Exported:
         deployed = Deployed(student, self.images.preprocess).eval()
         file = onnx_file(deployed, self.images.shape, metadata(self.input_rule, self.images.classes))
-        model = OnnxModel(file)
-        return Exported(candidate, weights, retrained, deployed, file, model, model.latency(self.images.shape))
+        timed = (self.images.shape, self.threads, self.batch)
+        plain, small = Runnable.of(file, *timed), None
+        if self.int8:
+            pixels_NCHW = calibration_pixels(self.pixels.train, self.study.data.seed)
+            small = Runnable.of(quantised(file, pixels_NCHW), *timed)
+        return Exported(candidate, weights, retrained, deployed, plain, small)
 
-    def write(self, exported: "Exported", out: Path, choice: dict[str, Any]) -> dict[str, Any]:
+    def write(self, exported: Exported, out: Path, choice: dict[str, Any]) -> dict[str, Any]:
         """Check the file on the validation images, measure it on the test images, write the folder. Returns the card.
 
-        `choice` goes into the card: who or what chose this student, and within which limits.
+        `choice` goes into the card: who or what chose this student, and within which limits. An int8 file that loses
+        more than `DROP` on the validation images, or falls below the least accuracy of the limits, takes the float32
+        file along.
         """
-        checked = check(exported.model, exported.deployed, self.pixels.val)
+        validation = self._accuracies(exported, self.pixels.val)
+        note = None if validation.int8 is None else drop_note(validation, choice.get("budget", {}).get("min_accuracy"))
         test = self._tested(exported)
         files = {
-            "student.onnx": exported.file,
+            "student.onnx": exported.shipped.file,
             "student.safetensors": exported.weights,
             "recipe.json": (exported.candidate.recipe.model_dump_json(indent=1) + "\n").encode(),
             "predict.py": Path(predict.__file__).read_bytes(),
         }
-        card = self._card(exported, checked, test, choice)
+        if note is not None:
+            files[FLOAT32_FILE] = exported.float32.file
+            self.notes.append(f"note: {note}")
+        card = self._card(exported, validation, test, choice, note)
         files["README.md"] = readme(card).encode()
         out_folder.write(out, files, card, self.runs)
         return card
 
-    def _tested(self, exported: "Exported") -> dict[str, Any]:
+    def _card(
+        self, exported: Exported, validation: Accuracies, tested: Tested, choice: dict[str, Any], note: str | None
+    ) -> dict[str, Any]:
+        candidate, outcome = exported.candidate, exported.candidate.outcome
+        assert outcome is not None
+        teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
+        nets = [member.net for member in teacher.members]
+        card = {
+            "study": self.snapshot.study,
+            "trial": candidate.trial,
+            "choice": choice | {"among": sum(c.state == "complete" for c in self.snapshot.candidates)},
+            **measurements(exported, validation, tested),
+            "teacher": {
+                "validation_accuracy": self.snapshot.teacher.get("val_accuracy"),
+                "test_accuracy": tested.teacher,
+                "cost": total_cost(nets).model_dump(mode="json") if nets else None,
+                "digest": outcome.teacher,
+            },
+            "input": self.input_rule,
+            "classes": list(self.images.classes),
+            "data": {**self.study.data.model_dump(mode="json"), "digest": outcome.data},
+            "retrained": exported.retrained,
+            **environment(),
+        }
+        if exported.int8 is not None:
+            images = min(CALIBRATION, len(self.pixels.train))
+            card["int8"] = int8_part(exported, validation, tested, images, note)
+        return card
+
+    def _tested(self, exported: Exported) -> Tested:
         """The exported file's and the teacher's accuracy on the test images. The test read is logged first."""
         entry = (self.runs, self.snapshot.study, sha256(exported.weights))
         trial = exported.candidate.trial
         tested = test_reads.begin(*entry, trial=trial)
         split = load_test(self.pixels.data, self.data_dir, self.pixels, self.store)
-        checked = check(exported.model, exported.deployed, split)
+        found = self._accuracies(exported, split)
         teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
         teacher_accuracy, outcome = None, exported.candidate.outcome
         trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), "cpu", None)
@@ -151,95 +192,11 @@ class Shipper:
         elif trainer.teacher is not None:
             teacher_split = load_test(self.study.data, self.data_dir, self.images, self.store)
             teacher_accuracy = accuracy(trainer.teacher.network, self.images, teacher_split)
-        test_reads.finish(*entry, checked.onnx_accuracy, trial=trial)
-        return {
-            "accuracy": checked.onnx_accuracy,
-            "images": checked.images,
-            "how": "the exported ONNX file, on test images that training and search never saw",
-            "students_tested_in_this_study": tested,
-            "teacher_accuracy": teacher_accuracy,
-        }
+        about: dict[str, Any] = {"trial": trial} | ({} if found.int8 is None else {"int8_accuracy": found.int8})
+        test_reads.finish(*entry, found.float32.onnx_accuracy, **about)
+        return Tested(found, tested, teacher_accuracy)
 
-    def _card(
-        self,
-        exported: "Exported",
-        checked: Check,
-        test: dict[str, Any],
-        choice: dict[str, Any],
-    ) -> dict[str, Any]:
-        candidate, outcome = exported.candidate, exported.candidate.outcome
-        assert outcome is not None
-        teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
-        nets = [member.net for member in teacher.members]
-        opset, ir_version = versions(exported.file)
-        teacher_cost = total_cost(nets).model_dump(mode="json") if nets else None
-        return {
-            "study": self.snapshot.study,
-            "trial": candidate.trial,
-            "choice": choice | {"among": sum(c.state == "complete" for c in self.snapshot.candidates)},
-            "accuracy": {
-                "validation": {
-                    "accuracy": checked.onnx_accuracy,
-                    "torch_accuracy": checked.torch_accuracy,
-                    "images": checked.images,
-                    "how": "the exported ONNX file after the last epoch; the search chose by this number, "
-                    "so it is optimistic",
-                },
-                "test": {name: value for name, value in test.items() if name != "teacher_accuracy"},
-            },
-            "teacher": {
-                "validation_accuracy": self.snapshot.teacher.get("val_accuracy"),
-                "test_accuracy": test["teacher_accuracy"],
-                "cost": teacher_cost,
-                "digest": outcome.teacher,
-            },
-            "cost": candidate.cost.model_dump(mode="json"),
-            "latency": {"device": device(), "batch": 1, **exported.latency.model_dump(mode="json")},
-            "onnx_against_torch": {"largest_logit_difference": checked.largest_difference},
-            "onnx": {"opset": opset, "ir_version": ir_version, "onnxruntime": smallest_runtime(opset)},
-            "input": self.input_rule,
-            "classes": list(self.images.classes),
-            "data": {**self.study.data.model_dump(mode="json"), "digest": outcome.data},
-            "retrained": exported.retrained,
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
-            "made": now(),
-        }
-
-
-class Exported:
-    """An exported student: its ONNX file, and what was measured of it."""
-
-    def __init__(
-        self,
-        candidate: Candidate,
-        weights: bytes,
-        retrained: bool,
-        deployed: Deployed,
-        file: bytes,
-        model: OnnxModel,
-        latency: Latency,
-    ):
-        self.candidate, self.weights, self.retrained = candidate, weights, retrained
-        self.deployed, self.file, self.model, self.latency = deployed, file, model, latency
-
-    def measured(self, load: float) -> Measured:
-        """The file's latency and size as they are stored; `load` is the machine's load average before the timing."""
-        return Measured(
-            p50_ms=self.latency.p50_ms,
-            p90_ms=self.latency.p90_ms,
-            threads=self.latency.threads,
-            device=device(),
-            date=now(),
-            load=load,
-            file_bytes=len(self.file),
-        )
-
-    @property
-    def size_kb(self) -> float:
-        """The ONNX file's size in kB of 1,000 bytes."""
-        return len(self.file) / 1000
-
-
-def now() -> str:
-    """The time in UTC, as it is stored."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    def _accuracies(self, exported: Exported, split: Split) -> Accuracies:
+        """The float32 file is compared with torch on the images; the int8 file's accuracy is measured on them."""
+        checked = check(exported.float32.model, exported.deployed, split)
+        return Accuracies(checked, measure(exported.int8.model, split) if exported.int8 else None)

@@ -42,9 +42,10 @@ def weights(runs: Path, candidate: Candidate) -> File | None:
     return None if content is None else File(name="student.safetensors", content=content)
 
 
-def command(study: str, trial: int, runs: Path, url: str, out: str) -> str:
+def command(study: str, trial: int, runs: Path, url: str, out: str, int8: bool = False) -> str:
     """The command that makes a student's files, and trains it again where its weights are missing."""
     argv = [*cli.command("export_one"), study, "--trial", str(trial), "--runs", str(runs), "--out", out]
+    argv += ["--int8"] * int8
     argv += [] if url == storage_url(runs, None) else ["--storage", shown(url)]
     return shlex.join(argv)
 
@@ -54,7 +55,7 @@ def takes_too_long(candidate: Candidate) -> bool:
     return candidate.outcome is not None and candidate.outcome.seconds > PATIENCE
 
 
-def exported(study: str, trial: int, runs: Path, url: str, train: bool = False) -> tuple[File, ...]:
+def exported(study: str, trial: int, runs: Path, url: str, train: bool = False, int8: bool = False) -> tuple[File, ...]:
     """The student's files, exported now. `train` allows a GPU, for a student that must be trained again.
 
     Raises InputError with the exporter's message when that fails.
@@ -62,14 +63,14 @@ def exported(study: str, trial: int, runs: Path, url: str, train: bool = False) 
     with tempfile.TemporaryDirectory(prefix="fitnet-") as folder:
         as_here = [] if own_code.comes_first() else ["-P"]  # then modules of the current folder do not go first there
         argv = [sys.executable, *as_here, "-m", "search.export_one", study, "--trial", str(trial)]
-        argv += ["--runs", str(runs), "--out", folder]
+        argv += ["--runs", str(runs), "--out", folder, *(["--int8"] * int8)]
         settings = {"FITNET_STORAGE": url} | ({} if train else {"CUDA_VISIBLE_DEVICES": ""})
         try:
             done = subprocess.run(
                 argv, env=os.environ | settings, capture_output=True, text=True, timeout=PATIENCE, check=False
             )
         except subprocess.TimeoutExpired as error:
-            by_hand = command(study, trial, runs, url, "DIR")
+            by_hand = command(study, trial, runs, url, "DIR", int8)
             raise InputError(f"the export took longer than {PATIENCE:.0f} s: run it yourself, `{by_hand}`.") from error
         if done.returncode:
             lines = [line for line in done.stderr.strip().splitlines() if line.strip()]

@@ -79,7 +79,7 @@ def test_a_preset_fills_the_fields_and_clear_empties_them(path: Path, opened: Op
 def test_a_preset_that_was_changed_is_not_named_any_more(path: Path, opened: Opened) -> None:
     synthetic.study(path, 60)
     at = opened()
-    next(s for s in at.selectbox if s.label == "Preset").select("microcontroller: 256 kB").run()
+    next(s for s in at.selectbox if s.label == "Preset").select("browser: weights of 2.3 MB, a median page").run()
     next(n for n in at.number_input if n.label.startswith("Size")).set_value(100.0).run()
     assert next(s for s in at.selectbox if s.label == "Preset").value is None
     assert at.query_params["max_size_kb"] == "100.0"

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.widgets.panel import UNITS, entered, in_unit
-from search.read.budget import Budget, fitting
+from search.read.budget import FOOTPRINT, Budget, fitting
 from search.read.reader import read
 from search.read.tradeoffs import verdict
 from tests.app import synthetic
 from tests.app.pages import Opened
 
-WHOLE = ("max_params", "max_macs")
+WHOLE = ("max_params", "max_macs", *FOOTPRINT)
 
 
 @pytest.mark.parametrize("digits", [3, 6])

@@ -73,9 +73,9 @@ def test_flags_are_frozen() -> None:
         "--like-count --no-stopping --smoke --dry-run",
         "confirm": "--seeds --max-params --max-macs --workers --data --runs --storage --address --name --dry-run",
         "results": "--format --runs --storage --name",
-        "pick": "--max-params --max-macs --max-latency-ms --max-size-kb --min-accuracy --one-se --out --data --runs "
-        "--storage --name",
-        "latency": "--all --data --runs --storage --name",
+        "pick": "--max-params --max-macs --max-latency-ms --max-size-kb --max-memory --max-int8-memory --max-int8-size "
+        "--device --min-accuracy --one-se --int8 --out --data --runs --storage --name",
+        "latency": "--all --threads --batch --int8 --export --add --data --runs --storage --name",
     }
     for command, wanted in flags.items():
         params = typer.main.get_command(COMMANDS[command]).params

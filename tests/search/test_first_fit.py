@@ -3,6 +3,7 @@
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from search.read.reader import read
 from search.ship import latencies
 from search.ship.first_fit import PROBES, FileCost, FirstFit
 from search.ship.latencies import Measured
-from search.ship.shipper import Exported, Shipper
+from search.ship.shipped.exported import Exported
+from search.ship.shipper import Shipper
 from search.storage.address import storage_url
 from tests.app import synthetic
 from tests.commands import invoke
@@ -121,8 +123,8 @@ class Counted:
         def counting(shipper: Shipper, candidate: Candidate, *rest: object) -> Exported:
             self.trials.append(candidate.trial)
             found: Exported = plain(shipper, candidate, *rest)  # type: ignore[arg-type]
-            found.latency = found.latency.changed(p50_ms=latency_ms[candidate.trial], p90_ms=99.0)
-            return found
+            latency = found.float32.latency.changed(p50_ms=latency_ms[candidate.trial], p90_ms=99.0)
+            return replace(found, float32=replace(found.float32, latency=latency))
 
         monkeypatch.setattr(Shipper, "_exported", counting)
 

@@ -102,7 +102,10 @@ def test_the_command_finds_the_study_and_tells_no_password(tmp_path: Path) -> No
 
 def test_costs_that_are_counted_need_no_timing(snapshot: Snapshot) -> None:
     def told(c: Candidate, cost: Cost) -> list[float]:
-        return [cost.params, cost.macs, cost.weight_bytes, cost.peak_activation_bytes]
+        size = c.footprint.int8_size
+        assert cost.params < size <= cost.params + 17 * cost.params, "a byte each, and those of scales and biases"
+        peak = cost.peak_activation_bytes
+        return [cost.params, cost.macs, cost.weight_bytes, size, peak, peak / 4]
 
     for c in snapshot.candidates:
         assert [tradeoffs.on_axis(c, axis) for axis in tradeoffs.AXES if axis != "latency"] == told(c, c.cost)

@@ -28,13 +28,13 @@ def crew(monkeypatch: pytest.MonkeyPatch) -> None:
     inline_crews(monkeypatch)
 
 
-def picked(root: Path, study: Study, data: Path) -> tuple[Path, dict[str, Any]]:
+def picked(root: Path, study: Study, data: Path, *options: str) -> tuple[Path, dict[str, Any]]:
     """A study's best student: its folder and its card."""
     file = study_file(root, study)
     words = ("--runs", root / "runs")
     told = invoke("run", file, "--data", data, "--trials", 1, *words)
     assert told.exit_code == cli.OK, told.output
-    told = invoke("pick", file, "--out", root / "out", *words)
+    told = invoke("pick", file, "--out", root / "out", *words, *options)
     assert told.exit_code == cli.OK, told.output
     card: dict[str, Any] = json.loads((root / "out" / "card.json").read_text())
     return root / "out", card
@@ -82,8 +82,10 @@ def test_photographs_of_every_kind_give_the_cards_test_accuracy(tmp_path: Path) 
     assert rest[0] == next(line.split("\t")[1] for line in told.stdout.splitlines() if line.startswith(str(one)))
 
 
-def test_the_digits_as_files_give_the_cards_test_accuracy(tmp_path: Path) -> None:
-    out, card = picked(tmp_path, longer(Data(name="digits"), 2), tmp_path)
+@pytest.mark.parametrize("options", [(), ("--int8",)])
+def test_the_digits_as_files_give_the_cards_test_accuracy(tmp_path: Path, options: tuple[str, ...]) -> None:
+    out, card = picked(tmp_path, longer(Data(name="digits"), 2), tmp_path, *options)
+    assert card["precision"] == ("int8" if options else "float32")
     raw = read(Data(name="digits"), tmp_path, "test")
     for i, (pixels, label) in enumerate(zip(raw.pixels_NHWC, raw.label_N, strict=True)):
         (tmp_path / "files" / str(label)).mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,37 @@ RULES = ("colours", "scale", "orientation", "transparency", "depth", "frames")
 NAMED = 20  # classes that are listed
 
 
+def _int8(card: dict[str, Any]) -> str:
+    """Both precisions side by side, where the student is in int8."""
+    if "int8" not in card:
+        return ""
+    made, accuracy = card["int8"], card["accuracy"]
+    plain, calibration = made["float32"], made["calibration"]
+    rows = [
+        ("int8, `student.onnx`", accuracy["validation"]["accuracy"], accuracy["test"]["accuracy"], card),
+        (
+            f"float32, `{plain['file']}`" if plain["file"] else "float32, not in this folder",
+            plain["validation_accuracy"],
+            plain["test_accuracy"],
+            plain,
+        ),
+    ]
+    table = "\n".join(
+        f"| {name} | {validation:.2%} | {test:.2%} | {of['file_bytes']:,} bytes | {of['latency']['p50_ms']:.3g} ms |"
+        for name, validation, test, of in rows
+    )
+    note = made["note"]
+    return f"""
+`student.onnx` is in int8, by {made["how"]},
+calibrated on {calibration["images"]:,} training images.
+{f"Note: {note}{chr(10)}" if note else ""}
+| precision | validation | test | file | p50 of an image |
+|---|---|---|---|---|
+{table}
+
+"""
+
+
 def readme(card: dict[str, Any]) -> str:
     """The text, for this `card.json`."""
     test, latency, rule = card["accuracy"]["test"], card["latency"], card["input"]
@@ -33,7 +64,7 @@ Study `{card["study"]}`, trial {card["trial"]}:
 {card["cost"]["params"]:,} parameters, {card["cost"]["macs"]:,} multiply-adds.
 Test accuracy {test["accuracy"]:.2%} on {test["images"]:,} images; {latency["p50_ms"]:.3g} ms an image (p50, batch 1,
 {latency["threads"]} thread, {latency["device"]}).
-`card.json` records how each number was measured, and the SHA-256 of the other files.
+{_int8(card)}`card.json` records how each number was measured, and the SHA-256 of the other files.
 
 ## Image files to classes
 
