@@ -15,6 +15,7 @@ from search.ship import latencies, out_folder, test_reads
 from search.ship.choice import Choice
 from search.ship.confirmed import stored_confirmation
 from search.ship.selection import Selection, none_within, retrained_note
+from search.ship.ties import Ties, summary
 from search.storage.address import storage_url
 from search.units import (
     format_accuracy,
@@ -94,7 +95,11 @@ def main(
         console.print(retrained_note(chosen, runs), markup=False, soft_wrap=True)
     for note in shipper.notes:
         console.print(note, markup=False, soft_wrap=True)
-    _print(console, chosen, card, out, choice.accuracy(chosen.candidate, confirm), choice.cheaper(chosen.candidate))
+    cheaper = choice.cheaper(chosen.candidate)
+    if choice.found is None:  # with fresh seeds, `cheaper` says it
+        students = [chosen.candidate, *(c for c in choice.students if c.trial != chosen.candidate.trial)]
+        cheaper = summary(Ties.stored(url, snapshot, None), students)
+    _print(console, chosen, card, out, choice.accuracy(chosen.candidate, confirm), cheaper)
 
 
 def _print(

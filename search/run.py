@@ -43,6 +43,7 @@ from search.read.candidates import Snapshot
 from search.read.reader import read
 from search.results import print_results
 from search.ship.confirmed import stored_confirmation
+from search.ship.ties import Ties
 from search.storage.address import storage_url
 from search.storage.faults import writing
 from search.storage.lock import driving
@@ -126,7 +127,7 @@ def main(
             console.print(forecast_and_actual(expected, time.monotonic() - began))
     if not dry_run:
         snapshot = read(url, chosen.name)
-        print_results(snapshot, console)
+        print_results(snapshot, console, ties=Ties.stored(url, snapshot, None))
         if not finished(snapshot.candidates):
             cli.ERRORS.print("every student failed: see the reasons above, and correct the study.", markup=False)
             raise typer.Exit(cli.FAILED)

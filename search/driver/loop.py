@@ -268,6 +268,8 @@ class Search:
         about: dict[str, Any] = {"reports": compact(trial.reports)}
         if result.classes is not None:
             about["classes"] = result.classes.model_dump(mode="json")
+        if result.right is not None:
+            about["right"] = result.right.model_dump(mode="json")
         about["outcome"] = outcome.model_dump(mode="json")  # last: where it is there, all is
         self.ledger.note(trial.number, **about)
         self._complete(trial.number, trial.recipe, outcome)
