@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from app import words
 from search.read import tradeoffs
@@ -74,17 +74,17 @@ def front_on(students: Sequence[Candidate], found: Confirmation | None, axis: Ax
 
 
 def best(students: Sequence[Candidate], found: Confirmation | None, budget: Budget, count: int) -> list[Candidate]:
-    """The most accurate students within the budget; of several with equal recipes only the first.
+    """The most accurate students within the budget, as `search.pick` orders them; of equal recipes only the first.
 
-    `students` are at their means, in the order of the search's accuracies. Like is compared with like: that order
-    ranks confirmed students and others together, the means rank the confirmed ones among themselves.
+    `students` are at their means, in the order of the search's accuracies. Like is compared with like: the confirmed
+    ones come first, by their means, then the others by their single runs, which are optimistic.
     """
     if found is None:
         return tradeoffs.best(students, budget, count)
     fit = [c for c in students if found.of(c.trial) and c.same_as is None and not tradeoffs.verdict(c, budget)]
-    means = iter(sorted(fit, key=lambda c: (-accuracy(c), c.cost.params, c.cost.macs)))
-    first = islice((c for c in students if c.same_as is None and not tradeoffs.verdict(c, budget)), count)
-    return [next(means) if found.of(c.trial) else c for c in first]
+    fit.sort(key=lambda c: (-accuracy(c), c.cost.params, c.cost.macs))
+    single = (c for c in students if not found.of(c.trial) and c.same_as is None and not tradeoffs.verdict(c, budget))
+    return list(islice(chain(fit, single), count))
 
 
 def percent(c: Candidate, found: Confirmation | None) -> str:

@@ -11,7 +11,7 @@ from search.read.tradeoffs import AXES, Axis
 
 T = TypeVar("T")
 MOST_COMPARED = 4
-SETTLED = 2.0  # seconds after which the browser shows the address that was sent to it
+SETTLED = 1.0  # seconds after which the browser shows the address that was sent to it
 WHOLE = ("max_params", "max_macs", "trial")
 SHARES = ("front", "near the front", "all")  # which students are drawn
 LIMITS = ("max_params", "max_macs", "max_size_kb", "max_latency_ms", "min_accuracy")
@@ -21,13 +21,12 @@ NUMBERS = (*LIMITS, "trial")
 def start() -> None:
     """Take the choices from the address: at the first run, and when the browser's Back has changed it since.
 
-    Shortly after this app wrote an address, the browser may still report the one before it, so it is not taken then. An
-    empty address comes from the navigation between pages.
+    Shortly after this app wrote an address, the browser may still report the one before it, so it is not taken then.
     """
     query = st.query_params.to_dict()
     if "published" in st.session_state:
         address, moment = st.session_state.published
-        if not query or query == address or time.monotonic() - moment < SETTLED:
+        if query == address or time.monotonic() - moment < SETTLED:
             return
     for name in NUMBERS:
         value = _number(query.get(name), whole=name in WHOLE)
@@ -41,8 +40,8 @@ def start() -> None:
     st.session_state.at_compare = [int(part) if part.isdecimal() else part for part in named][:MOST_COMPARED]
 
 
-def publish() -> None:
-    """Write the choices into the address."""
+def query() -> dict[str, str]:
+    """The choices as an address's parameters."""
     wanted = {name: str(get(name)) for name in NUMBERS if get(name) is not None}
     if axis() != AXES[0]:
         wanted["axis"] = axis()
@@ -52,6 +51,12 @@ def publish() -> None:
         wanted["study"] = st.session_state.at_study
     if compared():
         wanted["compare"] = ",".join(map(str, compared()))
+    return wanted
+
+
+def publish() -> None:
+    """Write the choices into the address."""
+    wanted = query()
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
     before = st.session_state.get("published", ({}, 0.0))
@@ -64,8 +69,11 @@ def get(name: str) -> Any:
 
 
 def put(name: str, value: Any) -> None:
-    """Change one choice."""
-    st.session_state[f"at_{name}"] = int(value) if value is not None and name in WHOLE else value
+    """Change one choice. A changed budget asks for its own answer: the student that was chosen is chosen no longer."""
+    value = int(value) if value is not None and name in WHOLE else value
+    if name in LIMITS and value != get(name):
+        st.session_state.at_trial = None
+    st.session_state[f"at_{name}"] = value
 
 
 def hold(widget: str, value: T) -> T:

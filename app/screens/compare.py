@@ -49,7 +49,7 @@ def main() -> None:
         )
         if not rows:
             return
-    _table(snapshot, rows, found)
+    _table(picture, rows, found)
     students = [row for row in rows if isinstance(row, Candidate)]
     with st.container(horizontal=True):
         for c in students:
@@ -60,7 +60,7 @@ def main() -> None:
 
 def _choose(picture: Picture, known: dict[int | str, Compared]) -> None:
     """The selection: students on the front, the most accurate ones, those chosen elsewhere, and the paper's nets."""
-    front = [c.trial for c in picture.snapshot.front()]
+    front = [c.trial for c in picture.front(state.axis())]
     best = [c.trial for c in confirmed.best(picture.students, picture.confirmation, state.budget(), 200)]
     elsewhere = [name for name in (*state.compared(), state.get("trial")) if isinstance(name, int) and name in known]
     offered: list[int | str] = [*sorted({*front, *best, *elsewhere}), *(n for n in known if isinstance(n, str))]
@@ -88,7 +88,8 @@ def _title(net: Compared) -> str:
     return f"the paper's {net.name}" if isinstance(net, Published) else words.title(net)
 
 
-def _table(snapshot: Snapshot, rows: list[Compared], found: Confirmation | None) -> None:
+def _table(picture: Picture, rows: list[Compared], found: Confirmation | None) -> None:
+    snapshot = picture.snapshot
     st.header("What differs", anchor=False)
     text = "A column for each; what is the same in all of them is left out unless you ask for it."
     if any(isinstance(row, Published) for row in rows):
@@ -96,7 +97,8 @@ def _table(snapshot: Snapshot, rows: list[Compared], found: Confirmation | None)
     st.markdown(text)
     readings = test_reads.readings(source.runs(), snapshot.study)
     everything = st.toggle("Show what is the same, too", key="w_same")
-    columns = [_published(row) if isinstance(row, Published) else _facts(row, readings, found) for row in rows]
+    front = {c.trial for c in picture.front(state.axis())}
+    columns = [_published(row) if isinstance(row, Published) else _facts(row, readings, found, front) for row in rows]
     shown = [
         name
         for name in max(columns, key=len)
@@ -112,7 +114,9 @@ def _table(snapshot: Snapshot, rows: list[Compared], found: Confirmation | None)
         st.info("These students do not differ in anything but chance.")
 
 
-def _facts(c: Candidate, readings: dict[str, dict[str, Any]], found: Confirmation | None) -> dict[str, str]:
+def _facts(
+    c: Candidate, readings: dict[str, dict[str, Any]], found: Confirmation | None, front: set[int]
+) -> dict[str, str]:
     recipe = c.recipe
     outcome = c.outcome
     reading = readings.get(outcome.weights_sha256, {}).get("accuracy") if outcome else None
@@ -126,7 +130,7 @@ def _facts(c: Candidate, readings: dict[str, dict[str, Any]], found: Confirmatio
         "weights, float32": format_bytes(c.cost.weight_bytes),
         "activations, peak": format_bytes(c.cost.peak_activation_bytes),
         "latency": words.milliseconds(c.timing.p50_ms) if c.timing else "not timed",
-        "on the front": "yes" if c.on_front else "no",
+        f"on the front ({state.axis()})": "yes" if c.trial in front else "no",
         "widths": format_stages(recipe.student.stages),
         "layers": str(recipe.student.depth),
         "trained by": words.how(c),

@@ -9,10 +9,11 @@ import streamlit as st
 
 from app import page, state, words
 from app.charts import figures, palette, search_chart
+from app.source import Picture
 from app.widgets import style, tables
 from fitnets.values.base import sha256
 from search.read import influence, tradeoffs
-from search.read.candidates import Candidate, Snapshot
+from search.read.candidates import Candidate
 from search.read.influence import Setting
 from search.read.tradeoffs import accuracy
 
@@ -23,7 +24,6 @@ MOST_AXES = 9
 def main() -> None:
     """The page."""
     picture = page.opened()
-    snapshot = picture.snapshot
     rows = list(picture.trained)
     if len(rows) < influence.FEWEST:
         st.info(
@@ -39,12 +39,12 @@ def main() -> None:
     with left:
         _importance(found, len(chosen))
     with right:
-        _position(snapshot, chosen)
+        _position(picture, chosen)
     left, right = st.columns(2, gap="medium")
     with left:
-        _against(snapshot, chosen, "tau", "How soft the teacher's probabilities are: tau")
+        _against(picture, chosen, "tau", "How soft the teacher's probabilities are: tau")
     with right:
-        _against(snapshot, chosen, "lambda start", "How much the teacher's probabilities count: lambda at the start")
+        _against(picture, chosen, "lambda start", "How much the teacher's probabilities count: lambda at the start")
 
 
 def _group(rows: list[Candidate], group: str) -> list[Candidate]:
@@ -190,7 +190,7 @@ def _importance(found: influence.Importances | None, count: int) -> None:
         st.dataframe(rows, hide_index=True, alt="Importances.")
 
 
-def _position(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:
+def _position(picture: Picture, rows: Sequence[Candidate]) -> None:
     st.header("Where the hint goes in", anchor=False)
     points = [(share, c) for c in rows if (share := influence.guided_share(c)) is not None]
     without = [c for c in rows if c.recipe.hint is None]
@@ -201,25 +201,25 @@ def _position(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:
     if without:
         mean = sum(map(accuracy, without)) / len(without)
         text += f" {words.plural(len(without), 'student')} without hints: {words.percent(mean)} on average."
-    _scatter(snapshot, points, "guided layer / convolutions", False, text, "position")
+    _scatter(picture, points, "guided layer / convolutions", False, text, "position")
 
 
-def _against(snapshot: Snapshot, rows: Sequence[Candidate], name: str, title: str) -> None:
+def _against(picture: Picture, rows: Sequence[Candidate], name: str, title: str) -> None:
     st.header(title, anchor=False)
     setting = next((s for s in influence.settings(rows) if s.name == name), None)
     if setting is None:
         st.info(f"{name} is the same in all of these students.")
         return
     points = [(v, c) for v, c in zip(setting.values, rows, strict=True) if v is not None]
-    _scatter(snapshot, points, name, setting.log, f"{words.plural(len(points), 'student')}.", f"against {name}")
+    _scatter(picture, points, name, setting.log, f"{words.plural(len(points), 'student')}.", f"against {name}")
 
 
 def _scatter(
-    snapshot: Snapshot, points: Sequence[tuple[float, Candidate]], title: str, log: bool, text: str, key: str
+    picture: Picture, points: Sequence[tuple[float, Candidate]], title: str, log: bool, text: str, key: str
 ) -> None:
     st.markdown(text)
     drawn = {c.trial for c in tradeoffs.sampled([c for _, c in points], [], state.axis())}
-    front = {c.trial for c in snapshot.front()}
+    front = {c.trial for c in picture.front(state.axis())}
     best = max(points, key=lambda point: accuracy(point[1]))
     st.plotly_chart(
         search_chart.scatter(

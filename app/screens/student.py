@@ -67,10 +67,9 @@ def _chosen(picture: Picture) -> Candidate | None:
     if not known:
         st.info("The study has no student yet: the first one appears here once the teacher is trained.")
         return None
-    best = confirmed.best(picture.students, picture.confirmation, state.budget(), 1)
-    first = known[(best or picture.trained or list(known.values()))[0].trial]
-    chosen = known.get(asked, first) if asked is not None else first
-    state.put("trial", chosen.trial)  # a better one that comes later does not replace it
+    chosen = known.get(asked) if asked is not None else None
+    if chosen is None:
+        chosen = known[_unasked(picture)]
     st.number_input(
         "Student number",
         min_value=0,
@@ -84,6 +83,20 @@ def _chosen(picture: Picture) -> Candidate | None:
     return chosen
 
 
+def _unasked(picture: Picture) -> int:
+    """The best student within the budget. While that stays, a better one that comes later does not replace it.
+
+    It is not written into the address, from where the browser's Back could not leave the page.
+    """
+    key = (picture.snapshot.study, state.budget())
+    shown = st.session_state.get("shown")
+    if shown is None or shown[0] != key:
+        best = confirmed.best(picture.students, picture.confirmation, state.budget(), 1)
+        first = (best or picture.trained or picture.snapshot.candidates)[0].trial
+        st.session_state.shown = shown = (key, first)
+    return int(shown[1])
+
+
 def _enter() -> None:
     state.put("trial", st.session_state.w_trial)
 
@@ -94,10 +107,9 @@ def _badges(picture: Picture, c: Candidate) -> None:
     shown = next((other for other in picture.students if other.trial == c.trial), c) if student else c
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(words.state(c.state), color=COLOURS.get(c.state, "blue"))
-        if c.on_front:
-            st.badge("on the search's front" if student else "on the Pareto front", color="blue")
-        if found and student in found.front():
-            st.badge("on the confirmed front", color="blue")
+        if c.trial in {other.trial for other in picture.front(state.axis())}:
+            kind = "confirmed front" if student else "front"
+            st.badge(f"on the {kind} of accuracy and {state.axis()}", color="blue")
         if c.outcome is not None:
             limits = tradeoffs.verdict(shown, state.budget())
             if state.limited() and not limits:
@@ -149,7 +161,7 @@ def _numbers(picture: Picture, c: Candidate, readings: dict[str, dict[str, Any]]
     ):
         theirs = teacher.get(name)
         mine = getattr(c.cost, name)
-        cells.append((label, value, cards.beside(theirs, mine)))
+        cells.append((label, value, words.beside(theirs, mine)))
     cells.append(("Weights, if int8", format_bytes(c.cost.params), "an estimate: one byte each"))
     card = downloads.card(snapshot.study, c)
     timed = card["latency"] if card else c.timing.model_dump() if c.timing else None

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app import confirmed, page, state, words
-from app.charts import figures, front_chart, palette
+from app import answer, confirmed, page, state, words
+from app.charts import figures, front_chart, palette, paper_marks
 from app.charts.front_chart import Scene
 from app.source import Picture
 from app.state import SHARES
@@ -51,11 +51,13 @@ def main() -> None:
 
 def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Published]) -> Scene:
     snapshot, axis, budget = picture.snapshot, state.axis(), state.budget()
-    front = picture.front(axis)
+    what_fits = answer.found(picture, axis, budget)
+    front = what_fits.front
     asked = state.get("trial")
     candidates = (*picture.students, *snapshot.candidates) if asked is not None else ()
     chosen = next((c for c in candidates if c.trial == asked), None)
-    names = {c.trial for c in front}
+    lines = [*front, *what_fits.beyond]
+    names = {c.trial for c in lines}
     share = state.share()
     others = [c for c in rows if c.trial not in names]
     if share == "front":
@@ -65,18 +67,22 @@ def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Pu
         others = [c for c in others if c.trial in near]
     if not st.session_state.get("w_every"):
         found = picture.confirmation
-        keep = [*front, *([chosen] if chosen else []), *(c for c in others if found and found.of(c.trial))]
-        drawn = tradeoffs.sampled([*front, *others], keep, axis, front=None if found else front)
+        keep = [*lines, *([chosen] if chosen else []), *(c for c in others if found and found.of(c.trial))]
+        drawn = tradeoffs.sampled([*lines, *others], keep, axis, front=None if found else picture.front(axis))
         others = [c for c in drawn if c.trial not in names]
     broken: dict[int, list[Broken]] = {}
     if state.limited():
-        broken = {c.trial: tradeoffs.verdict(c, budget) for c in [*front, *others]}
+        broken = {c.trial: tradeoffs.verdict(c, budget) for c in [*lines, *others]}
     teacher = snapshot.teacher
-    its_cost = teacher.get(cards.TEACHERS.get(axis, ""))
+    its_cost = teacher.get(answer.FACTS.get(axis, ""))
     return Scene(
         axis=axis,
         study=snapshot.study,
         front=front if len(rows) >= FEW else (),
+        beyond=what_fits.beyond if len(rows) >= FEW else (),
+        best=what_fits.best,
+        ties=picture.ties,
+        up_to_teacher=bool(st.session_state.get("w_teacher")),
         cloud=others if len(rows) >= FEW else rows,
         running=tradeoffs.measured([c for c in snapshot.candidates if c.state == "running"], axis),
         broken=broken,
@@ -121,7 +127,9 @@ def _chart(scene: Scene, rows: Sequence[Candidate], picture: Picture) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         value = state.hold("w_share", state.share())
         st.segmented_control("Students drawn", SHARES, default=value, required=True, key="w_share", on_change=_share)
-        drawn = len(scene.front) + len(scene.cloud)
+        if scene.teacher is not None and scene.teacher[1]:
+            st.toggle("Up to the teacher's cost", key="w_teacher")
+        drawn = len(scene.front) + len(scene.beyond) + len(scene.cloud)
         if len(rows) > tradeoffs.DRAWN:
             st.toggle(f"Draw every student (now {drawn:,} of {len(rows):,})", key="w_every")
         if zoomed:
@@ -163,8 +171,8 @@ def _below(scene: Scene, rows: Sequence[Candidate], picture: Picture) -> str:
         )
     if scene.knee is not None:
         sentences.append(
-            "The star marks the best balance: the student furthest above the straight line between the front's ends "
-            "(cost on its logarithm). It is a hint, never chosen for you."
+            "The star marks the best balance: of what fits, the student furthest above the straight line between the "
+            "front's ends (cost on its logarithm). It is a hint, never chosen for you."
         )
     if scene.confirmation is not None:
         sentences.append(confirmed.chance(scene.confirmation))
@@ -183,16 +191,15 @@ def _below(scene: Scene, rows: Sequence[Candidate], picture: Picture) -> str:
 
 def labels(scene: Scene) -> str:
     """What the diamonds' labels stand for."""
-    return ", ".join(f"{front_chart.short(p)}: {p.name}" for p in scene.paper)
+    return ", ".join(f"{paper_marks.short(p)}: {p.name}" for p in scene.paper)
 
 
 def finding(scene: Scene, rows: Sequence[Candidate]) -> str:
     """The chart in words, for those who cannot see it."""
     found = scene.confirmation
     top = confirmed.best(rows, found, Budget(), 1)[0] if found else max(rows, key=tradeoffs.accuracy)
-    text = (
-        f"{words.plural(len(scene.front), 'student')} of {len(rows):,} on the front of accuracy against {scene.axis}. "
-    )
+    fits = " of what fits" if state.limited() else ""
+    text = f"{words.plural(len(scene.front), 'student')} of {len(rows):,} on the front{fits} against {scene.axis}. "
     text += f"Best of all: {words.title(top)} with {confirmed.percent(top, found)}"
     text += f" at {words.cost(tradeoffs.on_axis(top, scene.axis), scene.axis)}. "
     if state.limited():

@@ -8,7 +8,7 @@ from typing import Literal
 
 from fitnets.values.base import Value
 from search.read import pareto
-from search.read.budget import Broken, Budget, broken, finished, nearest
+from search.read.budget import Broken, Budget, Miss, broken, finished, nearest
 from search.read.candidates import Candidate
 
 Axis = Literal["parameters", "multiply-adds", "size", "memory", "latency"]
@@ -85,6 +85,24 @@ def best(candidates: Iterable[Candidate], budget: Budget, count: int = 5) -> lis
         if candidate.same_as is None and not verdict(candidate, budget):
             found.append(candidate)
     return found
+
+
+def near_misses(candidates: Iterable[Candidate], budget: Budget) -> list[Miss]:
+    """The students to offer where none is within the budget, each with the limits that it breaks.
+
+    Accuracy and cost are no common scale, so it is one student for each kind of limit to give up: the most accurate
+    one within the costs, and the one that exceeds the costs least among the accurate enough. Where neither exists, the
+    nearest one.
+    """
+    rows = finished(candidates)
+    found = best(rows, budget.changed(min_accuracy=None), 1)
+    accurate = [c for c in rows if budget.min_accuracy is None or accuracy(c) >= budget.min_accuracy]
+    miss = nearest((c, verdict(c, budget)) for c in accurate)
+    found += [miss[0]] if miss else []
+    if not found and (last := nearest_miss(rows, budget)):
+        found.append(last[0])
+    unique = {c.trial: c for c in found}
+    return [(c, verdict(c, budget)) for c in unique.values()]
 
 
 def nearest_miss(candidates: Iterable[Candidate], budget: Budget) -> tuple[Candidate, list[Broken]] | None:
