@@ -9,7 +9,7 @@ from app.widgets import live
 from fitnets.errors import InputError
 from search.read import tradeoffs
 from search.storage.address import shown
-from search.storage.faults import StorageBusy, StorageEmpty, StorageMissing, StorageUnreadable, StudyMissing
+from search.storage.faults import StorageBusy, StorageEmpty, StorageUnreadable
 
 PAGES = {
     "screens/tradeoffs.py": "Trade-offs",
@@ -46,7 +46,7 @@ def opened() -> Picture:
     state.restrict_axis(tradeoffs.axes(picture.trained))
     with st.container(key="answer"):
         st.markdown(answer.sentence(picture, state.axis(), state.budget()))
-    live.header(name, picture.version, live.ended(picture))
+    live.header(name, picture.version, live.ended(picture), tuple(names))
     if images := picture.snapshot.images_line():
         st.caption(words.escaped(images.replace("`", "")))
     state.publish()
@@ -69,10 +69,6 @@ def _explain(error: InputError) -> None:
     if isinstance(error, StorageBusy | StorageUnreadable):
         st.markdown("This page tries again every few seconds.")
     else:
-        if isinstance(error, StudyMissing) and not isinstance(error, StorageMissing):
-            st.markdown(
-                "If a search was just started, it is training its teacher; its students appear here afterwards."
-            )
         st.markdown("A study starts with one command; this page shows it as soon as it exists:")
         st.code(source.first_command(), language="bash")
     _retry()

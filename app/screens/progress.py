@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import page, source, state, words
 from app.charts import figures, palette, search_chart
+from app.widgets import live
 from search.read import progress
 from search.read.candidates import Snapshot
 from search.read.progress import Growth, Stall
@@ -26,7 +27,7 @@ def main() -> None:
     snapshot = picture.snapshot
     limited = state.limited()
     history = progress.growth(snapshot, state.axis(), state.budget() if limited else None)
-    st.markdown(f"**{verdict(snapshot, progress.stall(history))}**")
+    st.markdown(f"**{verdict(snapshot, progress.stall(history), live.is_alive(picture))}**")
     _growth(history, limited)
     _front(snapshot, len(history))
     _timeline(snapshot)
@@ -35,7 +36,7 @@ def main() -> None:
     _neighbours()
 
 
-def verdict(snapshot: Snapshot, stall: Stall | None) -> str:
+def verdict(snapshot: Snapshot, stall: Stall | None, alive: bool = True) -> str:
     """Whether the search is still worth running, in a sentence."""
     if stall is None:
         return "No student has finished yet."
@@ -47,7 +48,7 @@ def verdict(snapshot: Snapshot, stall: Stall | None) -> str:
     pace = progress.pace(snapshot)
     if pace is not None:
         text += f" {pace.per_hour:,.0f} students an hour"
-        running = any(c.state == "running" for c in snapshot.candidates)
+        running = alive and any(c.state == "running" for c in snapshot.candidates)
         if pace.left and pace.seconds_left is not None and running:
             text += f"; {words.plural(pace.left, 'student')} to go, about {format_duration(pace.seconds_left)}"
         text += "."

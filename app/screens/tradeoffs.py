@@ -9,7 +9,7 @@ from app.charts import figures, front_chart, palette, paper_marks
 from app.charts.front_chart import Scene
 from app.source import Picture
 from app.state import SHARES
-from app.widgets import cards, panel, style, zoom
+from app.widgets import cards, live, panel, style, zoom
 from search.read import published as paper
 from search.read import tradeoffs
 from search.read.budget import Broken, Budget
@@ -269,7 +269,7 @@ def _nothing_yet(picture: Picture) -> None:
     failed = [c for c in snapshot.candidates if c.state == "failed"] + [
         u for u in snapshot.unread if u.state == "failed"
     ]
-    if running:
+    if running and live.is_alive(picture):
         st.info(
             f"No student has finished yet; {words.plural(len(running), 'student')} in training. The first point "
             "appears here as soon as one ends."
@@ -287,7 +287,7 @@ def _nothing_yet(picture: Picture) -> None:
             "study's own limits, or their results cannot be read."
         )
     else:
-        st.info("The study has no trials yet. The teacher is trained first; the first student appears here after that.")
+        st.info("The study has no trials yet. The first student appears here when the teacher is trained.")
 
 
 if __name__ == "__main__":

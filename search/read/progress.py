@@ -43,7 +43,7 @@ class Standing(Value):
         if self.wanted is not None and sum(self.counts.get(state, 0) for state in TRAINED) >= self.wanted:
             return "finished"
         if not self.counts:
-            return "empty"
+            return "empty" if self.stopped is None else "stopped"
         if self.stopped is not None or not self.counts.get("running"):
             return "stopped"
         silent = self.news is not None and now - self.news > self.patience and now - self.since >= WATCHED

@@ -15,7 +15,17 @@ import sqlalchemy
 from fitnets.config import Report
 from fitnets.values.per_class import PerClass
 from fitnets.values.per_image import PerImage
-from search.read.candidates import CONFIRMS, ENDED, Candidate, Confirms, Snapshot, Unread, marked
+from search.read.candidates import (
+    CONFIRMS,
+    ENDED,
+    REASON,
+    TEACHING,
+    Candidate,
+    Confirms,
+    Snapshot,
+    Unread,
+    marked,
+)
 from search.read.row import mapping, plain, reports, row, valid
 from search.read.stored import queries
 from search.read.stored.tables import Position, StudyRows, TrialRow
@@ -182,6 +192,8 @@ class Reader(AbstractContextManager["Reader"]):
             candidates=candidates,
             unread=tuple(r for r in rows if isinstance(r, Unread)),
             stopped=float(moment) if isinstance(moment := plain(about.get(ENDED)), int | float) else None,
+            reason=None if (reason := plain(about.get(REASON))) is None else str(reason),
+            teaching=valid(Report, about.get(TEACHING)),
             confirms=valid(Confirms, about.get(CONFIRMS)),
         )
 
