@@ -10,6 +10,8 @@ from search.read.budget import Budget
 from search.read.tradeoffs import AXES, Axis
 
 T = TypeVar("T")
+Ends = tuple[float | None, float | None]
+"""A range that the visitor chose. None: to the end, which may move when students arrive."""
 MOST_COMPARED = 4
 SETTLED = 1.0  # seconds after which the browser shows the address that was sent to it
 WHOLE = ("max_params", "max_macs", "trial")
@@ -36,6 +38,7 @@ def start() -> None:
     st.session_state.at_axis = asked if asked in get_args(Axis) else AXES[0]
     st.session_state.at_share = query.get("share")
     st.session_state.at_study = query.get("study", st.session_state.get("at_study"))
+    st.session_state.at_ranges = _ranges(query.get("ranges", ""))
     named = [part.strip() for part in query.get("compare", "").split(",") if part.strip()]
     st.session_state.at_compare = [int(part) if part.isdecimal() else part for part in named][:MOST_COMPARED]
 
@@ -49,6 +52,8 @@ def query() -> dict[str, str]:
         wanted["share"] = share()
     if st.session_state.get("several"):  # a link to the only study needs no name
         wanted["study"] = st.session_state.at_study
+    if ranges():
+        wanted["ranges"] = ";".join(f"{name}:{_end(low)}:{_end(high)}" for name, (low, high) in ranges().items())
     if compared():
         wanted["compare"] = ",".join(map(str, compared()))
     return wanted
@@ -114,6 +119,38 @@ def budget() -> Budget:
 def limited() -> bool:
     """Whether the budget has any limit."""
     return any(get(name) is not None for name in LIMITS)
+
+
+def ranges() -> dict[str, Ends]:
+    """The ranges of settings that the visitor narrowed, by the settings' names."""
+    found: dict[str, Ends] = st.session_state.get("at_ranges", {})
+    return found
+
+
+def narrow(name: str, ends: Ends) -> None:
+    """Narrow a setting to this range; without ends it is whole again."""
+    rest = {other: kept for other, kept in ranges().items() if other != name}
+    st.session_state.at_ranges = rest if ends == (None, None) else rest | {name: ends}
+
+
+def widen() -> None:
+    """Forget all ranges."""
+    st.session_state.at_ranges = {}
+
+
+def _end(value: float | None) -> str:
+    return "" if value is None else f"{value:.9g}"
+
+
+def _ranges(text: str) -> dict[str, Ends]:
+    """Ranges as an address holds them, `tau:2:4;first width::8`; what is none is left out."""
+    found: dict[str, Ends] = {}
+    for part in text.split(";"):
+        name, *ends = part.split(":")
+        numbers = [_number(end, whole=False) for end in ends]
+        if len(numbers) == 2 and numbers != [None, None]:
+            found[name.strip()] = (numbers[0], numbers[1])
+    return found
 
 
 def compared() -> list[int | str]:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import page, source, state, words
 from app.charts import figures, palette, search_chart
-from app.widgets import live
+from app.widgets import live, picked
 from search.read import progress
 from search.read.candidates import Snapshot
 from search.read.progress import Growth, Stall
@@ -28,6 +28,7 @@ def main() -> None:
     limited = state.limited()
     history = progress.growth(snapshot, state.axis(), state.budget() if limited else None)
     st.markdown(f"**{verdict(snapshot, progress.stall(history), live.is_alive(picture))}**")
+    picked.selected(picture)
     _growth(history, limited)
     _front(snapshot, len(history))
     _timeline(snapshot)
@@ -71,11 +72,9 @@ def _growth(history: list[Growth], limited: bool) -> None:
         f"it grew {words.plural(len(gains), 'time')}, last with student {gains[-1].trial}" if gains else "it is empty"
     )
     share = f"{history[-1].hypervolume:.1%}"
-    st.plotly_chart(
+    picked.chart(
         search_chart.growth(history, by == "training time", palette.current()),
-        key="growth",
-        theme=None,
-        config=figures.STILL,
+        "growth",
         alt=f"After {words.plural(len(history), 'student')} the front dominates {share}; {grew}.",
     )
     with st.expander("Every gain as a table"):
@@ -111,13 +110,7 @@ def _front(snapshot: Snapshot, students: int) -> None:
         f"the best with {words.percent(accuracy(now[-1]))}."
     )
     st.markdown(text)
-    st.plotly_chart(
-        search_chart.fronts(then, now, axis, palette.current()),
-        key="fronts",
-        theme=None,
-        config=figures.STILL,
-        alt=text,
-    )
+    picked.chart(search_chart.fronts(then, now, axis, palette.current()), "fronts", alt=text)
     with st.expander("Both as a table"):
         names = {c.trial: c for c in (*then, *now)}
         rows = [

@@ -9,9 +9,9 @@ from app.charts import figures, front_chart, palette, paper_marks
 from app.charts.front_chart import Scene
 from app.source import Picture
 from app.state import SHARES
-from app.widgets import cards, live, panel, style, zoom
+from app.widgets import cards, nothing, panel, style, zoom
+from search.read import influence, tradeoffs
 from search.read import published as paper
-from search.read import tradeoffs
 from search.read.budget import Broken, Budget
 from search.read.candidates import Candidate, as_csv
 from search.read.tradeoffs import Axis
@@ -31,7 +31,7 @@ def main() -> None:
     rows = tradeoffs.measured(picture.students, state.axis())
     if not rows:
         panel.draw(snapshot, trained, published)
-        _nothing_yet(picture)
+        nothing.yet(picture)
         return
     scene = _scene(picture, rows, published)
     st.html(style.TABLE_FIRST)
@@ -65,6 +65,7 @@ def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Pu
     elif share == "near the front":
         near = {c.trial for c in tradeoffs.near_front(rows, axis)}
         others = [c for c in others if c.trial in near]
+    others = influence.within(others, state.ranges())
     if not st.session_state.get("w_every"):
         found = picture.confirmation
         keep = [*lines, *([chosen] if chosen else []), *(c for c in others if found and found.of(c.trial))]
@@ -132,6 +133,8 @@ def _chart(scene: Scene, rows: Sequence[Candidate], picture: Picture) -> None:
         drawn = len(scene.front) + len(scene.beyond) + len(scene.cloud)
         if len(rows) > tradeoffs.DRAWN:
             st.toggle(f"Draw every student (now {drawn:,} of {len(rows):,})", key="w_every")
+        if state.ranges():
+            st.button("Widen all ranges", on_click=state.widen)
         if zoomed:
             st.button("Show the whole", on_click=zoom.forget, args=("front_chart",))
     st.markdown(_below(scene, rows, picture))
@@ -181,6 +184,11 @@ def _below(scene: Scene, rows: Sequence[Candidate], picture: Picture) -> str:
         sentences.append(
             f"Diamonds are the paper's nets ({labels(scene)}), at the cost that it reports. Their accuracies are on "
             "test images, ours on validation images: compare them with care."
+        )
+    if state.ranges():
+        named = words.listed([words.escaped(name) for name in state.ranges()])
+        sentences.append(
+            f"Students outside the ranges of {named}, narrowed on What matters, are left out of the others."
         )
     if len(rows) < FEW:
         sentences.append(
@@ -260,34 +268,6 @@ def _table(rows: Sequence[Candidate], scene: Scene, trained: Sequence[Candidate]
         on_click="ignore",
         key="csv",
     )
-
-
-def _nothing_yet(picture: Picture) -> None:
-    """What is going on while no student has finished, instead of empty axes."""
-    snapshot = picture.snapshot
-    running = [c for c in snapshot.candidates if c.state == "running"]
-    failed = [c for c in snapshot.candidates if c.state == "failed"] + [
-        u for u in snapshot.unread if u.state == "failed"
-    ]
-    if running and live.is_alive(picture):
-        st.info(
-            f"No student has finished yet; {words.plural(len(running), 'student')} in training. The first point "
-            "appears here as soon as one ends."
-        )
-    elif failed:
-        st.error(
-            f"No student has finished, and {words.plural(len(failed), 'trial')} failed. The last reason: "
-            f"{words.escaped(failed[-1].reason or 'none was recorded')}. See the Progress page for all reasons."
-        )
-    elif any(c.state == "pruned" for c in snapshot.candidates):
-        st.info("No student has finished yet: those that were trained so far were stopped early.")
-    elif snapshot.candidates:
-        st.info(
-            f"No student was trained: all {words.plural(len(snapshot.candidates), 'draw')} so far were over the "
-            "study's own limits, or their results cannot be read."
-        )
-    else:
-        st.info("The study has no trials yet. The first student appears here when the teacher is trained.")
 
 
 if __name__ == "__main__":

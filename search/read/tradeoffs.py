@@ -185,7 +185,7 @@ def sampled(
     if len(rows) <= limit:
         return list(rows)
     always = {c.trial for c in keep}
-    level = _FrontAccuracy(front_on(rows, axis) if front is None else front, axis)
+    level = FrontAccuracy(front_on(rows, axis) if front is None else front, axis)
     near = [c for c in rows if c.trial in always or level(c) - accuracy(c) <= NEAR]
     included = {c.trial for c in near}
     rest = [c for c in rows if c.trial not in included]
@@ -195,11 +195,11 @@ def sampled(
 
 def near_front(rows: Sequence[Candidate], axis: Axis, within: float = 2 * NEAR) -> list[Candidate]:
     """The finished students whose accuracy is at most `within` below the front's at their cost."""
-    level = _FrontAccuracy(front_on(rows, axis), axis)
+    level = FrontAccuracy(front_on(rows, axis), axis)
     return [c for c in rows if level(c) - accuracy(c) <= within]
 
 
-class _FrontAccuracy:
+class FrontAccuracy:
     """The best accuracy on the front at no more than a student's cost; -inf where nothing is as cheap."""
 
     def __init__(self, front: Sequence[Candidate], axis: Axis):
