@@ -8,17 +8,9 @@ from app.source import Picture
 from search.read import tradeoffs
 from search.read.budget import Broken, Budget
 from search.read.candidates import Candidate
-from search.read.tradeoffs import Axis, accuracy, on_axis
+from search.read.tradeoffs import TEACHERS, Axis, accuracy, on_axis
 from search.ship.ties import Ties
 from search.units import format_count
-
-FACTS: dict[Axis, str] = {
-    "parameters": "params",
-    "multiply-adds": "macs",
-    "size": "weight_bytes",
-    "memory": "peak_activation_bytes",
-}
-"""The key of each cost among the teacher's facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +111,8 @@ def _sure(picture: Picture, c: Candidate) -> str:
 
 def _smaller(picture: Picture, c: Candidate, axis: Axis) -> str:
     """27x smaller than the teacher, in the cost that is drawn."""
-    name = axis if axis in FACTS else "parameters"
-    text = words.beside(picture.snapshot.teacher.get(FACTS[name]), on_axis(c, name))
+    name = axis if axis in TEACHERS else "parameters"
+    text = words.beside(picture.snapshot.teacher.get(TEACHERS[name]), on_axis(c, name))
     in_what = "" if name == "parameters" else f" in {name}"
     return f", {text}{in_what}" if text else ""
 

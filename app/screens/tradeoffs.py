@@ -35,6 +35,8 @@ def main() -> None:
         return
     scene = _scene(picture, rows, published)
     st.html(style.TABLE_FIRST)
+    with st.container(key="budget_hint"):
+        st.caption("To change the budget, open the panel with the arrows at the top left.")
     with st.container(key="board", horizontal=True, gap="medium"):
         beside, main_part = st.container(width=BESIDE), st.container()
     # Sent first, so that the browser fetches what draws charts before what draws tables, wherever they stand.
@@ -75,7 +77,7 @@ def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Pu
     if state.limited():
         broken = {c.trial: tradeoffs.verdict(c, budget) for c in [*lines, *others]}
     teacher = snapshot.teacher
-    its_cost = teacher.get(answer.FACTS.get(axis, ""))
+    its_cost = teacher.get(tradeoffs.TEACHERS.get(axis, ""))
     return Scene(
         axis=axis,
         study=snapshot.study,

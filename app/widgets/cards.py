@@ -132,7 +132,7 @@ def paragraphs(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]
     lines = [f"{accurate} validation accuracy ({runs(snapshot, c, scene)})"]
     for axis in CARD_AXES:
         of = "of " if axis in ("size", "memory") else ""
-        beside = words.beside(snapshot.teacher.get(answer.FACTS[axis]), on_axis(c, axis))
+        beside = words.beside(snapshot.teacher.get(tradeoffs.TEACHERS[axis]), on_axis(c, axis))
         if axis != CARD_AXES[0]:  # said once
             beside = beside.removesuffix(" than the teacher").replace("the same as the teacher", "the same")
         lines.append(f"{words.cost(on_axis(c, axis), axis)} {of}{_noun(axis)}{f', {beside}' if beside else ''}")

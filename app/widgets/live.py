@@ -52,6 +52,11 @@ def is_alive(picture: Picture) -> bool:
     return picture.standing.word(time.time()) in ALIVE
 
 
+def others_came(names: Sequence[str]) -> bool:
+    """Whether the storage has other studies now than those that the page offers."""
+    return source.names() != list(names)
+
+
 @st.fragment(run_every=REFRESH_SECONDS, key="live")
 def header(name: str, version: int, ended_trials: int, names: Sequence[str]) -> None:
     """The status line. Every few seconds it reads the storage, and draws the page again when something has changed.
@@ -60,10 +65,11 @@ def header(name: str, version: int, ended_trials: int, names: Sequence[str]) -> 
     """
     paused = bool(st.session_state.get("paused"))
     try:
-        picture, offered = source.picture(name), source.names()
+        picture = source.picture(name)
+        others = others_came(names)
     except InputError:
         st.rerun()
-    if list(names) != offered:
+    if others:
         st.rerun()
     followed = st.session_state.get("followed")
     if not paused and (picture.version != version or followed not in (None, picture.reports_version)):

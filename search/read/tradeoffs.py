@@ -13,6 +13,13 @@ from search.read.candidates import Candidate
 
 Axis = Literal["parameters", "multiply-adds", "size", "memory", "latency"]
 AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory", "latency")
+TEACHERS: dict[Axis, str] = {
+    "parameters": "params",
+    "multiply-adds": "macs",
+    "size": "weight_bytes",
+    "memory": "peak_activation_bytes",
+}
+"""The key of each cost among the teacher's facts."""
 NEAR = 0.005  # students within half a percentage point of the front are always drawn
 DRAWN = 1200  # students in a chart; of more, a sample is drawn
 
