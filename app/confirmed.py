@@ -51,19 +51,6 @@ class FreshRuns:
         return [begun.get(run_name(trial, run)) for run in range(self.confirms.seeds)]
 
 
-def at_means(students: Sequence[Candidate], found: Confirmation | None) -> Sequence[Candidate]:
-    """The students in the same order, each confirmed one with its confirmed mean as its validation accuracy."""
-    if found is None:
-        return students
-    return [_at_mean(c, found.of(c.trial)) for c in students]
-
-
-def _at_mean(c: Candidate, student: Confirmed | None) -> Candidate:
-    if student is None or c.outcome is None:
-        return c
-    return c.model_copy(update={"outcome": c.outcome.model_copy(update={"val_accuracy": student.mean})})
-
-
 def front_on(students: Sequence[Candidate], found: Confirmation | None, axis: Axis) -> list[Candidate]:
     """The front of accuracy and this cost, the cheapest first: of the confirmed students alone, where there are any.
 

@@ -24,7 +24,7 @@ from search.read.progress import Standing
 from search.read.reader import Observation, Reader
 from search.read.tradeoffs import Axis
 from search.ship import latencies
-from search.ship.confirmed import Confirmation, confirmation
+from search.ship.confirmed import Confirmation, at_means, confirmation
 from search.ship.ties import Ties
 from search.storage.address import shown, storage_url
 from search.storage.faults import StorageBusy, StorageMissing, StudyMissing
@@ -138,7 +138,7 @@ def picture(name: str) -> Picture:
             trained=trained,
             fresh=_standing_of(fresh, cached.since),
             confirmation=found,
-            students=confirmed.at_means(trained, found),
+            students=at_means(trained, found),
             ties=Ties.of(timed, found, reader.right),
         )
     elif cached.reports_versions != reports_versions:

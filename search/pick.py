@@ -13,7 +13,7 @@ from search.read.budget import Budget, finished, nearest_miss
 from search.read.reader import read
 from search.ship import latencies, out_folder, test_reads
 from search.ship.choice import Choice
-from search.ship.confirmed import stored_confirmation
+from search.ship.confirmed import at_means, stored_confirmation
 from search.ship.selection import Selection, none_within, retrained_note
 from search.ship.ties import Ties, summary
 from search.storage.address import storage_url
@@ -73,7 +73,7 @@ def main(
         raise InputError(f"`--one-se` needs students that were trained with fresh seeds: run `{confirm}` first.")
     choice = Choice.of(snapshot, found, budget, one_error=one_se)
     if not choice.students:
-        raise InputError(none_within(snapshot, nearest_miss(snapshot.candidates, budget)))
+        raise InputError(none_within(snapshot, nearest_miss(at_means(finished(snapshot.candidates), found), budget)))
     out_folder.check(out, runs)
     test_reads.check(runs)
     out_folder.check_writable(out)

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from app import answer, confirmed
+from app import answer
 from app.source import Picture
 from search.read import tradeoffs
 from search.read.budget import Budget, Miss, finished, nearest_miss
 from search.read.reader import read
 from search.ship.choice import Choice
-from search.ship.confirmed import stored_confirmation
+from search.ship.confirmed import at_means, stored_confirmation
 from search.ship.ties import Ties
 from tests.app import synthetic
 from tests.app.pages import Opened, charts, traces, words
@@ -33,7 +33,7 @@ def picture(path: Path) -> Picture:
     url = f"sqlite:///{path}"
     snapshot = read(url, "digits")
     found, trained = stored_confirmation(url, snapshot), finished(snapshot.candidates)
-    students = confirmed.at_means(trained, found)
+    students = at_means(trained, found)
     ties = Ties.stored(url, snapshot, found)
     standing: Any = None
     return Picture(snapshot, 1, 1, standing, trained, confirmation=found, students=students, ties=ties)
@@ -117,11 +117,14 @@ def test_a_changed_budget_asks_for_its_own_answer(path: Path, opened: Opened) ->
 
 def test_the_star_is_the_balance_of_what_fits(path: Path, opened: Opened) -> None:
     """D3: the star stood on a student that breaks a limit."""
-    synthetic.study(path, 120)
-    at = opened(max_params="2000")
-    star = traces(at)["Best balance"]
-    costs = {c.trial: c.cost.params for c in read(f"sqlite:///{path}", "digits").candidates}
-    assert costs[star["customdata"][0][0]] <= 2000
+    synthetic.study(path, 300)
+    seen = picture(path)
+    front = answer.found(seen, "parameters", Budget(max_params=4000)).front
+    knee = tradeoffs.knee_of(front, "parameters")
+    assert knee is not None
+    star = traces(opened(max_params="4000"))["Best balance"]
+    assert star["customdata"] == [[knee.trial]]
+    assert knee.cost.params <= 4000
 
 
 def test_the_axis_follows_the_students_and_the_switch_shows_the_teacher(path: Path, opened: Opened) -> None:

@@ -19,7 +19,7 @@ from search.read.budget import Budget, finished
 from search.read.candidates import ENDED, SUFFIX, Candidate, Timing
 from search.read.reader import Reader, read
 from search.ship import latencies
-from search.ship.confirmed import Confirmation, stored_confirmation
+from search.ship.confirmed import Confirmation, at_means, stored_confirmation
 from search.units import format_accuracy
 from tests.app import synthetic
 from tests.app.pages import Opened, charts, drawn_points, traces, words
@@ -137,7 +137,7 @@ def test_like_is_compared_with_like(path: Path) -> None:
     synthetic.confirm(path, [(0, [0.90, 0.91]), (1, [0.92, 0.93]), (3, [0.94, 0.95])])
     found = stored(path)
     rows = finished(read(f"sqlite:///{path}", "digits").candidates)
-    students = confirmed.at_means(rows, found)
+    students = at_means(rows, found)
     assert [c.trial for c in students] == [0, 1, 2, 3]
     assert [c.trial for c in confirmed.best(students, found, Budget(), 4)] == [3, 1, 0, 2]
     assert [c.trial for c in confirmed.best(students, found, Budget(), 2)] == [3, 1]
