@@ -13,7 +13,7 @@ T = TypeVar("T")
 Ends = tuple[float | None, float | None]
 """A range that the visitor chose. None: to the end, which may move when students arrive."""
 MOST_COMPARED = 4
-SETTLED = 1.0  # seconds after which the browser shows the address that was sent to it
+SETTLED = 2.0  # seconds after which the browser shows the address that was sent to it
 WHOLE = ("max_params", "max_macs", "trial")
 SHARES = ("front", "near the front", "all")  # which students are drawn
 LIMITS = ("max_params", "max_macs", "max_size_kb", "max_latency_ms", "min_accuracy")

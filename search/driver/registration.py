@@ -22,6 +22,7 @@ from search.driver.ledger import is_stopped
 from search.driver.loop import DIRECTIONS, METRICS
 from search.read.candidates import ENDED, REASON, TEACHING
 from search.read.definition import SHOWN, changes
+from search.storage.address import shown
 from search.storage.faults import StorageLost
 from search.study import Study
 from search.units import format_accuracy
@@ -198,7 +199,7 @@ def recording_the_end(name: str, storage: optuna.storages.BaseStorage) -> Iterat
         yield
     except Exception as error:
         foreseen = isinstance(error, FORESEEN)
-        reason = str(error) if foreseen else f"{type(error).__name__}: {error}"
+        reason = shown(str(error) if foreseen else f"{type(error).__name__}: {error}")  # without a password
         raise
     finally:
         # The storage itself or the deleted study (KeyError) may have ended the driver; that error is already raised.

@@ -120,7 +120,7 @@ def test_loads_without_errors_or_requests_elsewhere(visit: Any) -> None:
     for name in ("Student", "Compare", "What matters", "Progress", "Trade-offs"):
         opened.page.get_by_role("link", name=name, exact=True).click()
         opened.page.wait_for_function(f"document.title.includes('{name}')")
-        opened.page.wait_for_timeout(1500)
+        opened.page.wait_for_timeout(2500)
     opened.wait_for_chart()
     assert opened.elsewhere == []
     assert opened.errors == []
@@ -176,13 +176,13 @@ def test_sentence_mark_and_table_name_the_student_that_pick_takes(visit: Any, ru
     agrees(opened, two)
     opened.page.wait_for_function("location.search.includes('max_macs=50000')")
     address = opened.page.evaluate("location.search")
-    opened.page.wait_for_timeout(1500)
+    opened.page.wait_for_timeout(2500)
     opened.page.get_by_role("combobox", name="Preset").click()
     opened.page.get_by_role("option", name="30 times smaller than the teacher").click()
     teacher = snapshot.teacher
     smaller = Budget(max_params=teacher["params"] // 30, max_macs=teacher["macs"] // 30)
     agrees(opened, smaller)
-    opened.page.wait_for_timeout(1500)
+    opened.page.wait_for_timeout(2500)
     opened.page.go_back()
     agrees(opened, two)
     agrees(visit("/" + address), two)
@@ -195,12 +195,12 @@ def test_back_returns_from_page_to_page(visit: Any) -> None:
     for name in ("Student", "Compare"):
         opened.page.get_by_role("link", name=name, exact=True).click()
         opened.page.wait_for_function(f"document.title.includes('{name}')")
-        opened.page.wait_for_timeout(1500)
+        opened.page.wait_for_timeout(2500)
     for name in ("Student", "Trade-offs"):
         opened.page.go_back()
         opened.page.wait_for_function(f"document.title.includes('{name}')")
         opened.page.wait_for_function("location.search === '?max_params=4000'")
-        opened.page.wait_for_timeout(1500)
+        opened.page.wait_for_timeout(2500)
 
 
 def test_a_slow_browser_shows_the_budget_of_the_address(visit: Any) -> None:

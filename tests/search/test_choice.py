@@ -61,7 +61,7 @@ def test_a_lower_limit_holds_for_the_confirmed_accuracy() -> None:
 
 
 def test_a_student_whose_mean_is_below_the_limit_is_not_chosen_by_its_single_run() -> None:
-    """Where no confirmed student reached it, their optimistic single runs decided, and the pages said that none fits."""
+    """Where none reached it, their optimistic single runs decided, while the pages said that none fits."""
     assert order(Choice.of(snapshot(), FOUND, Budget(min_accuracy=0.975))) == []
 
 
