@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.widgets import live
-from search.read.candidates import ENDED, REASON, TEACHING
+from search.read.candidates import ENDED, REASON
 from search.read.progress import Standing
 from tests.app import synthetic
 from tests.app.pages import Opened, words
@@ -53,8 +53,8 @@ def test_a_search_that_was_told_to_stop_continues_with_its_command(path: Path, o
 
 def test_the_teachers_training_is_shown(path: Path, opened: Opened) -> None:
     """D8: for hours the page said that there is no study storage."""
-    last = {"stage": "teacher", "epoch": 12, "epochs": 40, "loss": 0.5, "val_accuracy": 0.9712, "seconds": 2.0}
-    synthetic.empty(path, teacher={}, **{TEACHING: last})
+    last: Any = {"stage": "teacher", "epoch": 12, "epochs": 40, "loss": 0.5, "val_accuracy": 0.9712, "seconds": 2.0}
+    synthetic.empty(path, teacher={}, teaching=last)
     said = words(opened())
     assert "The teacher is in training: epoch **12** of 40, 97.12% so far, about 56 s left." in said
     about(path, **{ENDED: time.time(), REASON: "3 workers in a row died"})
