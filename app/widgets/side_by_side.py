@@ -60,7 +60,7 @@ def classes(snapshot: Snapshot, students: Sequence[Candidate]) -> None:
         return
     names = [str(name) for name in snapshot.images.get("classes", ())]
     table = differences({title: class_rows.rows(found, None, names) for title, found in known.items()})
-    text = f"Where these students differ most, in points: {table[0]['class']} ({table[0]['difference']})."
+    text = f"Furthest apart, by {table[0]['difference']} points: class {table[0]['class']}."
     st.markdown(f"Validation accuracy; the classes in which the students differ most come first. {text}")
     st.dataframe(table[:MOST_CLASSES], hide_index=True, height="content", alt=text)
 
