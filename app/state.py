@@ -38,7 +38,7 @@ def start() -> None:
     st.session_state.at_axis = asked if asked in get_args(Axis) else AXES[0]
     st.session_state.at_share = query.get("share")
     st.session_state.at_study = query.get("study", st.session_state.get("at_study"))
-    st.session_state.at_ranges = _ranges(query.get("ranges", ""))
+    st.session_state.at_ranges = parsed_ranges(query.get("ranges", ""))
     named = [part.strip() for part in query.get("compare", "").split(",") if part.strip()]
     st.session_state.at_compare = [int(part) if part.isdecimal() else part for part in named][:MOST_COMPARED]
 
@@ -142,7 +142,7 @@ def _end(value: float | None) -> str:
     return "" if value is None else f"{value:.9g}"
 
 
-def _ranges(text: str) -> dict[str, Ends]:
+def parsed_ranges(text: str) -> dict[str, Ends]:
     """Ranges as an address holds them, `tau:2:4;first width::8`; what is none is left out."""
     found: dict[str, Ends] = {}
     for part in text.split(";"):

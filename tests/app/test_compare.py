@@ -79,4 +79,4 @@ def test_ranges_stand_in_the_address_and_filter_the_charts(path: Path, opened: O
 
 
 def test_ranges_are_read_from_an_address() -> None:
-    assert state._ranges("tau:2:4;first width::8;x:a:b;y:1") == {"tau": (2.0, 4.0), "first width": (None, 8.0)}
+    assert state.parsed_ranges("tau:2:4;first width::8;x:a:b;y:1") == {"tau": (2.0, 4.0), "first width": (None, 8.0)}
