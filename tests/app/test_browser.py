@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from app import words
 from bench.browser import CHROMIUM, DRAWN, FRONT, Served, chromium
 from search.read.budget import Budget
 from search.read.reader import read
@@ -158,7 +159,8 @@ def test_sentence_mark_and_table_name_the_student_that_pick_takes(visit: Any, ru
 
     def agrees(opened: Visit, budget: Budget) -> None:
         best = Choice.of(snapshot, None, budget).students[0]
-        named = f"document.querySelector('.st-key-answer')?.innerText.includes('student {best.trial}, ')"
+        said = f"Within {words.budget(budget)}: student {best.trial}, "
+        named = f"document.querySelector('.st-key-answer')?.innerText.includes('{said}')"
         mark = "g?.data?.find(t => t.name?.startsWith('The best that fits'))"
         opened.page.wait_for_function(
             f"{named} && (() => {{ const g = document.querySelector('{FRONT}'); "
