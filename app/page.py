@@ -9,7 +9,7 @@ from app.widgets import live
 from fitnets.errors import InputError
 from search.read import tradeoffs
 from search.storage.address import shown
-from search.storage.faults import StorageBusy, StorageEmpty, StorageUnreadable
+from search.storage.faults import StorageBusy, StorageEmpty, StorageMissing, StorageUnreadable, StudyMissing
 
 PAGES = {
     "screens/tradeoffs.py": "Trade-offs",
@@ -69,6 +69,10 @@ def _explain(error: InputError) -> None:
     if isinstance(error, StorageBusy | StorageUnreadable):
         st.markdown("This page tries again every few seconds.")
     else:
+        if isinstance(error, StudyMissing) and not isinstance(error, StorageMissing):
+            st.markdown(
+                "If a search was just started, it reads its images first; it appears here when its teacher is trained."
+            )
         st.markdown("A study starts with one command; this page shows it as soon as it exists:")
         st.code(source.first_command(), language="bash")
     _retry()
