@@ -110,8 +110,8 @@ def test_awkward_studies_are_shown(path: Path, opened: Opened, page: str, kind: 
     [
         (StorageUnreadable, "tries again every few seconds"),
         (StorageBusy, "tries again every few seconds"),
-        (StudyMissing, "training its teacher"),
-        (StorageEmpty, "training its teacher"),
+        (StudyMissing, "was just started"),
+        (StorageEmpty, "was just started"),
         (StorageMissing, "starts with one command"),
     ],
 )
@@ -124,7 +124,7 @@ def test_what_a_page_advises_depends_on_the_kind_of_fault_not_on_its_words(
     monkeypatch.setattr(source, "names", refuse)
     shown = words(opened())
     assert "In these words." in shown and advice in shown
-    assert ("training its teacher" in shown) == (advice == "training its teacher")
+    assert ("was just started" in shown) == (advice == "training its teacher")
 
 
 @pytest.mark.parametrize("page", PAGES)
