@@ -180,9 +180,9 @@ def test_sentence_mark_and_table_name_the_student_that_pick_takes(visit: Any, ru
     address = opened.page.evaluate("location.search")
     opened.page.wait_for_timeout(2500)
     opened.page.get_by_role("combobox", name="Preset").click()
-    opened.page.get_by_role("option", name="30 times smaller than the teacher").click()
+    opened.page.get_by_role("option", name="10 times smaller than the teacher").click()
     teacher = snapshot.teacher
-    smaller = Budget(max_params=teacher["params"] // 30, max_macs=teacher["macs"] // 30)
+    smaller = Budget(max_params=teacher["params"] // 10, max_macs=teacher["macs"] // 10)
     agrees(opened, smaller)
     opened.page.wait_for_timeout(2500)
     opened.page.go_back()
