@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from app import words
 from search.read import tradeoffs
@@ -51,19 +51,6 @@ class FreshRuns:
         return [begun.get(run_name(trial, run)) for run in range(self.confirms.seeds)]
 
 
-def at_means(students: Sequence[Candidate], found: Confirmation | None) -> Sequence[Candidate]:
-    """The students in the same order, each confirmed one with its confirmed mean as its validation accuracy."""
-    if found is None:
-        return students
-    return [_at_mean(c, found.of(c.trial)) for c in students]
-
-
-def _at_mean(c: Candidate, student: Confirmed | None) -> Candidate:
-    if student is None or c.outcome is None:
-        return c
-    return c.model_copy(update={"outcome": c.outcome.model_copy(update={"val_accuracy": student.mean})})
-
-
 def front_on(students: Sequence[Candidate], found: Confirmation | None, axis: Axis) -> list[Candidate]:
     """The front of accuracy and this cost, the cheapest first: of the confirmed students alone, where there are any.
 
@@ -74,17 +61,17 @@ def front_on(students: Sequence[Candidate], found: Confirmation | None, axis: Ax
 
 
 def best(students: Sequence[Candidate], found: Confirmation | None, budget: Budget, count: int) -> list[Candidate]:
-    """The most accurate students within the budget; of several with equal recipes only the first.
+    """The most accurate students within the budget, as `search.pick` orders them; of equal recipes only the first.
 
-    `students` are at their means, in the order of the search's accuracies. Like is compared with like: that order
-    ranks confirmed students and others together, the means rank the confirmed ones among themselves.
+    `students` are at their means, in the order of the search's accuracies. Like is compared with like: the confirmed
+    ones come first, by their means, then the others by their single runs, which are optimistic.
     """
     if found is None:
         return tradeoffs.best(students, budget, count)
     fit = [c for c in students if found.of(c.trial) and c.same_as is None and not tradeoffs.verdict(c, budget)]
-    means = iter(sorted(fit, key=lambda c: (-accuracy(c), c.cost.params, c.cost.macs)))
-    first = islice((c for c in students if c.same_as is None and not tradeoffs.verdict(c, budget)), count)
-    return [next(means) if found.of(c.trial) else c for c in first]
+    fit.sort(key=lambda c: (-accuracy(c), c.cost.params, c.cost.macs))
+    single = (c for c in students if not found.of(c.trial) and c.same_as is None and not tradeoffs.verdict(c, budget))
+    return list(islice(chain(fit, single), count))
 
 
 def percent(c: Candidate, found: Confirmation | None) -> str:

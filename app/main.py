@@ -2,15 +2,11 @@
 
 import streamlit as st
 
-PAGES = (
-    ("tradeoffs", "Trade-offs"),
-    ("student", "Student"),
-    ("compare", "Compare"),
-    ("matters", "What matters"),
-    ("progress", "Progress"),
-)
+from app.page import PAGES
+
 chosen = st.navigation(
-    [st.Page(f"screens/{file}.py", title=title, default=file == "tradeoffs") for file, title in PAGES], position="top"
+    [st.Page(file, title=title, default=number == 0) for number, (file, title) in enumerate(PAGES.items())],
+    position="hidden",  # `app.page` draws the links, which keep the address's choices and are there on a phone too
 )
 st.set_page_config(page_title=f"{chosen.title} · FitNet Search", page_icon="🔎", layout="wide")
 chosen.run()

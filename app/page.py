@@ -1,8 +1,9 @@
 """What every page begins with: the study's title and status, or a sentence about why there is nothing to see."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from app import source, state, words
+from app import answer, source, state, words
 from app.source import Picture
 from app.widgets import live
 from fitnets.errors import InputError
@@ -10,10 +11,19 @@ from search.read import tradeoffs
 from search.storage.address import shown
 from search.storage.faults import StorageBusy, StorageEmpty, StorageMissing, StorageUnreadable, StudyMissing
 
+PAGES = {
+    "screens/tradeoffs.py": "Trade-offs",
+    "screens/student.py": "Student",
+    "screens/compare.py": "Compare",
+    "screens/matters.py": "What matters",
+    "screens/progress.py": "Progress",
+}
+
 
 def opened() -> Picture:
     """The study to draw, after its title and status are drawn. Where there is none, explains why and stops the page."""
     state.start()
+    links = st.container(horizontal=True, key="pages", gap="small")
     try:
         names = source.names()
     except InputError as error:
@@ -33,12 +43,22 @@ def opened() -> Picture:
             picture = source.picture(name)
     except InputError as error:
         _explain(error)
-    live.header(name, picture.version, live.ended(picture))
+    state.restrict_axis(tradeoffs.axes(picture.trained))
+    with st.container(key="answer"):
+        st.markdown(answer.sentence(picture, state.axis(), state.budget()))
+    live.header(name, picture.version, live.ended(picture), tuple(names))
     if images := picture.snapshot.images_line():
         st.caption(words.escaped(images.replace("`", "")))
-    state.restrict_axis(tradeoffs.axes(picture.trained))
     state.publish()
+    _links(links)
     return picture
+
+
+def _links(place: DeltaGenerator) -> None:
+    """The pages' links, with what was chosen, so that the browser's Back returns to it."""
+    with place:
+        for file, title in PAGES.items():
+            st.page_link(file, label=title, query_params=state.query())
 
 
 def _explain(error: InputError) -> None:
@@ -51,7 +71,7 @@ def _explain(error: InputError) -> None:
     else:
         if isinstance(error, StudyMissing) and not isinstance(error, StorageMissing):
             st.markdown(
-                "If a search was just started, it is training its teacher; its students appear here afterwards."
+                "If a search was just started, it reads its images first; it appears here when its teacher is trained."
             )
         st.markdown("A study starts with one command; this page shows it as soon as it exists:")
         st.code(source.first_command(), language="bash")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -23,7 +24,8 @@ from search.read.progress import Standing
 from search.read.reader import Observation, Reader
 from search.read.tradeoffs import Axis
 from search.ship import latencies
-from search.ship.confirmed import Confirmation, confirmation
+from search.ship.confirmed import Confirmation, at_means, confirmation
+from search.ship.ties import Ties
 from search.storage.address import shown, storage_url
 from search.storage.faults import StorageBusy, StorageMissing, StudyMissing
 
@@ -80,7 +82,11 @@ class Picture:
     """When it was read, in seconds since 1970, where the storage cannot be read now; None for a current picture."""
     fault: str = ""
     """Why it is stale: the storage is busy, or cannot be read."""
+    ties: Ties = field(default_factory=lambda: Ties(0, None, lambda trials: {}))
+    """Which students cannot be told apart."""
     fronts: dict[Axis, list[Candidate]] = field(default_factory=dict)
+    answers: dict[Any, Any] = field(default_factory=dict)
+    """What `app.answer` found, by axis and budget."""
 
     def front(self, axis: Axis) -> list[Candidate]:
         """The Pareto front of accuracy and this cost, the cheapest student first: the confirmed one, if any."""
@@ -140,7 +146,8 @@ def picture(name: str) -> Picture:
             trained=trained,
             fresh=_standing_of(fresh, cached.since),
             confirmation=found,
-            students=confirmed.at_means(trained, found),
+            students=at_means(trained, found),
+            ties=Ties.of(timed, found, reader.right),
         )
     elif cached.reports_versions != reports_versions:
         running = {c.trial: c for c in seen.snapshot.candidates if c.state == "running"}
@@ -153,6 +160,7 @@ def picture(name: str) -> Picture:
             reports_version=seen.reports_version,
             standing=standing,
             fresh=_standing_of(fresh, cached.since),
+            answers={},
         )
     cached.picture, cached.read_at = last, time.time()
     cached.versions, cached.reports_versions = versions, reports_versions

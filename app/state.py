@@ -10,6 +10,8 @@ from search.read.budget import FOOTPRINT, Budget
 from search.read.tradeoffs import AXES, Axis
 
 T = TypeVar("T")
+Ends = tuple[float | None, float | None]
+"""A range that the visitor chose. None: to the end, which may move when students arrive."""
 MOST_COMPARED = 4
 SETTLED = 2.0  # seconds after which the browser shows the address that was sent to it
 WHOLE = ("max_params", "max_macs", *FOOTPRINT, "trial")
@@ -21,13 +23,12 @@ NUMBERS = (*LIMITS, "trial")
 def start() -> None:
     """Take the choices from the address: at the first run, and when the browser's Back has changed it since.
 
-    Shortly after this app wrote an address, the browser may still report the one before it, so it is not taken then. An
-    empty address comes from the navigation between pages.
+    Shortly after this app wrote an address, the browser may still report the one before it, so it is not taken then.
     """
     query = st.query_params.to_dict()
     if "published" in st.session_state:
         address, moment = st.session_state.published
-        if not query or query == address or time.monotonic() - moment < SETTLED:
+        if query == address or time.monotonic() - moment < SETTLED:
             return
     for name in NUMBERS:
         value = _number(query.get(name), whole=name in WHOLE)
@@ -37,12 +38,13 @@ def start() -> None:
     st.session_state.at_axis = asked if asked in get_args(Axis) else AXES[0]
     st.session_state.at_share = query.get("share")
     st.session_state.at_study = query.get("study", st.session_state.get("at_study"))
+    st.session_state.at_ranges = parsed_ranges(query.get("ranges", ""))
     named = [part.strip() for part in query.get("compare", "").split(",") if part.strip()]
     st.session_state.at_compare = [int(part) if part.isdecimal() else part for part in named][:MOST_COMPARED]
 
 
-def publish() -> None:
-    """Write the choices into the address."""
+def query() -> dict[str, str]:
+    """The choices as an address's parameters."""
     wanted = {name: str(get(name)) for name in NUMBERS if get(name) is not None}
     if axis() != AXES[0]:
         wanted["axis"] = axis()
@@ -50,8 +52,16 @@ def publish() -> None:
         wanted["share"] = share()
     if st.session_state.get("several"):  # a link to the only study needs no name
         wanted["study"] = st.session_state.at_study
+    if ranges():
+        wanted["ranges"] = ";".join(f"{name}:{_end(low)}:{_end(high)}" for name, (low, high) in ranges().items())
     if compared():
         wanted["compare"] = ",".join(map(str, compared()))
+    return wanted
+
+
+def publish() -> None:
+    """Write the choices into the address."""
+    wanted = query()
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
     before = st.session_state.get("published", ({}, 0.0))
@@ -64,8 +74,11 @@ def get(name: str) -> Any:
 
 
 def put(name: str, value: Any) -> None:
-    """Change one choice."""
-    st.session_state[f"at_{name}"] = int(value) if value is not None and name in WHOLE else value
+    """Change one choice. A changed budget asks for its own answer: the student that was chosen is chosen no longer."""
+    value = int(value) if value is not None and name in WHOLE else value
+    if name in LIMITS and value != get(name):
+        st.session_state.at_trial = None
+    st.session_state[f"at_{name}"] = value
 
 
 def hold(widget: str, value: T) -> T:
@@ -106,6 +119,38 @@ def budget() -> Budget:
 def limited() -> bool:
     """Whether the budget has any limit."""
     return any(get(name) is not None for name in LIMITS)
+
+
+def ranges() -> dict[str, Ends]:
+    """The ranges of settings that the visitor narrowed, by the settings' names."""
+    found: dict[str, Ends] = st.session_state.get("at_ranges", {})
+    return found
+
+
+def narrow(name: str, ends: Ends) -> None:
+    """Narrow a setting to this range; without ends it is whole again."""
+    rest = {other: kept for other, kept in ranges().items() if other != name}
+    st.session_state.at_ranges = rest if ends == (None, None) else rest | {name: ends}
+
+
+def widen() -> None:
+    """Forget all ranges."""
+    st.session_state.at_ranges = {}
+
+
+def _end(value: float | None) -> str:
+    return "" if value is None else f"{value:.9g}"
+
+
+def parsed_ranges(text: str) -> dict[str, Ends]:
+    """Ranges as an address holds them, `tau:2:4;first width::8`; what is none is left out."""
+    found: dict[str, Ends] = {}
+    for part in text.split(";"):
+        name, *ends = part.split(":")
+        numbers = [_number(end, whole=False) for end in ends]
+        if len(numbers) == 2 and numbers != [None, None]:
+            found[name.strip()] = (numbers[0], numbers[1])
+    return found
 
 
 def compared() -> list[int | str]:

@@ -4,8 +4,9 @@ import html
 import re
 import time
 from collections.abc import Sequence
+from typing import Any
 
-from search.read.budget import FOOTPRINT, Broken
+from search.read.budget import FOOTPRINT, Broken, Budget
 from search.read.candidates import Candidate
 from search.read.tradeoffs import Axis
 from search.units import format_accuracy, format_bytes, format_count, format_duration, format_number
@@ -105,6 +106,29 @@ def limit(broken: Broken) -> str:
         value, limit = exactly(broken.limit, broken.value), exactly(broken.limit, broken.allowed)
     over = "below" if broken.limit == "min_accuracy" else "over the limit of"
     return f"{value} {LIMITS[broken.limit]}, {over} {limit}"
+
+
+def budget(limits: Budget) -> str:
+    """A budget: 5k parameters and 150k multiply-adds, at least 97.00% accuracy; empty without limits."""
+    wanted = limits.model_dump(exclude_none=True)
+    least = wanted.pop("min_accuracy", None)
+    parts = [f"{allowed(name, value)}{_noun(name)}" for name, value in wanted.items()]
+    return ", ".join([*([listed(parts)] if parts else []), *([f"at least {percent(least)}"] if least else [])])
+
+
+def _noun(limit: str) -> str:
+    return f" {LIMITS[limit]}" if limit in ("max_params", "max_macs") else f" of {LIMITS[limit]}"
+
+
+def beside(teachers: Any, mine: float) -> str:
+    """A student's cost beside its teacher's; empty where that is not known."""
+    if not isinstance(teachers, int | float) or teachers <= 0:
+        return ""
+    factor = teachers / mine
+    if 0.95 < factor < 1.05:
+        return "the same as the teacher"
+    text = f"{times(factor)} smaller" if factor >= 1 else f"{times(1 / factor)} larger"
+    return f"{text} than the teacher"
 
 
 def allowed(limit: str, value: float) -> str:

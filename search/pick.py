@@ -13,9 +13,10 @@ from search.read.budget import Budget, finished, nearest_miss
 from search.read.reader import read
 from search.ship import latencies, out_folder, test_reads
 from search.ship.choice import Choice
-from search.ship.confirmed import stored_confirmation
+from search.ship.confirmed import at_means, stored_confirmation
 from search.ship.devices import DEVICES, within
 from search.ship.selection import Selection, none_within, retrained_note
+from search.ship.ties import Ties, summary
 from search.storage.address import storage_url
 from search.units import (
     format_accuracy,
@@ -94,7 +95,7 @@ def main(
         raise InputError(f"`--one-se` needs students that were trained with fresh seeds: run `{confirm}` first.")
     choice = Choice.of(snapshot, found, budget, one_error=one_se)
     if not choice.students:
-        raise InputError(none_within(snapshot, nearest_miss(snapshot.candidates, budget)))
+        raise InputError(none_within(snapshot, nearest_miss(at_means(finished(snapshot.candidates), found), budget)))
     out_folder.check(out, runs)
     test_reads.check(runs)
     out_folder.check_writable(out)
@@ -116,7 +117,11 @@ def main(
         console.print(retrained_note(chosen, runs), markup=False, soft_wrap=True)
     for note in shipper.notes:
         console.print(note, markup=False, soft_wrap=True)
-    _print(console, chosen, card, out, choice.accuracy(chosen.candidate, confirm), choice.cheaper(chosen.candidate))
+    cheaper = choice.cheaper(chosen.candidate)
+    if choice.found is None:  # with fresh seeds, `cheaper` says it
+        students = [chosen.candidate, *(c for c in choice.students if c.trial != chosen.candidate.trial)]
+        cheaper = summary(Ties.stored(url, snapshot, None), students)
+    _print(console, chosen, card, out, choice.accuracy(chosen.candidate, confirm), cheaper)
 
 
 def _print(

@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from search import cli
+from search.read.budget import finished
 from search.read.candidates import Candidate, Snapshot, as_csv
 from search.read.published import published
 from search.read.reader import read
 from search.read.stopped import describe, stops
 from search.ship.confirmed import Confirmation, columns, stored_confirmation
 from search.ship.confirmed_table import confirmed_table, optimism
+from search.ship.ties import Ties, summary
 from search.storage.address import storage_url
 from search.units import format_accuracy, format_count, format_stages
 
@@ -51,17 +53,24 @@ def main(
     elif format == Format.csv:
         sys.stdout.write(as_csv(rows))
     else:
-        print_results(snapshot, Console(), confirmed)
+        print_results(snapshot, Console(), confirmed, Ties.stored(url, snapshot, confirmed))
 
 
-def print_results(snapshot: Snapshot, console: Console, confirmed: Confirmation | None = None) -> None:
-    """Print the front as a table, the number of trials in each state, and the paper's results on the same data set."""
+def print_results(
+    snapshot: Snapshot, console: Console, confirmed: Confirmation | None = None, ties: Ties | None = None
+) -> None:
+    """Print the front as a table, the number of trials in each state, and the paper's results on the same data set.
+
+    `ties`: of the storage, to say which students of the front cannot be told apart.
+    """
     front = snapshot.front()
     if confirmed is not None:
         console.print(confirmed_table(snapshot, confirmed))
         console.print(optimism(confirmed), soft_wrap=True)
     if front:
         console.print(front_table(front, snapshot))
+        if ties is not None and confirmed is None and (text := summary(ties, finished(snapshot.candidates))):
+            console.print(text, markup=False, soft_wrap=True)
     else:
         console.print(f"{snapshot.study}: no student has finished yet.")
     counts = Counter(c.state for c in snapshot.candidates)

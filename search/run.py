@@ -12,7 +12,7 @@ import optuna
 import typer
 from rich.console import Console
 
-from fitnets.config import Brought, Ensemble, Precision, Trained
+from fitnets.config import Brought, Ensemble, Precision, Report, Trained
 from fitnets.disk.store import Store
 from fitnets.nets.cost import total_cost
 from search import cli
@@ -25,6 +25,7 @@ from search.driver.like import COUNT, LIKE, Like, as_attribute, stored
 from search.driver.loop import Search
 from search.driver.registration import (
     PRECISION,
+    beginning,
     check_images,
     check_teacher,
     has_running_trials,
@@ -43,6 +44,7 @@ from search.read.candidates import Snapshot
 from search.read.reader import read
 from search.results import print_results
 from search.ship.confirmed import stored_confirmation
+from search.ship.ties import Ties
 from search.storage.address import storage_url
 from search.storage.faults import writing
 from search.storage.lock import driving
@@ -126,7 +128,7 @@ def main(
             console.print(forecast_and_actual(expected, time.monotonic() - began))
     if not dry_run:
         snapshot = read(url, chosen.name)
-        print_results(snapshot, console)
+        print_results(snapshot, console, ties=Ties.stored(url, snapshot, None))
         if not finished(snapshot.candidates):
             cli.ERRORS.print("every student failed: see the reasons above, and correct the study.", markup=False)
             raise typer.Exit(cli.FAILED)
@@ -192,7 +194,14 @@ def _search(
 ) -> None:
     """Give the workers the teacher, register the study in the storage, and search."""
     with Display(console, study.trials) as display:
-        teacher_facts = crew.teach(teacher, display.teacher)
+        images = facts.model_dump(mode="json") | {"data_dir": str(data.resolve())}
+        with beginning(study, storing, known, {"images": images}) as note_epoch:
+
+            def told(report: Report) -> None:
+                display.teacher(report)
+                note_epoch(report)
+
+            teacher_facts = crew.teach(teacher, told)
         for line in teacher_facts.notes:
             console.print(f"note: {line}", markup=False)
         note = check_teacher(known, teacher_facts, study)
@@ -200,7 +209,7 @@ def _search(
             console.print(note)
         about = {
             "teacher": teacher_facts.model_dump(mode="json") | _teacher_cost(teacher),
-            "images": facts.model_dump(mode="json") | {"data_dir": str(data.resolve())},
+            "images": images,
         }
         precision = precision_of(known, facts.native)
         frame = study.frame(facts.shape, len(facts.classes), len(teacher_facts.hint_shapes), precision)

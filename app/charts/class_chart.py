@@ -8,7 +8,7 @@ from app import words
 from app.charts import figures
 from app.charts.palette import Palette
 from app.words import html_escaped
-from search.read.class_rows import Row
+from search.read.evidence.class_rows import Row
 
 ROW = 26  # pixels for a class
 LONGEST = 16  # characters of a class's name on an axis

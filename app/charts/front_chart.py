@@ -1,5 +1,6 @@
 """The chart of the home page: accuracy against a cost, the stepped front, the budget, the paper and the teacher."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,18 +8,20 @@ from typing import Any
 import plotly.graph_objects as go
 
 from app import confirmed, words
-from app.charts import confirmed_marks, figures
+from app.charts import confirmed_marks, figures, paper_marks
 from app.charts.palette import Palette
 from search.read.budget import Broken
 from search.read.candidates import Candidate
 from search.read.published import Published
 from search.read.tradeoffs import Axis, accuracy, measured, on_axis
 from search.ship.confirmed import Confirmation, Confirmed
-from search.units import format_count
+from search.ship.ties import Ties
+from search.units import format_count, format_stages
 
 HEIGHT = 520
 TALL_LEGEND = 96  # pixels
 CONFIRMED_FRONT, CONFIRMED = "Confirmed front, 95% intervals", "Confirmed, not on the front"
+OVER, BEST, BEST_THAT_FITS = "Front, over the budget", "The most accurate", "The best that fits"
 LEGEND = (CONFIRMED_FRONT, CONFIRMED)  # the first entries
 ALWAYS_SVG = 5000  # above so many points the cloud is drawn by WebGL
 
@@ -31,6 +34,14 @@ class Scene:
     study: str = ""
     """The zoom is preserved for one study."""
     front: Sequence[Candidate] = ()
+    """The front of what fits the budget."""
+    beyond: Sequence[Candidate] = ()
+    """Students on the front of all that do not fit."""
+    best: Candidate | None = None
+    """The most accurate student that fits."""
+    ties: Ties | None = None
+    up_to_teacher: bool = False
+    """Whether the axis goes up to the teacher's cost; else it follows the students."""
     cloud: Sequence[Candidate] = ()
     """Other finished students that are drawn."""
     running: Sequence[Candidate] = ()
@@ -64,32 +75,29 @@ def figure(scene: Scene, palette: Palette) -> go.Figure:
     if scene.limit is not None:
         drawing.add_vrect(x0=scene.limit, x1=high * 1e3, fillcolor=palette.shade, line_width=0, layer="below")
         drawing.add_vline(x=scene.limit, line=line)
+        _label(drawing, scene.limit, f"{words.cost(scene.limit, scene.axis)} at most")
     if scene.floor is not None:
         drawing.add_hrect(y0=-100, y1=100 * scene.floor, fillcolor=palette.shade, line_width=0, layer="below")
         drawing.add_hline(y=100 * scene.floor, line=line)
     if scene.confirmation is not None:
-        confirmed_marks.searched(drawing, [*scene.cloud, *scene.front], scene.confirmation, scene.axis, palette)
+        confirmed_marks.searched(
+            drawing, [*scene.cloud, *scene.beyond, *scene.front], scene.confirmation, scene.axis, palette
+        )
     _cloud(drawing, scene, palette)
     _front(drawing, scene, palette, high)
     bottom, top = accuracy_range(scene)
     _running(drawing, scene, palette, bottom + 0.02 * (top - bottom))
-    _paper(drawing, scene, palette)
+    paper_marks.draw(drawing, scene.paper, scene.axis, palette)
     if scene.knee is not None:
         _one(drawing, scene, scene.knee, "Best balance", {"symbol": "star", "size": 17, "color": palette.knee})
     if scene.chosen is not None and scene.chosen.outcome is not None and measured([scene.chosen], scene.axis):
         ring = {"symbol": "circle-open", "size": 24, "color": palette.chosen, "line": {"width": 3}}
         _one(drawing, scene, scene.chosen, "Selected", ring)
-    if scene.teacher is not None:
-        drawing.add_hline(y=100 * scene.teacher[0], line={"color": palette.ink, "width": 1.5, "dash": "dot"})
-        drawing.add_annotation(
-            x=0,
-            xref="x domain",
-            xanchor="left",
-            y=100 * scene.teacher[0],
-            yanchor="bottom",
-            text=f"teacher {words.percent(scene.teacher[0])}",
-            showarrow=False,
-        )
+    if scene.best is not None and measured([scene.best], scene.axis):
+        mark = {"symbol": "circle-open-dot", "size": 20, "color": palette.best, "line": {"width": 3}}
+        name = BEST_THAT_FITS if scene.broken else BEST
+        _one(drawing, scene, scene.best, name, mark, f"student {scene.best.trial}")
+    _teacher(drawing, scene, palette, high)
     figures.framed(drawing, palette, HEIGHT, revision=f"front {scene.axis} {scene.study}")
     title = {"text": words.TITLES[scene.axis] + " (logarithmic)"}
     drawing.update_xaxes(figures.log_axis(low, high, scene.axis), title=title)
@@ -128,12 +136,49 @@ def _front(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) -> N
             showlegend=False,
             name="front",
         )
-    fits = [c for c in scene.front if not scene.broken.get(c.trial)]
-    over = [c for c in scene.front if scene.broken.get(c.trial)]
     name = CONFIRMED_FRONT if any(map(scene.confirmed, scene.front)) else "Front"
-    _students(drawing, scene, palette, fits, name, {"size": 11, "color": palette.ours})
+    _students(drawing, scene, palette, scene.front, name, {"size": 11, "color": palette.ours})
     hollow = {"symbol": "circle-open", "size": 11, "color": palette.over, "line": {"width": 2}}
-    _students(drawing, scene, palette, over, "Front, over the budget", hollow)
+    _students(drawing, scene, palette, scene.beyond, OVER, hollow)
+
+
+def _teacher(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) -> None:
+    """The teacher at its own cost; where the axis ends before it, a label at the edge says where it is."""
+    if scene.teacher is None:
+        return
+    accuracy_of_it, its_cost = scene.teacher
+    drawing.add_hline(y=100 * accuracy_of_it, line={"color": palette.ink, "width": 1.5, "dash": "dot"})
+    text = f"teacher {words.percent(accuracy_of_it)}"
+    if its_cost is not None:
+        text += f", {words.cost(its_cost, scene.axis)}" + ("" if its_cost <= edge else " \N{RIGHTWARDS ARROW}")
+        drawing.add_scatter(
+            x=[its_cost],
+            y=[100 * accuracy_of_it],
+            mode="markers",
+            marker={"symbol": "square", "size": 12, "color": palette.ink},
+            name="The teacher",
+            text=[f"<b>The teacher</b>  {words.percent(accuracy_of_it)}"],
+            hovertemplate="%{text}<extra></extra>",
+            showlegend=its_cost <= edge,
+            selected={"marker": {"opacity": 1}},
+            unselected={"marker": {"opacity": 1}},
+        )
+    drawing.add_annotation(
+        x=1,
+        xref="x domain",
+        xanchor="right",
+        y=100 * accuracy_of_it,
+        yanchor="bottom",
+        text=text,
+        showarrow=False,
+    )
+
+
+def _label(drawing: go.Figure, at: float, text: str) -> None:
+    """What a vertical line stands for, at its foot."""
+    drawing.add_annotation(
+        x=math.log10(at), y=0, yref="y domain", xanchor="left", yanchor="bottom", text=text, showarrow=False
+    )
 
 
 def _students(
@@ -174,13 +219,17 @@ def _hover(scene: Scene, c: Candidate, broken: Sequence[Broken]) -> str:
     else:
         shown = confirmed.interval(found, student)
         runs = [f"{confirmed.seeds(found, student)}; {confirmed.said(student)}", confirmed.tie(found, student)]
+    if student is None and scene.ties is not None and (interval := scene.ties.interval(c)):
+        shown += f" ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
     first = f"<b>{words.html_escaped(words.title(c))}</b>  {shown}"
     return "<br>".join([first, *filter(None, runs), _costs(c), *(words.limit(b) for b in broken)])
 
 
 def _costs(c: Candidate) -> str:
     counted = f"{format_count(c.cost.params)} parameters, {format_count(c.cost.macs)} multiply-adds"
-    return counted if c.timing is None else f"{counted}, {words.milliseconds(c.timing.p50_ms)}"
+    counted += "" if c.timing is None else f", {words.milliseconds(c.timing.p50_ms)}"
+    net = c.recipe.student
+    return f"{counted}<br>{words.plural(len(net.convs), 'convolution')}: {format_stages(net.stages)}"
 
 
 def _running(drawing: go.Figure, scene: Scene, palette: Palette, height: float) -> None:
@@ -198,62 +247,15 @@ def _running(drawing: go.Figure, scene: Scene, palette: Palette, height: float) 
     )
 
 
-def _paper(drawing: go.Figure, scene: Scene, palette: Palette) -> None:
-    rows = [p for p in scene.paper if reported(p, scene.axis) is not None]
-    if not rows:
-        return
-    drawing.add_scatter(
-        x=[reported(p, scene.axis) for p in rows],
-        y=[100 * p.test_accuracy for p in rows],
-        text=[short(p) for p in rows],
-        hovertext=[_paper_hover(p) for p in rows],
-        hovertemplate="%{hovertext}<extra></extra>",
-        mode="markers+text",
-        textposition=[("bottom center", "top center")[i % 2] for i in range(len(rows))],
-        textfont={"color": palette.paper},
-        marker={"symbol": "diamond", "size": 12, "color": palette.paper},
-        name="The paper (test accuracy)",
-        selected={"marker": {"opacity": 1}},
-        unselected={"marker": {"opacity": 1}},
-    )
-
-
-def short(p: Published) -> str:
-    """A short label, so that neighbours do not overlap: F1 to F4, T for the teacher."""
-    return {"FitNet by KD": "KD", "FitNet by labels": "BP", "Teacher": "T"}.get(p.name, p.name.replace("FitNet ", "F"))
-
-
-def reported(p: Published, axis: Axis) -> int | None:
-    """The paper's number on this axis; by our counter where the paper has none (sizes, memory); None for latency."""
-    return {
-        "parameters": p.params,
-        "multiply-adds": p.macs,
-        "size": p.counted.weight_bytes,
-        "memory": p.counted.peak_activation_bytes,
-        "int8 size": p.footprint.int8_size,
-        "int8 memory": p.footprint.int8_memory,
-    }.get(axis)
-
-
-def _paper_hover(p: Published) -> str:
-    macs = f"{format_count(p.macs)} multiply-adds" if p.macs else "multiply-adds not stated"
-    counted = f"{format_count(p.counted.weights)} weights, {format_count(p.counted.macs)} multiply-adds"
-    return "<br>".join(
-        [
-            f"<b>The paper's {p.name}</b>  {words.percent(p.test_accuracy)} on test images",
-            f"as reported: {format_count(p.params)} parameters, {macs}",
-            f"as our counter counts it: {counted}",
-            p.note,
-        ]
-    )
-
-
-def _one(drawing: go.Figure, scene: Scene, c: Candidate, name: str, marker: dict[str, Any]) -> None:
+def _one(drawing: go.Figure, scene: Scene, c: Candidate, name: str, marker: dict[str, Any], label: str = "") -> None:
     drawing.add_scatter(
         x=[on_axis(c, scene.axis)],
         y=[100 * accuracy(c)],
         customdata=[[c.trial]],
-        mode="markers",
+        mode="markers+text" if label else "markers",
+        text=[label] if label else None,
+        textposition="top left",
+        textfont={"color": marker["color"]},
         marker=marker,
         name=name,
         hoverinfo="skip",
@@ -263,21 +265,22 @@ def _one(drawing: go.Figure, scene: Scene, c: Candidate, name: str, marker: dict
 
 
 def _cost_range(scene: Scene) -> tuple[float, float]:
-    students = [*scene.front, *scene.cloud, *scene.running]
+    students = [*scene.front, *scene.beyond, *scene.cloud, *scene.running]
     costs = [float(on_axis(c, scene.axis)) for c in students]
-    costs += [float(cost) for p in scene.paper if (cost := reported(p, scene.axis)) is not None]
+    costs += [float(cost) for p in scene.paper if (cost := paper_marks.reported(p, scene.axis)) is not None]
     costs += [scene.limit] if scene.limit else []
-    costs += [scene.teacher[1]] if scene.teacher and scene.teacher[1] else []
+    costs += [scene.teacher[1]] if scene.up_to_teacher and scene.teacher and scene.teacher[1] else []
     return figures.widened(costs or [1e3, 1e6])
 
 
 def accuracy_range(scene: Scene) -> tuple[float, float]:
     """From a little below the front to a little above the best: students far below are reached by zooming out."""
-    heights = [100 * accuracy(c) for c in scene.front] or [100 * accuracy(c) for c in scene.cloud]
+    lines = [*scene.front, *scene.beyond]
+    heights = [100 * accuracy(c) for c in lines] or [100 * accuracy(c) for c in scene.cloud]
     if (found := scene.confirmation) is not None:
-        drawn = [student for c in (*scene.front, *scene.cloud) if (student := found.of(c.trial))]
+        drawn = [student for c in (*lines, *scene.cloud) if (student := found.of(c.trial))]
         heights += [height for student in drawn for height in confirmed_marks.extent(found, student)]
-    heights += [100 * p.test_accuracy for p in scene.paper if reported(p, scene.axis) is not None]
+    heights += [100 * p.test_accuracy for p in scene.paper if paper_marks.reported(p, scene.axis) is not None]
     heights += [100 * scene.floor] if scene.floor is not None else []
     heights += [100 * scene.teacher[0]] if scene.teacher else []
     heights += [100 * accuracy(scene.chosen)] if scene.chosen and scene.chosen.outcome else []

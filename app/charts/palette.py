@@ -17,6 +17,8 @@ class Palette:
     """The selected student. A ring."""
     knee: str
     """The best balance. A star."""
+    best: str
+    """The best student that fits. A ring with a dot."""
     over: str
     """Over the budget. Hollow."""
     failed: str
@@ -43,6 +45,7 @@ LIGHT = Palette(
     paper="#B85C00",
     chosen="#A6407F",
     knee="#00795A",
+    best="#C24E00",
     over="#6B7886",
     failed="#C24E00",
     stopped="#7B5EA7",
@@ -60,6 +63,7 @@ DARK = Palette(
     paper="#E69F00",
     chosen="#F0E442",
     knee="#2CC79B",
+    best="#FF8A3D",
     over="#9AA5B1",
     failed="#FF8A3D",
     stopped="#B79CED",

@@ -1,5 +1,6 @@
 """The charts of a whole search: its growth, who worked when, what mattered, and students side by side."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from search.read.tradeoffs import Axis, accuracy, on_axis
 from search.units import format_duration
 
 SYMBOLS = ("circle", "diamond", "square", "cross")
+LEAST_ERROR = 0.01  # % on a logarithmic axis, where every image is right
 DRAWN = 1500  # students in a scatter or in parallel coordinates; of more, a sample
 
 
@@ -40,6 +42,9 @@ def growth(history: Sequence[Growth], by_time: bool, palette: Palette) -> go.Fig
         mode="markers",
         marker={"symbol": "triangle-up", "size": 9, "color": palette.knee},
         name="the front grew",
+        customdata=[[row.trial] for _, row in marks],
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
         text=[f"student {row.trial}: {row.hypervolume:.2%}" for _, row in marks],
         hovertemplate="%{text}<extra></extra>",
     )
@@ -89,6 +94,9 @@ def fronts(then: Sequence[Candidate], now: Sequence[Candidate], axis: Axis, pale
             marker={"color": colour, **marker},
             name=name,
             text=[f"student {c.trial}: {words.percent(accuracy(c))}" for c in rows],
+            customdata=[[c.trial] for c in rows],
+            selected={"marker": {"opacity": 1}},
+            unselected={"marker": {"opacity": 1}},
             hovertemplate="%{text}<extra></extra>",
         )
     figures.framed(drawing, palette, 340)
@@ -202,7 +210,10 @@ def scatter(
                 marker=marker,
                 name=name,
                 text=[f"student {c.trial}: {words.percent(accuracy(c))}" for _, c in mine],
+                customdata=[[c.trial] for _, c in mine],
                 hovertemplate="%{text}, %{x:.3g}<extra></extra>",
+                selected={"marker": {"opacity": 1}},
+                unselected={"marker": {"opacity": 1}},
             )
     figures.framed(drawing, palette, 320)
     drawing.update_layout(dragmode=False)
@@ -213,24 +224,29 @@ def scatter(
     return drawing
 
 
-def compared(curves: Sequence[tuple[str, Sequence[Report]]], palette: Palette) -> go.Figure:
-    """Validation accuracy in stage 2 of several students."""
+def compared(curves: Sequence[tuple[str, Sequence[Report]]], palette: Palette, whole: bool = False) -> go.Figure:
+    """Validation error in stage 2 of several students, on its logarithm: its last third, or the `whole` of it."""
     drawing = go.Figure()
+    last = max((r.epoch for _, reports in curves for r in reports if r.val_accuracy is not None), default=1)
+    first = 1 if whole else max(1, math.ceil(2 * last / 3))
+    seen: list[float] = []
     for i, (name, reports) in enumerate(curves):
-        two = [(r.epoch, r.val_accuracy) for r in reports if r.val_accuracy is not None]
+        two = [(r.epoch, max(LEAST_ERROR, 100 - 100 * r.val_accuracy)) for r in reports if r.val_accuracy is not None]
+        seen += [error for epoch, error in two if epoch >= first]
         drawing.add_scatter(
             x=[x for x, _ in two],
-            y=[100 * y for _, y in two],
+            y=[y for _, y in two],
             mode="lines+markers",
             name=name,
             line={"color": palette.series[i % 4], "width": 2},
             marker={"symbol": SYMBOLS[i % 4], "size": 7},
             hovertemplate="%{y:.2f}%",
         )
-    figures.framed(drawing, palette, 360)
-    drawing.update_layout(hovermode="x unified", dragmode=False)
-    drawing.update_xaxes(title={"text": "epoch of stage 2"})
-    drawing.update_yaxes(title={"text": "validation accuracy, %"})
+    figures.framed(drawing, palette, 360, revision=f"compared {whole}")
+    drawing.update_layout(hovermode="x unified")
+    drawing.update_xaxes(title={"text": "epoch of stage 2"}, range=[first - 0.5, last + 0.5])
+    low, high = figures.widened(seen or [1.0, 100.0])
+    drawing.update_yaxes(figures.log_axis(low, high), title={"text": "validation error, % (logarithmic)"})
     return drawing
 
 

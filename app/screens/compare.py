@@ -7,7 +7,7 @@ import streamlit as st
 from app import confirmed, page, source, state, words
 from app.charts import figures, palette, search_chart
 from app.source import Picture
-from app.widgets import downloads, style, tables
+from app.widgets import downloads, side_by_side, style, tables
 from fitnets.config import Cost
 from fitnets.errors import InputError
 from search.read.candidates import Candidate, Snapshot
@@ -23,6 +23,9 @@ COSTS = {
     "weights": "weight_bytes",
     "activations": "peak_activation_bytes",
 }
+
+COUNTS = {"parameters": "params", "multiply-adds": "macs"}
+SIZES = {"weights, float32": "weight_bytes", "activations, peak": "peak_activation_bytes"}
 
 Compared = Candidate | Published
 
@@ -49,18 +52,20 @@ def main() -> None:
         )
         if not rows:
             return
-    _table(snapshot, rows, found)
+    _table(picture, rows, found)
     students = [row for row in rows if isinstance(row, Candidate)]
     with st.container(horizontal=True):
         for c in students:
             downloads.button(snapshot, c, f"Download {words.named(c).lower()}")
     _curves(snapshot, students)
+    side_by_side.classes(snapshot, students)
+    side_by_side.architectures(snapshot, students)
     _costs(snapshot, rows)
 
 
 def _choose(picture: Picture, known: dict[int | str, Compared]) -> None:
     """The selection: students on the front, the most accurate ones, those chosen elsewhere, and the paper's nets."""
-    front = [c.trial for c in picture.snapshot.front()]
+    front = [c.trial for c in picture.front(state.axis())]
     best = [c.trial for c in confirmed.best(picture.students, picture.confirmation, state.budget(), 200)]
     elsewhere = [name for name in (*state.compared(), state.get("trial")) if isinstance(name, int) and name in known]
     offered: list[int | str] = [*sorted({*front, *best, *elsewhere}), *(n for n in known if isinstance(n, str))]
@@ -88,7 +93,8 @@ def _title(net: Compared) -> str:
     return f"the paper's {net.name}" if isinstance(net, Published) else words.title(net)
 
 
-def _table(snapshot: Snapshot, rows: list[Compared], found: Confirmation | None) -> None:
+def _table(picture: Picture, rows: list[Compared], found: Confirmation | None) -> None:
+    snapshot = picture.snapshot
     st.header("What differs", anchor=False)
     text = "A column for each; what is the same in all of them is left out unless you ask for it."
     if any(isinstance(row, Published) for row in rows):
@@ -96,14 +102,23 @@ def _table(snapshot: Snapshot, rows: list[Compared], found: Confirmation | None)
     st.markdown(text)
     readings = test_reads.readings(source.runs(), snapshot.study)
     everything = st.toggle("Show what is the same, too", key="w_same")
-    columns = [_published(row) if isinstance(row, Published) else _facts(row, readings, found) for row in rows]
+    front = {c.trial for c in picture.front(state.axis())}
+    columns = [_published(row) if isinstance(row, Published) else _facts(row, readings, found, front) for row in rows]
+    students = [i for i, row in enumerate(rows) if isinstance(row, Candidate) and row.outcome is not None]
+    marks = side_by_side.best_cells(picture.ties, {i: row for i in students if isinstance(row := rows[i], Candidate)})
+    for (i, name), mark in marks.items():
+        columns[i][name] = f"{columns[i][name]} ({mark})"
+    titles = list(map(_title, rows))
+    if "val_accuracy" in snapshot.teacher:
+        titles.append("the teacher")
+        columns.append(_teachers(snapshot))
     shown = [
         name
         for name in max(columns, key=len)
-        if everything or len({column.get(name) for column in columns}) > 1 or len(rows) == 1
+        if everything or len({column.get(name) for column in columns[: len(rows)]}) > 1 or len(rows) == 1
     ]
     table = [
-        {"": name} | {_title(row): column.get(name, "") for row, column in zip(rows, columns, strict=True)}
+        {"what": name} | {title: column.get(name, "") for title, column in zip(titles, columns, strict=True)}
         for name in shown
     ]
     if table:
@@ -112,7 +127,17 @@ def _table(snapshot: Snapshot, rows: list[Compared], found: Confirmation | None)
         st.info("These students do not differ in anything but chance.")
 
 
-def _facts(c: Candidate, readings: dict[str, dict[str, Any]], found: Confirmation | None) -> dict[str, str]:
+def _teachers(snapshot: Snapshot) -> dict[str, str]:
+    """The same facts about the teacher."""
+    teacher = snapshot.teacher
+    found = {"state": "teacher", "validation accuracy": words.percent(teacher["val_accuracy"])}
+    found |= {name: format_count(teacher[key]) for name, key in COUNTS.items() if key in teacher}
+    return found | {name: format_bytes(teacher[key]) for name, key in SIZES.items() if key in teacher}
+
+
+def _facts(
+    c: Candidate, readings: dict[str, dict[str, Any]], found: Confirmation | None, front: set[int]
+) -> dict[str, str]:
     recipe = c.recipe
     outcome = c.outcome
     reading = readings.get(outcome.weights_sha256, {}).get("accuracy") if outcome else None
@@ -126,7 +151,7 @@ def _facts(c: Candidate, readings: dict[str, dict[str, Any]], found: Confirmatio
         "weights, float32": format_bytes(c.cost.weight_bytes),
         "activations, peak": format_bytes(c.footprint.memory),
         "latency": words.milliseconds(c.timing.p50_ms) if c.timing else "not timed",
-        "on the front": "yes" if c.on_front else "no",
+        f"on the front ({state.axis()})": "yes" if c.trial in front else "no",
         "widths": format_stages(recipe.student.stages),
         "layers": str(recipe.student.depth),
         "trained by": words.how(c),
@@ -182,13 +207,17 @@ def _curves(snapshot: Snapshot, rows: list[Candidate]) -> None:
     if not curves:
         st.info("None of them has reported an epoch of stage 2: there is no curve to draw.")
         return
-    st.markdown("Validation accuracy in stage 2, epoch by epoch.")
+    st.markdown(
+        "Validation error in stage 2 on its logarithm, so that small differences near the end are seen: lower is "
+        "better. The chart can be dragged and zoomed."
+    )
+    whole = st.toggle("From the first epoch (else the last third)", key="w_whole")
     ends = [f"{name} ends at {words.percent(_last(reports))}" for name, reports in curves]
     st.plotly_chart(
-        search_chart.compared(curves, palette.current()),
+        search_chart.compared(curves, palette.current(), whole),
         key="compared",
         theme=None,
-        config=figures.STILL,
+        config=figures.CONFIG,
         alt="; ".join(ends) + ".",
     )
     with st.expander("Every epoch as a table"):

@@ -9,12 +9,13 @@ import streamlit as st
 
 from app import page, state, words
 from app.charts import figures, palette, search_chart
-from app.widgets import style, tables
+from app.source import Picture
+from app.widgets import picked, style, tables
 from fitnets.values.base import sha256
 from search.read import influence, tradeoffs
-from search.read.candidates import Candidate, Snapshot
+from search.read.candidates import Candidate
 from search.read.influence import Setting
-from search.read.tradeoffs import accuracy
+from search.read.tradeoffs import Axis, accuracy
 
 GROUPS = ("all", "top 10%", "near the front")
 MOST_AXES = 9
@@ -23,7 +24,6 @@ MOST_AXES = 9
 def main() -> None:
     """The page."""
     picture = page.opened()
-    snapshot = picture.snapshot
     rows = list(picture.trained)
     if len(rows) < influence.FEWEST:
         st.info(
@@ -33,18 +33,22 @@ def main() -> None:
         return
     group = st.segmented_control("Students", GROUPS, default=GROUPS[0], required=True, key="w_group")
     chosen = _group(rows, group or GROUPS[0])
-    found = _importances(sha256(",".join(map(_identity, chosen))), chosen)
+    found = _importances(sha256(",".join([state.axis(), *map(_identity, chosen)])), chosen, state.axis())
+    left_in = influence.within(chosen, state.ranges())
     _parallel(chosen, found)
+    picked.selected(picture)
+    if not left_in:
+        return
     left, right = st.columns(2, gap="medium")
     with left:
         _importance(found, len(chosen))
     with right:
-        _position(snapshot, chosen)
+        _position(picture, left_in)
     left, right = st.columns(2, gap="medium")
     with left:
-        _against(snapshot, chosen, "tau", "How soft the teacher's probabilities are: tau")
+        _against(picture, left_in, "tau", "How soft the teacher's probabilities are: tau")
     with right:
-        _against(snapshot, chosen, "lambda start", "How much the teacher's probabilities count: lambda at the start")
+        _against(picture, left_in, "lambda start", "How much the teacher's probabilities count: lambda at the start")
 
 
 def _group(rows: list[Candidate], group: str) -> list[Candidate]:
@@ -59,23 +63,25 @@ def _identity(c: Candidate) -> str:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _importances(students: str, _rows: Sequence[Candidate]) -> influence.Importances | None:
-    """Computed once for each set of students, for all visitors."""
-    return influence.importances(_rows)
+def _importances(students: str, _rows: Sequence[Candidate], _axis: Axis) -> influence.Importances | None:
+    """Computed once for each set of students and axis, for all visitors."""
+    return influence.importances(_rows, _axis)
 
 
 def _parallel(rows: list[Candidate], found: influence.Importances | None) -> None:
     st.header("All settings at once", anchor=False)
     st.markdown(
         "Each line is a student, coloured by its accuracy. The sliders narrow the "
-        "settings: what they exclude is faint, and the sentence below sums up what is left. Settings in which no "
-        "student differs are left out."
+        "settings on all pages: what they exclude is faint here, and left out of the other charts. Settings in which "
+        "no student differs are left out."
     )
     settings = _most_important(influence.settings(rows), found)
     if not settings:
         st.info("These students do not differ in any setting.")
         return
     ranges = _sliders(settings)
+    if state.ranges():
+        st.button("Widen all ranges", on_click=state.widen)
     drawn = tradeoffs.sampled(rows, [], state.axis(), search_chart.DRAWN)
     seen = {s.name: s for s in influence.settings(drawn)}
     axes = [seen[s.name] for s in settings if s.name in seen]
@@ -104,10 +110,10 @@ def _parallel(rows: list[Candidate], found: influence.Importances | None) -> Non
 
 
 def _most_important(settings: list[Setting], found: influence.Importances | None) -> list[Setting]:
-    """At most MOST_AXES settings, the most important ones, in the recipe's order."""
+    """At most MOST_AXES settings, the most important ones and the costs, in the recipe's order."""
     if len(settings) <= MOST_AXES or found is None:
         return settings[:MOST_AXES]
-    first = set(list(found.shares)[:MOST_AXES])
+    first = {*influence.COSTS, *list(found.shares)[: MOST_AXES - len(influence.COSTS)]}
     return [s for s in settings if s.name in first]
 
 
@@ -119,7 +125,7 @@ def _sliders(settings: Sequence[Setting]) -> dict[str, tuple[float, float]]:
         values = sorted({v for v in setting.values if v is not None})
         steps = values if len(values) <= 40 else [values[round(i * (len(values) - 1) / 40)] for i in range(41)]
         steps = list({words.plain(v): v for v in steps}.values())  # Streamlit identifies them by their formatted text
-        chosen = state.get(f"range {setting.name}") or (None, None)
+        chosen = state.ranges().get(setting.name, (None, None))
         key = f"w_range {setting.name}"
         low, high = snapped(chosen, steps)
         with columns[i % 3]:
@@ -140,17 +146,13 @@ def _sliders(settings: Sequence[Setting]) -> dict[str, tuple[float, float]]:
     return ranges
 
 
-# A range that the reader chose. None: to the end, which may move when students arrive.
-Ends = tuple[float | None, float | None]
-
-
 def _narrow(name: str, first: float, last: float) -> None:
     """Store the chosen range apart from the slider: Streamlit makes a new one whenever a student brings a new value."""
     low, high = st.session_state[f"w_range {name}"]
-    state.put(f"range {name}", (None if low == first else low, None if high == last else high))
+    state.narrow(name, (None if low == first else low, None if high == last else high))
 
 
-def snapped(chosen: Ends, steps: Sequence[float]) -> tuple[float, float]:
+def snapped(chosen: state.Ends, steps: Sequence[float]) -> tuple[float, float]:
     """The steps nearest to a chosen range."""
     low, high = chosen
     return (
@@ -174,7 +176,8 @@ def _importance(found: influence.Importances | None, count: int) -> None:
         st.info(f"That needs {influence.FEWEST} students that differ; there are {count}.")
         return
     st.markdown(
-        f"What sets the best tenth apart from the rest (PED-ANOVA), from {words.plural(found.count, 'student')}."
+        f"At equal cost: what sets the tenth nearest to the front of accuracy and {state.axis()} apart from the rest "
+        f"(PED-ANOVA), from {words.plural(found.count, 'student')}. Costs are no settings: they follow from them."
         + ("" if found.count >= influence.ENOUGH else f" **Unreliable: fewer than {influence.ENOUGH}.**")
     )
     text = ", ".join(f"{name} {share:.0%}" for name, share in found.shares.items())
@@ -183,14 +186,14 @@ def _importance(found: influence.Importances | None, count: int) -> None:
         key="importances_chart",
         theme=None,
         config=figures.STILL,
-        alt=f"Importance for accuracy, from {found.count} students: {text}.",
+        alt=f"Importance at equal cost, from {found.count} students: {text}.",
     )
     with st.expander("As a table"):
         rows = [{"setting": name, "share %": round(100 * share, 1)} for name, share in found.shares.items()]
         st.dataframe(rows, hide_index=True, alt="Importances.")
 
 
-def _position(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:
+def _position(picture: Picture, rows: Sequence[Candidate]) -> None:
     st.header("Where the hint goes in", anchor=False)
     points = [(share, c) for c in rows if (share := influence.guided_share(c)) is not None]
     without = [c for c in rows if c.recipe.hint is None]
@@ -201,33 +204,31 @@ def _position(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:
     if without:
         mean = sum(map(accuracy, without)) / len(without)
         text += f" {words.plural(len(without), 'student')} without hints: {words.percent(mean)} on average."
-    _scatter(snapshot, points, "guided layer / convolutions", False, text, "position")
+    _scatter(picture, points, "guided layer / convolutions", False, text, "position")
 
 
-def _against(snapshot: Snapshot, rows: Sequence[Candidate], name: str, title: str) -> None:
+def _against(picture: Picture, rows: Sequence[Candidate], name: str, title: str) -> None:
     st.header(title, anchor=False)
     setting = next((s for s in influence.settings(rows) if s.name == name), None)
     if setting is None:
         st.info(f"{name} is the same in all of these students.")
         return
     points = [(v, c) for v, c in zip(setting.values, rows, strict=True) if v is not None]
-    _scatter(snapshot, points, name, setting.log, f"{words.plural(len(points), 'student')}.", f"against {name}")
+    _scatter(picture, points, name, setting.log, f"{words.plural(len(points), 'student')}.", f"against {name}")
 
 
 def _scatter(
-    snapshot: Snapshot, points: Sequence[tuple[float, Candidate]], title: str, log: bool, text: str, key: str
+    picture: Picture, points: Sequence[tuple[float, Candidate]], title: str, log: bool, text: str, key: str
 ) -> None:
     st.markdown(text)
     drawn = {c.trial for c in tradeoffs.sampled([c for _, c in points], [], state.axis())}
-    front = {c.trial for c in snapshot.front()}
+    front = {c.trial for c in picture.front(state.axis())}
     best = max(points, key=lambda point: accuracy(point[1]))
-    st.plotly_chart(
+    picked.chart(
         search_chart.scatter(
             [point for point in points if point[1].trial in drawn], title, log, palette.current(), front
         ),
-        key=key,
-        theme=None,
-        config=figures.STILL,
+        key,
         alt=f"Accuracy against {title}: the best, {words.percent(accuracy(best[1]))}, is at {words.plain(best[0])}.",
     )
     tables.folded(

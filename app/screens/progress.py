@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import beside, page, source, state, words
 from app.charts import figures, palette, search_chart
+from app.widgets import live, picked
 from search.read import progress
 from search.read.candidates import Snapshot
 from search.read.progress import Growth, Stall
@@ -25,7 +26,8 @@ def main() -> None:
     snapshot = picture.snapshot
     limited = state.limited()
     history = progress.growth(snapshot, state.axis(), state.budget() if limited else None)
-    st.markdown(f"**{verdict(snapshot, progress.stall(history))}**")
+    st.markdown(f"**{verdict(snapshot, progress.stall(history), live.is_alive(picture))}**")
+    picked.selected(picture)
     _growth(history, limited)
     _front(snapshot, len(history))
     _timeline(snapshot)
@@ -34,7 +36,7 @@ def main() -> None:
     _neighbours()
 
 
-def verdict(snapshot: Snapshot, stall: Stall | None) -> str:
+def verdict(snapshot: Snapshot, stall: Stall | None, alive: bool = True) -> str:
     """Whether the search is still worth running, in a sentence."""
     if stall is None:
         return "No student has finished yet."
@@ -46,7 +48,7 @@ def verdict(snapshot: Snapshot, stall: Stall | None) -> str:
     pace = progress.pace(snapshot)
     if pace is not None:
         text += f" {pace.per_hour:,.0f} students an hour"
-        running = any(c.state == "running" for c in snapshot.candidates)
+        running = alive and any(c.state == "running" for c in snapshot.candidates)
         if pace.left and pace.seconds_left is not None and running:
             text += f"; {words.plural(pace.left, 'student')} to go, about {format_duration(pace.seconds_left)}"
         text += "."
@@ -69,11 +71,9 @@ def _growth(history: list[Growth], limited: bool) -> None:
         f"it grew {words.plural(len(gains), 'time')}, last with student {gains[-1].trial}" if gains else "it is empty"
     )
     share = f"{history[-1].hypervolume:.1%}"
-    st.plotly_chart(
+    picked.chart(
         search_chart.growth(history, by == "training time", palette.current()),
-        key="growth",
-        theme=None,
-        config=figures.STILL,
+        "growth",
         alt=f"After {words.plural(len(history), 'student')} the front dominates {share}; {grew}.",
     )
     with st.expander("Every gain as a table"):
@@ -109,13 +109,7 @@ def _front(snapshot: Snapshot, students: int) -> None:
         f"the best with {words.percent(accuracy(now[-1]))}."
     )
     st.markdown(text)
-    st.plotly_chart(
-        search_chart.fronts(then, now, axis, palette.current()),
-        key="fronts",
-        theme=None,
-        config=figures.STILL,
-        alt=text,
-    )
+    picked.chart(search_chart.fronts(then, now, axis, palette.current()), "fronts", alt=text)
     with st.expander("Both as a table"):
         names = {c.trial: c for c in (*then, *now)}
         rows = [

@@ -7,14 +7,13 @@ import streamlit as st
 from app import confirmed, page, source, state, words
 from app.charts import figures, palette, student_chart
 from app.source import Picture
-from app.widgets import against, cards, downloads, fresh, live, per_class, timings
-from fitnets.config import Report, Training
+from app.widgets import against, cards, downloads, fresh, live, per_class, timings, training
 from fitnets.errors import InputError
 from search.read import layers, tradeoffs
 from search.read.candidates import Candidate, Snapshot
 from search.read.tradeoffs import accuracy
 from search.ship import test_reads
-from search.units import format_bytes, format_count, format_duration
+from search.units import format_bytes, format_count
 
 COLOURS: dict[str, Literal["green", "orange", "violet"]] = {
     "complete": "green",
@@ -31,7 +30,7 @@ def main() -> None:
     if chosen is None:
         return
     state.publish()
-    if chosen.state == "running":
+    if chosen.state == "running" and live.is_alive(picture):
         live.follow(picture)
     readings = test_reads.readings(source.runs(), snapshot.study)
     st.header(words.named(chosen), anchor=False)
@@ -46,7 +45,7 @@ def main() -> None:
         st.info(f"The same recipe as student {chosen.same_as}: it was not trained again, and shares its outcome.")
     fresh.section(picture, chosen)
     _architecture(snapshot, chosen)
-    _training(snapshot, chosen)
+    training.section(snapshot, chosen)
     per_class.section(snapshot, chosen)
     against.section(snapshot, chosen, readings, picture.confirmation)
     downloads.section(snapshot, chosen)
@@ -67,10 +66,9 @@ def _chosen(picture: Picture) -> Candidate | None:
     if not known:
         st.info("The study has no student yet: the first one appears here once the teacher is trained.")
         return None
-    best = confirmed.best(picture.students, picture.confirmation, state.budget(), 1)
-    first = known[(best or picture.trained or list(known.values()))[0].trial]
-    chosen = known.get(asked, first) if asked is not None else first
-    state.put("trial", chosen.trial)  # a better one that comes later does not replace it
+    chosen = known.get(asked) if asked is not None else None
+    if chosen is None:
+        chosen = known[_unasked(picture)]
     st.number_input(
         "Student number",
         min_value=0,
@@ -84,6 +82,20 @@ def _chosen(picture: Picture) -> Candidate | None:
     return chosen
 
 
+def _unasked(picture: Picture) -> int:
+    """The best student within the budget. While that stays, a better one that comes later does not replace it.
+
+    It is not written into the address, from where the browser's Back could not leave the page.
+    """
+    key = (picture.snapshot.study, state.budget())
+    shown = st.session_state.get("shown")
+    if shown is None or shown[0] != key:
+        best = confirmed.best(picture.students, picture.confirmation, state.budget(), 1)
+        first = (best or picture.trained or picture.snapshot.candidates)[0].trial
+        st.session_state.shown = shown = (key, first)
+    return int(shown[1])
+
+
 def _enter() -> None:
     state.put("trial", st.session_state.w_trial)
 
@@ -93,11 +105,11 @@ def _badges(picture: Picture, c: Candidate) -> None:
     student = found.of(c.trial) if found else None
     shown = next((other for other in picture.students if other.trial == c.trial), c) if student else c
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(words.state(c.state), color=COLOURS.get(c.state, "blue"))
-        if c.on_front:
-            st.badge("on the search's front" if student else "on the Pareto front", color="blue")
-        if found and student in found.front():
-            st.badge("on the confirmed front", color="blue")
+        orphan = c.state == "running" and not live.is_alive(picture)
+        st.badge("interrupted" if orphan else words.state(c.state), color=COLOURS.get(c.state, "blue"))
+        if c.trial in {other.trial for other in picture.front(state.axis())}:
+            kind = "confirmed front" if student else "front"
+            st.badge(f"on the {kind} of accuracy and {state.axis()}", color="blue")
         if c.outcome is not None:
             limits = tradeoffs.verdict(shown, state.budget())
             if state.limited() and not limits:
@@ -140,7 +152,7 @@ def _numbers(picture: Picture, c: Candidate, readings: dict[str, dict[str, Any]]
         if reading and isinstance(reading.get("accuracy"), float):
             cells.append(("Test accuracy", words.percent(reading["accuracy"]), f"read {str(reading.get('date'))[:10]}"))
     elif c.state == "running":
-        cells.append(("In training", words.epoch(c), ""))
+        cells.append(("In training" if live.is_alive(picture) else "Interrupted", words.epoch(c), ""))
     for label, value, name in (
         ("Parameters", format_count(c.cost.params), "params"),
         ("Multiply-adds", format_count(c.cost.macs), "macs"),
@@ -149,7 +161,7 @@ def _numbers(picture: Picture, c: Candidate, readings: dict[str, dict[str, Any]]
     ):
         theirs = teacher.get(name)
         mine = c.footprint.memory if name == "peak_activation_bytes" else getattr(c.cost, name)
-        cells.append((label, value, cards.beside(theirs, mine)))
+        cells.append((label, value, words.beside(theirs, mine)))
     need = c.footprint
     cells.append(("Weights, int8", format_bytes(need.int8_size), "with scales and biases, before any export"))
     cells.append(("Activations, peak, int8", format_bytes(need.int8_memory), ""))
@@ -202,7 +214,7 @@ def _architecture(snapshot: Snapshot, c: Candidate) -> None:
             for x in student
         ],
         hide_index=True,
-        height="auto",
+        height="content",
         column_config={
             "share of parameters": _share(),
             "share of multiply-adds": _share(),
@@ -213,83 +225,6 @@ def _architecture(snapshot: Snapshot, c: Candidate) -> None:
 
 def _share() -> Any:
     return st.column_config.ProgressColumn(min_value=0.0, max_value=100.0, format="%.1f%%")
-
-
-def _training(snapshot: Snapshot, c: Candidate) -> None:
-    st.header("Training", anchor=False)
-    fault = None
-    try:
-        reports = source.reports(snapshot.study, c)
-    except InputError as error:
-        reports, fault = (), error
-    if fault is not None:
-        st.info(f"Its epochs cannot be read just now: {fault}")
-    elif c.state == "infeasible":
-        st.info("It was over the study's own limits, so it was never trained.")
-    elif not reports:
-        st.info("No epoch has been reported: there is no curve to draw.")
-    else:
-        st.markdown(
-            "Above, higher is better: first how well the guided layer predicts the hint (R²), then the validation "
-            "accuracy, with the teacher's as a dotted line. Below, in the same colours, the losses, and lambda, "
-            "the weight of the teacher's probabilities."
-        )
-        st.plotly_chart(
-            student_chart.curves(reports, palette.current(), snapshot.teacher.get("val_accuracy")),
-            key="curves",
-            theme=None,
-            config=figures.STILL,
-            alt=student_chart.curves_alt(reports),
-        )
-        with st.expander("Every epoch as a table"):
-            st.dataframe([_epoch(r) for r in reports], hide_index=True, alt="Every epoch's numbers.")
-    st.markdown(_recipe(c))
-    relatives = tradeoffs.relatives(c, snapshot.candidates)
-    if len(relatives) > 1:
-        st.markdown("**The same layers, trained by other means:**")
-        st.dataframe(
-            [{"student": r.trial, "how": words.how(r), "accuracy": words.percent(accuracy(r))} for r in relatives],
-            hide_index=True,
-            alt="Students with the same layers.",
-        )
-
-
-def _epoch(report: Report) -> dict[str, Any]:
-    return {
-        "stage": report.stage,
-        "epoch": report.epoch,
-        "loss": report.loss,
-        "hint R2": report.hint_r2,
-        "validation accuracy %": None if report.val_accuracy is None else round(100 * report.val_accuracy, 2),
-        "lambda": report.lam,
-        "seconds": round(report.seconds, 2),
-    }
-
-
-def _recipe(c: Candidate) -> str:
-    recipe, distill = c.recipe, c.recipe.distill
-    lines = []
-    if recipe.hint is not None and recipe.stage1 is not None:
-        lines.append(
-            f"**Stage 1**: guided layer {recipe.hint.guided} from hint layer {recipe.hint.hint}, regressor "
-            f"{layers.regressor(recipe)}; {_schedule(recipe.stage1)}."
-        )
-    lines.append(
-        f"**Stage 2**: tau {distill.tau:.3g}, lambda {distill.lambda_start:.3g} to {distill.lambda_end:.3g}; "
-        f"{_schedule(recipe.stage2)}."
-    )
-    if c.outcome is not None:
-        took = f"**Time**: {format_duration(c.outcome.seconds)} of training"
-        versions = ", ".join(f"{name} {number}" for name, number in c.outcome.versions.items())
-        lines.append(f"{took}; {words.escaped(versions)}." if versions else f"{took}.")
-    return "  \n".join(lines)
-
-
-def _schedule(training: Training) -> str:
-    return (
-        f"{words.plural(training.epochs, 'epoch')}, {training.optimizer}, learning rate {training.lr:.2g} "
-        f"({training.schedule}), batches of {training.batch}"
-    )
 
 
 if __name__ == "__main__":

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app import confirmed, page, state, words
-from app.charts import figures, front_chart, palette
+from app import answer, confirmed, page, state, words
+from app.charts import figures, front_chart, palette, paper_marks
 from app.charts.front_chart import Scene
 from app.source import Picture
 from app.state import SHARES
-from app.widgets import cards, panel, style, zoom
+from app.widgets import cards, nothing, panel, style, zoom
+from search.read import influence, tradeoffs
 from search.read import published as paper
-from search.read import tradeoffs
 from search.read.budget import Broken, Budget
 from search.read.candidates import Candidate, as_csv
 from search.read.tradeoffs import Axis
@@ -31,10 +31,12 @@ def main() -> None:
     rows = tradeoffs.measured(picture.students, state.axis())
     if not rows:
         panel.draw(snapshot, trained, published)
-        _nothing_yet(picture)
+        nothing.yet(picture)
         return
     scene = _scene(picture, rows, published)
     st.html(style.TABLE_FIRST)
+    with st.container(key="budget_hint"):
+        st.caption("To change the budget, open the panel with the arrows at the top left.")
     with st.container(key="board", horizontal=True, gap="medium"):
         beside, main_part = st.container(width=BESIDE), st.container()
     # Sent first, so that the browser fetches what draws charts before what draws tables, wherever they stand.
@@ -51,11 +53,13 @@ def main() -> None:
 
 def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Published]) -> Scene:
     snapshot, axis, budget = picture.snapshot, state.axis(), state.budget()
-    front = picture.front(axis)
+    what_fits = answer.found(picture, axis, budget)
+    front = what_fits.front
     asked = state.get("trial")
     candidates = (*picture.students, *snapshot.candidates) if asked is not None else ()
     chosen = next((c for c in candidates if c.trial == asked), None)
-    names = {c.trial for c in front}
+    lines = [*front, *what_fits.beyond]
+    names = {c.trial for c in lines}
     share = state.share()
     others = [c for c in rows if c.trial not in names]
     if share == "front":
@@ -63,20 +67,25 @@ def _scene(picture: Picture, rows: list[Candidate], published: Sequence[paper.Pu
     elif share == "near the front":
         near = {c.trial for c in tradeoffs.near_front(rows, axis)}
         others = [c for c in others if c.trial in near]
+    others = influence.within(others, state.ranges())
     if not st.session_state.get("w_every"):
         found = picture.confirmation
-        keep = [*front, *([chosen] if chosen else []), *(c for c in others if found and found.of(c.trial))]
-        drawn = tradeoffs.sampled([*front, *others], keep, axis, front=None if found else front)
+        keep = [*lines, *([chosen] if chosen else []), *(c for c in others if found and found.of(c.trial))]
+        drawn = tradeoffs.sampled([*lines, *others], keep, axis, front=None if found else picture.front(axis))
         others = [c for c in drawn if c.trial not in names]
     broken: dict[int, list[Broken]] = {}
     if state.limited():
-        broken = {c.trial: tradeoffs.verdict(c, budget) for c in [*front, *others]}
+        broken = {c.trial: tradeoffs.verdict(c, budget) for c in [*lines, *others]}
     teacher = snapshot.teacher
-    its_cost = teacher.get(cards.TEACHERS.get(axis, ""))
+    its_cost = teacher.get(tradeoffs.TEACHERS.get(axis, ""))
     return Scene(
         axis=axis,
         study=snapshot.study,
         front=front if len(rows) >= FEW else (),
+        beyond=what_fits.beyond if len(rows) >= FEW else (),
+        best=what_fits.best,
+        ties=picture.ties,
+        up_to_teacher=bool(st.session_state.get("w_teacher")),
         cloud=others if len(rows) >= FEW else rows,
         running=tradeoffs.measured([c for c in snapshot.candidates if c.state == "running"], axis),
         broken=broken,
@@ -124,9 +133,13 @@ def _chart(scene: Scene, rows: Sequence[Candidate], picture: Picture) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         value = state.hold("w_share", state.share())
         st.segmented_control("Students drawn", SHARES, default=value, required=True, key="w_share", on_change=_share)
-        drawn = len(scene.front) + len(scene.cloud)
+        if scene.teacher is not None and scene.teacher[1]:
+            st.toggle("Up to the teacher's cost", key="w_teacher")
+        drawn = len(scene.front) + len(scene.beyond) + len(scene.cloud)
         if len(rows) > tradeoffs.DRAWN:
             st.toggle(f"Draw every student (now {drawn:,} of {len(rows):,})", key="w_every")
+        if state.ranges():
+            st.button("Widen all ranges", on_click=state.widen)
         if zoomed:
             st.button("Show the whole", on_click=zoom.forget, args=("front_chart",))
     st.markdown(_below(scene, rows, picture))
@@ -166,8 +179,8 @@ def _below(scene: Scene, rows: Sequence[Candidate], picture: Picture) -> str:
         )
     if scene.knee is not None:
         sentences.append(
-            "The star marks the best balance: the student furthest above the straight line between the front's ends "
-            "(cost on its logarithm). It is a hint, never chosen for you."
+            "The star marks the best balance: of what fits, the student furthest above the straight line between the "
+            "front's ends (cost on its logarithm). It is a hint, never chosen for you."
         )
     if scene.confirmation is not None:
         sentences.append(confirmed.chance(scene.confirmation))
@@ -176,6 +189,11 @@ def _below(scene: Scene, rows: Sequence[Candidate], picture: Picture) -> str:
         sentences.append(
             f"Diamonds are the paper's nets ({labels(scene)}), at the cost that it reports. Their accuracies are on "
             "test images, ours on validation images: compare them with care."
+        )
+    if state.ranges():
+        named = words.listed([words.escaped(name) for name in state.ranges()])
+        sentences.append(
+            f"Students outside the ranges of {named}, narrowed on What matters, are left out of the others."
         )
     if len(rows) < FEW:
         sentences.append(
@@ -186,16 +204,15 @@ def _below(scene: Scene, rows: Sequence[Candidate], picture: Picture) -> str:
 
 def labels(scene: Scene) -> str:
     """What the diamonds' labels stand for."""
-    return ", ".join(f"{front_chart.short(p)}: {p.name}" for p in scene.paper)
+    return ", ".join(f"{paper_marks.short(p)}: {p.name}" for p in scene.paper)
 
 
 def finding(scene: Scene, rows: Sequence[Candidate]) -> str:
     """The chart in words, for those who cannot see it."""
     found = scene.confirmation
     top = confirmed.best(rows, found, Budget(), 1)[0] if found else max(rows, key=tradeoffs.accuracy)
-    text = (
-        f"{words.plural(len(scene.front), 'student')} of {len(rows):,} on the front of accuracy against {scene.axis}. "
-    )
+    fits = " of what fits" if state.limited() else ""
+    text = f"{words.plural(len(scene.front), 'student')} of {len(rows):,} on the front{fits} against {scene.axis}. "
     text += f"Best of all: {words.title(top)} with {confirmed.percent(top, found)}"
     text += f" at {words.cost(tradeoffs.on_axis(top, scene.axis), scene.axis)}. "
     if state.limited():
@@ -256,34 +273,6 @@ def _table(rows: Sequence[Candidate], scene: Scene, trained: Sequence[Candidate]
         on_click="ignore",
         key="csv",
     )
-
-
-def _nothing_yet(picture: Picture) -> None:
-    """What is going on while no student has finished, instead of empty axes."""
-    snapshot = picture.snapshot
-    running = [c for c in snapshot.candidates if c.state == "running"]
-    failed = [c for c in snapshot.candidates if c.state == "failed"] + [
-        u for u in snapshot.unread if u.state == "failed"
-    ]
-    if running:
-        st.info(
-            f"No student has finished yet; {words.plural(len(running), 'student')} in training. The first point "
-            "appears here as soon as one ends."
-        )
-    elif failed:
-        st.error(
-            f"No student has finished, and {words.plural(len(failed), 'trial')} failed. The last reason: "
-            f"{words.escaped(failed[-1].reason or 'none was recorded')}. See the Progress page for all reasons."
-        )
-    elif any(c.state == "pruned" for c in snapshot.candidates):
-        st.info("No student has finished yet: those that were trained so far were stopped early.")
-    elif snapshot.candidates:
-        st.info(
-            f"No student was trained: all {words.plural(len(snapshot.candidates), 'draw')} so far were over the "
-            "study's own limits, or their results cannot be read."
-        )
-    else:
-        st.info("The study has no trials yet. The teacher is trained first; the first student appears here after that.")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """Beside the chart: the best students that fit, and what one of them offers."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import streamlit as st
 
-from app import confirmed, source, state, words
+from app import answer, confirmed, source, state, words
 from app.charts.front_chart import Scene
 from app.widgets import downloads, panel
 from search.read import published as paper
@@ -17,13 +16,6 @@ from search.ship import latencies
 
 BEST = 5
 ONE_SEED = "1 seed"
-TEACHERS: dict[Axis, str] = {
-    "parameters": "params",
-    "multiply-adds": "macs",
-    "size": "weight_bytes",
-    "memory": "peak_activation_bytes",
-}
-"""The key of each cost among the teacher's facts."""
 CARD_AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory")
 
 
@@ -75,18 +67,22 @@ def _rows(found: Sequence[Candidate], scene: Scene, choose: Callable[[int], None
 
 def _miss(rows: Sequence[Candidate]) -> None:
     """Nothing fits: the nearest student, the limits that it breaks, and buttons that loosen them."""
-    miss = tradeoffs.nearest_miss(rows, state.budget())
-    if miss is None:
+    misses = tradeoffs.near_misses(rows, state.budget())
+    if not misses:
         return
-    candidate, limits = miss
-    st.warning(
-        f"No student is within the budget. The nearest is {words.named(candidate)} "
-        f"({words.percent(accuracy(candidate))}): {words.listed([words.limit(b) for b in limits])}."
-    )
-    for limit in limits:
-        if limit.value is not None:
-            loosened = {limit.limit: limit.value}
-            st.button(relaxing(limit), on_click=panel.relax, args=(loosened,), key=f"relax_{limit.limit}")
+    nearest, *_ = (f"{words.named(c)} ({words.percent(accuracy(c))}): {_broken(limits)}" for c, limits in misses)
+    others = [f"{words.named(c)} ({words.percent(accuracy(c))}): {_broken(limits)}" for c, limits in misses[1:]]
+    text = f"No student is within the budget. The nearest is {nearest}."
+    st.warning(text + "".join(f" On the other side, {other}." for other in others))
+    for c, limits in misses:
+        loosened = {limit.limit: limit.value for limit in limits if limit.value is not None}
+        if loosened:
+            label = words.listed([relaxing(limit) for limit in limits if limit.value is not None])
+            st.button(label, on_click=panel.relax, args=(loosened,), key=f"relax_{c.trial}")
+
+
+def _broken(limits: Sequence[Broken]) -> str:
+    return words.listed([words.limit(limit) for limit in limits])
 
 
 def relaxing(limit: Broken) -> str:
@@ -99,17 +95,17 @@ def relaxing(limit: Broken) -> str:
 def _card(snapshot: Snapshot, c: Candidate, scene: Scene) -> None:
     with st.container(border=True, key="card"):
         st.markdown(f"**{words.named(c)}**")
+        with st.container(horizontal=True):  # above the numbers: they are on the first screen at 900 pixels
+            if st.button("Open", key="open"):
+                state.put("trial", c.trial)
+                st.switch_page("screens/student.py", query_params=state.query())
+            compare_button(c)
+            downloads.button(snapshot, c)
         if c.outcome is None:
             st.markdown(without(c))
         else:
             for lines in paragraphs(snapshot, c, scene):
                 st.markdown("  \n".join(lines))
-        with st.container(horizontal=True):
-            if st.button("Open", key="open"):
-                state.put("trial", c.trial)
-                st.switch_page("screens/student.py")
-            compare_button(c)
-            downloads.button(snapshot, c)
 
 
 def without(c: Candidate) -> str:
@@ -131,18 +127,24 @@ def compare_button(c: Candidate) -> None:
 
 def paragraphs(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]]:
     """A student's card, paragraph by paragraph: what it is, what it breaks, what the next ones give."""
-    lines = [f"**{confirmed.percent(c, scene.confirmation)}** validation accuracy ({runs(snapshot, c, scene)})"]
+    single = answer.between(scene.ties, c) if scene.ties and not scene.confirmed(c) else ""
+    accurate = f"**{confirmed.percent(c, scene.confirmation)}**{single}"
+    lines = [f"{accurate} validation accuracy ({runs(snapshot, c, scene)})"]
     for axis in CARD_AXES:
         of = "of " if axis in ("size", "memory") else ""
-        lines.append(f"{words.cost(on_axis(c, axis), axis)} {of}{_noun(axis)}{_smaller(snapshot, c, axis)}")
+        beside = words.beside(snapshot.teacher.get(tradeoffs.TEACHERS[axis]), on_axis(c, axis))
+        if axis != CARD_AXES[0]:  # said once
+            beside = beside.removesuffix(" than the teacher").replace("the same as the teacher", "the same")
+        lines.append(f"{words.cost(on_axis(c, axis), axis)} {of}{_noun(axis)}{f', {beside}' if beside else ''}")
     if c.timing is not None:
         lines.append(f"{words.milliseconds(c.timing.p50_ms)} for one image (p90 {words.milliseconds(c.timing.p90_ms)})")
     limits = [f"**Over:** {words.limit(b)}" for b in tradeoffs.verdict(c, state.budget())]
     down, up = tradeoffs.steps(c, scene.front, scene.axis)
     by = tradeoffs.beaten(c, scene.front, scene.axis)
-    next_ones = [rate(by, "**Beaten**", scene.axis, "by ")] if by else []
-    next_ones += [rate(up, "**Next more accurate**", scene.axis)] if up else []
-    next_ones += [rate(down, "**Next cheaper**", scene.axis)] if down else []
+    tied = {step.to: _tied(c, step, scene) for step in (by, up, down) if step}
+    next_ones = [rate(by, "**Beaten**", scene.axis, "by ", tied[by.to])] if by else []
+    next_ones += [rate(up, "**Next more accurate**", scene.axis, tied=tied[up.to])] if up else []
+    next_ones += [rate(down, "**Next cheaper**", scene.axis, tied=tied[down.to])] if down else []
     published = paper.nearest(c, str(snapshot.definition.get("data", {}).get("name", "")))
     rivals = [against(c, published)] if published else []
     return [p for p in (lines, sureness(snapshot, c, scene), limits, next_ones, rivals) if p]
@@ -186,9 +188,16 @@ def noise(c: Candidate, candidates: Sequence[Candidate]) -> str:
     return f"{len(found)} seeds: {words.percent(min(found))} to {words.percent(max(found))}"
 
 
-def rate(step: Exchange, word: str, axis: Axis, by: str = "") -> str:
-    """An exchange rate: what another student on the front gives, and costs."""
-    return f"{word} ({by}student {step.to}): {words.points(step.gain)} for {words.times(step.factor)} the {_noun(axis)}"
+def rate(step: Exchange, word: str, axis: Axis, by: str = "", tied: bool = False) -> str:
+    """An exchange rate: what another student on the front gives, and costs. A gain that may be chance is a tie."""
+    gain = f"a tie ({words.points(step.gain)} may be chance)" if tied else words.points(step.gain)
+    return f"{word} ({by}student {step.to}): {gain} for {words.times(step.factor)} the {_noun(axis)}"
+
+
+def _tied(c: Candidate, step: Exchange, scene: Scene) -> bool:
+    """Whether the two students of an exchange cannot be told apart."""
+    other = next((o for o in scene.front if o.trial == step.to), None)
+    return scene.ties is not None and other is not None and scene.ties.tied(c, other)[0]
 
 
 def against(c: Candidate, published: paper.Published) -> str:
@@ -209,19 +218,3 @@ def _noun(axis: Axis) -> str:
         "memory": "activations",
         "int8 memory": "int8 activations",
     }.get(axis, axis)
-
-
-def _smaller(snapshot: Snapshot, c: Candidate, axis: Axis) -> str:
-    text = beside(snapshot.teacher.get(TEACHERS[axis]), on_axis(c, axis))
-    return f", {text}" if text else ""
-
-
-def beside(teachers: Any, mine: float) -> str:
-    """A student's cost beside its teacher's; empty where that is not known."""
-    if not isinstance(teachers, int | float) or teachers <= 0:
-        return ""
-    factor = teachers / mine
-    if 0.95 < factor < 1.05:
-        return "the same as the teacher"
-    text = f"{words.times(factor)} smaller" if factor >= 1 else f"{words.times(1 / factor)} larger"
-    return f"{text} than the teacher"

@@ -44,7 +44,8 @@ def section(snapshot: Snapshot, c: Candidate) -> None:
     """The files on the student's page."""
     st.header("Download", anchor=False)
     if c.state != "complete" or c.outcome is None:
-        why = "its outcome cannot be read" if c.state == "complete" else f"this student is {words.state(c.state)}"
+        why = {"complete": "its outcome cannot be read", "running": "its training has not ended"}.get(c.state)
+        why = why or f"this student is {words.state(c.state)}"
         st.info(f"There are no files to download: {why}.")
         return
     files_or_button(snapshot, c)

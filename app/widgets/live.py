@@ -1,6 +1,7 @@
 """The status line under the title: it refreshes itself, and redraws the page when the study has something new."""
 
 import time
+from collections.abc import Sequence
 from typing import Literal
 
 import streamlit as st
@@ -8,13 +9,15 @@ import streamlit as st
 from app import source, state, words
 from app.source import Picture
 from fitnets.errors import InputError
+from search.read import progress
 from search.read.candidates import Snapshot
-from search.read.progress import Standing
+from search.read.progress import TRAINED, Standing
 from search.units import format_duration
 
 REFRESH_SECONDS = 4.0  # seconds between reads of the storage
 CONTINUES = "the command that started it, given again, continues it."
 MOST_NAMED = 8  # students in training
+ALIVE = ("running", "empty", "finished")  # words of a study whose driver did not end before its end
 STATES = {
     "running": "in training",
     "infeasible": "over the study's limits",
@@ -30,25 +33,43 @@ COLOURS: dict[str, Literal["green", "blue", "orange", "gray"]] = {
 }
 
 
-def counts_line(standing: Standing, now: float) -> str:
-    """How many students are in which state, and how fresh that is."""
-    counts = standing.counts
-    parts = [f"**{counts.get('complete', 0):,}** trained"]
-    parts += [f"**{counts[state]:,}** {text}" for state, text in STATES.items() if counts.get(state)]
+def counts_line(standing: Standing, now: float, left: float | None = None) -> str:
+    """How many students are in which state, how fresh that is, and the seconds that are left."""
+    counts, word = standing.counts, standing.word(now)
+    done = sum(counts.get(state, 0) for state in TRAINED)
+    whole = standing.wanted is not None and word != "finished"
+    parts = [f"**{done:,}** of {standing.wanted:,}"] if whole else []
+    parts += [f"**{counts.get('complete', 0):,}** trained"]
+    names = STATES if word in ALIVE else STATES | {"running": "in training when it ended"}
+    parts += [f"**{counts[state]:,}** {text}" for state, text in names.items() if counts.get(state)]
+    parts += [f"about {format_duration(left)} left"] if left and word == "running" else []
     parts += [f"last result {words.ago(standing.result, now)}"] if standing.result else []
     return " · ".join(parts)
 
 
+def is_alive(picture: Picture) -> bool:
+    """Whether the search goes on, as far as can be seen: what is stored as running is in training."""
+    return picture.standing.word(time.time()) in ALIVE
+
+
+def others_came(names: Sequence[str]) -> bool:
+    """Whether the storage has other studies now than those that the page offers."""
+    return source.names() != list(names)
+
+
 @st.fragment(run_every=REFRESH_SECONDS, key="live")
-def header(name: str, version: int, ended_trials: int) -> None:
+def header(name: str, version: int, ended_trials: int, names: Sequence[str]) -> None:
     """The status line. Every few seconds it reads the storage, and draws the page again when something has changed.
 
-    `version`, `ended_trials`: of the picture that the page shows.
+    `version`, `ended_trials`: of the picture that the page shows; `names`: the studies that it offers.
     """
     paused = bool(st.session_state.get("paused"))
     try:
         picture = source.picture(name)
+        others = others_came(names)
     except InputError:
+        st.rerun()
+    if others:
         st.rerun()
     followed = st.session_state.get("followed")
     if not paused and (picture.version != version or followed not in (None, picture.reports_version)):
@@ -73,7 +94,8 @@ def _draw(picture: Picture, paused: bool, new_trials: int) -> None:
         st.badge(word, color=COLOURS[word])
         if paused:
             st.badge(f"paused, {new_trials} new" if new_trials else "paused", color="orange")
-        st.markdown(counts_line(standing, now), width="stretch")
+        pace = progress.pace(picture.snapshot) if word == "running" else None
+        st.markdown(counts_line(standing, now, pace.seconds_left if pace else None), width="stretch")
         st.toggle("Pause refresh", value=paused, key="paused")
     if picture.stale_since is not None:
         since = words.ago(picture.stale_since, now)
@@ -83,14 +105,42 @@ def _draw(picture: Picture, paused: bool, new_trials: int) -> None:
             f"Nothing has been reported for {format_duration(now - standing.news)}, much longer than a student takes. "
             f"The search was stopped or has died: {CONTINUES}"
         )
-    if word == "stopped" and standing.stopped is not None:
-        st.info(f"The search was stopped {words.ago(standing.stopped, now)}: {CONTINUES}")
+    _ended(picture, word, now)
+    _teaching(picture, word)
     _confirming(picture, now)
     training = [c for c in picture.snapshot.candidates if c.state == "running"]
-    if training:
+    if training and word in ALIVE:
         each = [f"{words.named(c)} ({words.epoch(c)})" for c in training[:MOST_NAMED]]
         st.markdown(f"In training: {words.listed(each)}.")
     _unread(picture.snapshot)
+
+
+def _ended(picture: Picture, word: str, now: float) -> None:
+    """Why the search ended before its end, and what to do before the same command is given again."""
+    standing, reason = picture.standing, picture.snapshot.reason
+    if word in ALIVE:
+        return
+    when = f" {words.ago(standing.stopped, now)}" if standing.stopped is not None else ""
+    if reason is not None:
+        st.error(
+            f"The search stopped{when}: {words.escaped(reason.rstrip('.'))}. Change that first: the command that "
+            "started it, given again, would otherwise end in the same way."
+        )
+    elif word == "stopped" and when:
+        st.info(f"The search was stopped{when}: {CONTINUES}")
+
+
+def _teaching(picture: Picture, word: str) -> None:
+    """How far the teacher's own training is; nothing once it is trained."""
+    last = picture.snapshot.teaching
+    if "val_accuracy" in picture.snapshot.teacher or word not in ALIVE:
+        return
+    if last is None:
+        st.markdown("The teacher is trained first; its epochs appear here.")
+        return
+    reached = f", {words.percent(last.val_accuracy)} so far" if last.val_accuracy is not None else ""
+    left = format_duration(last.seconds * (last.epochs - last.epoch))
+    st.markdown(f"The teacher is in training: epoch **{last.epoch}** of {last.epochs}{reached}, about {left} left.")
 
 
 def _confirming(picture: Picture, now: float) -> None:

@@ -117,7 +117,6 @@ def _axis(axes: list[Axis]) -> None:
 
 def _field(name: str, rows: Sequence[Candidate]) -> None:
     value = state.get(name)
-    step = 1.0 if name == "min_accuracy" else None
     key = f"w_{name}"
     shown = None if value is None else in_unit(name, value)
     if key not in st.session_state or st.session_state.get(f"{key}_set") != value:
@@ -128,8 +127,8 @@ def _field(name: str, rows: Sequence[Candidate]) -> None:
         min_value=0.0 if name == "min_accuracy" else LEAST,  # a typed 0 is refused: the empty field is no limit
         max_value=100.0 if name == "min_accuracy" else 1e12,
         value=shown,  # see state.hold
-        step=step,
-        format="%.6g" if step is None else "%.2f",
+        step=0.1 if name == "max_latency_ms" else 1.0,
+        format="%.2f" if name == "min_accuracy" else "%.6g",
         placeholder=_range(name, rows),
         key=key,
         on_change=_enter,

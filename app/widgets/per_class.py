@@ -5,8 +5,8 @@ import streamlit as st
 from app import source, words
 from app.charts import class_chart, figures, palette
 from fitnets.errors import InputError
-from search.read import class_rows
 from search.read.candidates import Candidate, Snapshot
+from search.read.evidence import class_rows
 
 DRAWN = 20  # classes in a chart; of more, only those furthest below the teacher
 

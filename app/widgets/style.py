@@ -5,7 +5,11 @@ in `READABLE` is not: it depends on how this version builds a multiselect.
 """
 
 # The table comes first for the keyboard and on phones; on a wide screen it stands to the right of the chart.
-TABLE_FIRST = "<style>@media (min-width: 641px) { div.st-key-board { flex-direction: row-reverse; } }</style>"
+# There the panel with the budget is open, too; on a phone a line says where it is.
+TABLE_FIRST = """<style>@media (min-width: 641px) {
+  div.st-key-board { flex-direction: row-reverse; }
+  .st-key-budget_hint { display: none; }
+}</style>"""
 
 # Parallel coordinates have many axes, whose names need space: on a phone the chart scrolls sideways.
 WIDE = """<style>@media (max-width: 640px) {

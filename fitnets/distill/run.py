@@ -10,7 +10,7 @@ from fitnets.config import Outcome, Recipe, Report, Result
 from fitnets.disk.store import Store, key
 from fitnets.distill.stages import StageInputs, label_stage1, stage1, stage2
 from fitnets.errors import InputError
-from fitnets.images.images import Images, per_class
+from fitnets.images.images import Images, per_class, per_image
 from fitnets.nets.network import Network, initialise
 from fitnets.nets.precision import use_ieee_float32
 from fitnets.teacher.teacher import Teacher
@@ -79,7 +79,7 @@ def _retrained(
         except StopIteration as stop:
             weights: bytes = stop.value.weights
             outcome = first.outcome.changed(weights_sha256=sha256(weights), seconds=seconds, retrained=True)
-            return Result(outcome, weights, first.classes)
+            return Result(outcome, weights, first.classes, first.right)
         seconds += report.seconds
         yield report.changed(retraining=True, val_accuracy=None, hint_r2=None)  # measured on images it trains on
 
@@ -120,7 +120,8 @@ def _result(trial: StageInputs) -> Result:
             "device": str(trial.images.device),
         },
     )
-    return Result(outcome, weights, per_class(trial.student, trial.images, trial.images.val))
+    measured = trial.student, trial.images, trial.images.val
+    return Result(outcome, weights, per_class(*measured), per_image(*measured))
 
 
 def result_of(stages: Generator[Report, None, Result]) -> Result:

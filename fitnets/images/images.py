@@ -22,6 +22,7 @@ from fitnets.images.views import Plan, in_order, inside, view
 from fitnets.values.base import sha256
 from fitnets.values.net import Shape
 from fitnets.values.per_class import PerClass
+from fitnets.values.per_image import PerImage
 
 GCN_NORM = 55.0  # the L2 norm of every image after contrast normalisation (pylearn2's CIFAR scripts)
 ZCA_FLOOR = 0.1  # added to the covariance's diagonal (the same)
@@ -203,6 +204,12 @@ def per_class(module: nn.Module, images: Images, split: Split) -> PerClass:
     for predicted_B, label_B in _predictions(module, images, split):
         counts.scatter_add_(0, label_B * classes + predicted_B, torch.ones_like(label_B))
     return PerClass.counted(counts.view(classes, classes).tolist())
+
+
+def per_image(module: nn.Module, images: Images, split: Split) -> PerImage:
+    """Which images of a split `module` classifies correctly; in eval mode, with one device read."""
+    right = [predicted_B == label_B for predicted_B, label_B in _predictions(module, images, split)]
+    return PerImage.counted(torch.cat(right).tolist())
 
 
 def _predictions(module: nn.Module, images: Images, split: Split) -> Iterator[tuple[Tensor, Tensor]]:

@@ -10,6 +10,7 @@ from pydantic import model_validator
 
 from fitnets.values.base import Value, later
 from fitnets.values.per_class import PerClass
+from fitnets.values.per_image import PerImage
 
 FORMER_FIELDS = ("prefix", "prefix_reused")  # of an Outcome: earlier versions shared stage 1 between trials
 
@@ -100,3 +101,5 @@ class Result:
     weights: bytes
     classes: PerClass | None = None
     """For the weights of `outcome.val_accuracy`. Not part of `outcome`, as it is large for 100 classes."""
+    right: PerImage | None = None
+    """Which validation images those weights have right."""

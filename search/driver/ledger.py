@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search.driver.sampling import History, draw
 from search.workers.protocol import Stopped
 
-LARGE_ATTRIBUTES = ("reports", "classes")  # 10 kB a trial: not held in memory once it has finished
+LARGE_ATTRIBUTES = ("reports", "classes", "right")  # 10 kB a trial: not held in memory once it has finished
 
 
 STOPPED_AT = "stopped_at"  # a trial's attribute: the rung at which it was stopped

@@ -269,6 +269,8 @@ class Search:
         about: dict[str, Any] = {"reports": compact(trial.reports)}
         if result.classes is not None:
             about["classes"] = result.classes.model_dump(mode="json")
+        if result.right is not None:
+            about["right"] = result.right.model_dump(mode="json")
         about["outcome"] = outcome.model_dump(mode="json")  # last: where it is there, all is
         self.ledger.note(trial.number, **about)
         self._complete(trial.number, trial.recipe, outcome)
@@ -292,4 +294,4 @@ class Search:
         self.workers.forget(trial.number, trial.recipe)
         self.failures.append(reason)
         if len(self.failures) == SAME_FAILURES and len({without_numbers(failure) for failure in self.failures}) == 1:
-            raise Stopped(f"{SAME_FAILURES} trials in a row failed in the same way: {reason}")
+            raise Stopped(f"{SAME_FAILURES} trials in a row failed in the same way, which the next would too: {reason}")

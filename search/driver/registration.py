@@ -1,9 +1,10 @@
 """A study's entry in the storage: made once, and compared with the given study when it is continued."""
 
+import math
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from optuna.trial import TrialState
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from fitnets.config import Brought, Precision, Recipe
+from fitnets.config import Brought, Precision, Recipe, Report
 from fitnets.errors import InputError
 from fitnets.images.identity import Identity
 from search.driver.ledger import is_stopped
 from search.driver.loop import DIRECTIONS, METRICS
-from search.read.candidates import ENDED
+from search.read.candidates import ENDED, REASON, TEACHING
 from search.read.definition import SHOWN, changes
+from search.storage.address import shown
 from search.storage.faults import StorageLost
 from search.study import Study
 from search.units import format_accuracy
@@ -29,6 +31,7 @@ from search.workers.protocol import Stopped
 
 PRECISION = "precision"  # the study's attribute with the precision of its students' training
 FORESEEN = (InputError, Stopped, StorageLost, OSError)  # what may end a driver that works as it should
+TEACHING_SECONDS = 2.0  # at least, between two writes of the teacher's epochs
 ANOTHER_NAME = "start a new study of another name with --name."
 
 
@@ -40,6 +43,8 @@ def known_study(study: Study, storage: optuna.storages.BaseStorage) -> optuna.St
     if study.name not in optuna.get_all_study_names(storage):
         return None
     known = optuna.load_study(study_name=study.name, storage=storage)
+    if "teacher" not in known.user_attrs and not known.get_trials(deepcopy=False):
+        return None  # `beginning` registered it, and its teacher was not trained to its end
     stored = known.user_attrs.get("study", {})
     changed = changes(stored, study)
     if changed:
@@ -156,22 +161,51 @@ def register(study: Study, storage: optuna.storages.BaseStorage, about: dict[str
 
 
 @contextmanager
-def recording_the_end(name: str, storage: optuna.storages.BaseStorage) -> Iterator[None]:
-    """Write into the study when its driver ended, so that the pages show it at once.
+def beginning(
+    study: Study, storage: optuna.storages.BaseStorage, known: optuna.Study | None, about: dict[str, Any]
+) -> Iterator[Callable[[Report], None]]:
+    """Register a new study while its teacher is trained, so that the pages show that; yields what notes an epoch.
 
-    An unforeseen exception writes nothing: to the next driver, this one died while its trials ran.
+    A known study is registered already: for it, nothing is written.
+    """
+    if known is not None:
+        yield lambda report: None
+        return
+    register(study, storage, about)
+    made = optuna.load_study(study_name=study.name, storage=storage)
+    written = -math.inf
+
+    def note(report: Report) -> None:
+        nonlocal written
+        if time.monotonic() - written >= TEACHING_SECONDS or report.epoch == report.epochs:
+            written = time.monotonic()
+            made.set_user_attr(TEACHING, report.model_dump(mode="json"))
+
+    with recording_the_end(study.name, storage):
+        yield note
+
+
+@contextmanager
+def recording_the_end(name: str, storage: optuna.storages.BaseStorage) -> Iterator[None]:
+    """Write into the study when its driver ended and why, so that the pages show it at once.
+
+    An unforeseen exception writes no time: to the next driver, this one died while its trials ran.
     """
     study = optuna.load_study(study_name=name, storage=storage)
     study.set_user_attr(ENDED, None)
-    foreseen = True
+    study.set_user_attr(REASON, None)
+    foreseen, reason = True, None
     try:
         yield
     except Exception as error:
         foreseen = isinstance(error, FORESEEN)
+        reason = shown(str(error) if foreseen else f"{type(error).__name__}: {error}")  # without a password
         raise
     finally:
         # The storage itself or the deleted study (KeyError) may have ended the driver; that error is already raised.
         with suppress(KeyError, StorageLost, StorageInternalError, SQLAlchemyError):
+            if reason is not None:
+                study.set_user_attr(REASON, reason)
             if foreseen:
                 study.set_user_attr(ENDED, time.time())
 

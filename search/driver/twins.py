@@ -7,7 +7,7 @@ from search.driver.ledger import STOPPED_AT, Ledger
 from search.workers.faults import DETERMINISTIC
 
 REASON_CHARACTERS = 2000
-SHARED = ("reports", "classes", "outcome", STOPPED_AT)  # attributes that a trial takes over from its twin
+SHARED = ("reports", "classes", "right", "outcome", STOPPED_AT)  # attributes that a trial takes over from its twin
 
 
 class Twins:

@@ -47,6 +47,18 @@ class Broken(Value):
             return math.inf
         return abs(self.value - self.allowed) / self.allowed if self.allowed else abs(self.value)
 
+    @property
+    def distance(self) -> float:
+        """How far off it is, for comparing misses: of an accuracy, by how much there are too many errors, relatively.
+
+        Accuracies are all near 1: relative to the limit, a student of twice the errors would be nearer than one that
+        is 2 % too large.
+        """
+        if self.limit != "min_accuracy" or self.value is None:
+            return self.excess
+        errors, allowed = 1 - self.value, 1 - self.allowed
+        return (errors - allowed) / allowed if allowed > 0 else math.inf
+
     def _shown(self, value: float) -> str:
         """A value, rounded so that it is a limit that its student keeps: four digits, or a whole number."""
         if self.limit == "min_accuracy":
@@ -115,5 +127,5 @@ def nearest_miss(candidates: Iterable[Candidate], budget: Budget) -> Miss | None
 
 
 def nearest(misses: Iterable[Miss]) -> Miss | None:
-    """The student whose worst excess is the smallest, with the limits that it breaks; None without students."""
-    return min(misses, key=lambda miss: max((limit.excess for limit in miss[1]), default=0.0), default=None)
+    """The student that is least far off in its worst limit, with the limits that it breaks; None without students."""
+    return min(misses, key=lambda miss: max((limit.distance for limit in miss[1]), default=0.0), default=None)

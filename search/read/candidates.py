@@ -26,6 +26,8 @@ stopped at a rung."""
 CONFIRMS = "confirms"  # the attribute of a study of runs with fresh seeds: what they confirm
 SUFFIX = ".confirm"  # the name of a study of runs with fresh seeds is its search's name with this suffix
 ENDED = "driver_ended"  # the study's attribute with the time at which its driver ended
+REASON = "driver_reason"  # the study's attribute with the error that ended its driver; None where there was none
+TEACHING = "teaching"  # the study's attribute with the teacher's last epoch, while it is trained
 
 
 class Timing(Value):
@@ -139,6 +141,10 @@ class Snapshot(Value):
     unread: tuple[Unread, ...] = ()
     stopped: float | None = None
     """When its driver ended, in seconds since 1970; None while it runs, and where it was killed."""
+    reason: str | None = None
+    """The error that ended its driver; None where it came to its end, or was told to stop."""
+    teaching: Report | None = None
+    """The teacher's last epoch; None before the first one, and in studies whose teacher was trained before."""
     confirms: Confirms | None = None
     """None for a search."""
 

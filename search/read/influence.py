@@ -5,7 +5,7 @@ Settings are read from the recipes, so that students which the sampler did not p
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
@@ -14,11 +14,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from fitnets.values.base import Value
 from search.read.candidates import Candidate
-from search.read.tradeoffs import accuracy
+from search.read.tradeoffs import Axis, FrontAccuracy, accuracy, front_on, measured
 
 FEWEST = 10  # with fewer students, importances are not computed
 ENOUGH = 50  # with fewer students, importances are unreliable
-MOST = 2000  # importances are computed from so many of the newest students
+COSTS = ("parameters", "multiply-adds")  # among `settings`: they follow from the widths and the depth
+MOST = 1000  # importances are computed from so many of the newest students
 
 
 class Setting(Value):
@@ -47,23 +48,27 @@ class Importances(Value):
     """The number of students that they were computed from."""
 
 
-def importances(rows: Sequence[Candidate]) -> Importances | None:
-    """How much each setting matters for accuracy (PED-ANOVA: what sets the best tenth apart).
+def importances(rows: Sequence[Candidate], axis: Axis) -> Importances | None:
+    """How much each setting matters at equal cost (PED-ANOVA: what sets the tenth nearest to the front apart).
+
+    A student's value is its distance to the front: its accuracy less that of the best student of these that costs no
+    more. By accuracy alone, what matters is how large a student is; costs themselves are no settings.
 
     Where most students have hints, only those are used, because the others lack some settings. None with fewer than
     `FEWEST` students.
     """
-    recent = sorted(rows, key=lambda c: c.trial)[-MOST:]
+    level = FrontAccuracy(front_on(rows, axis), axis)
+    recent = sorted(measured(rows, axis), key=lambda c: c.trial)[-MOST:]
     hinted = [c for c in recent if c.recipe.hint is not None]
     recent = hinted if 2 * len(hinted) > len(recent) else recent
-    known = [s for s in settings(recent) if None not in s.values]
+    known = [s for s in settings(recent) if None not in s.values and s.name not in COSTS]
     if len(recent) < FEWEST or not known:
         return None
     if len(known) == 1:
         return Importances(shares={known[0].name: 1.0}, count=len(recent))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", storage=optuna.storages.InMemoryStorage())
-    study.add_trials(_trials(recent, known))
+    study.add_trials(_trials([accuracy(c) - level(c) for c in recent], known))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna marks it as experimental
         evaluator = PedAnovaImportanceEvaluator()
@@ -75,7 +80,7 @@ def importances(rows: Sequence[Candidate]) -> Importances | None:
     return Importances(shares=dict(shares), count=len(recent))
 
 
-def _trials(rows: Sequence[Candidate], known: Sequence[Setting]) -> list[FrozenTrial]:
+def _trials(found: Sequence[float], known: Sequence[Setting]) -> list[FrozenTrial]:
     distributions: dict[str, BaseDistribution] = {}
     for setting in known:
         values = [v for v in setting.values if v is not None]
@@ -83,11 +88,11 @@ def _trials(rows: Sequence[Candidate], known: Sequence[Setting]) -> list[FrozenT
     return [
         create_trial(
             state=TrialState.COMPLETE,
-            value=accuracy(c),
+            value=value,
             params={s.name: s.values[i] for s in known},
             distributions=distributions,
         )
-        for i, c in enumerate(rows)
+        for i, value in enumerate(found)
     ]
 
 
@@ -100,6 +105,15 @@ def inside(rows: Sequence[Candidate], ranges: dict[str, tuple[float, float]]) ->
         if values is not None:
             indices = [i for i in indices if (v := values[i]) is None or low <= v <= high]
     return [rows[i] for i in indices]
+
+
+def within(rows: Sequence[Candidate], ends: Mapping[str, tuple[float | None, float | None]]) -> list[Candidate]:
+    """The same for ranges of which an end may be open."""
+    closed = {
+        name: (-math.inf if low is None else low, math.inf if high is None else high)
+        for name, (low, high) in ends.items()
+    }
+    return inside(rows, closed) if closed else list(rows)
 
 
 def guided_share(c: Candidate) -> float | None:

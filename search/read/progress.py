@@ -11,9 +11,10 @@ from fitnets.values.base import Value
 from search.read import pareto
 from search.read.budget import Budget, finished
 from search.read.candidates import Candidate, Snapshot
-from search.read.tradeoffs import Axis, accuracy, front_on, measured, on_axis, verdict
+from search.read.tradeoffs import TEACHERS, Axis, accuracy, front_on, measured, on_axis, verdict
 
 EDGE = 1.1  # the box ends beyond the most expensive student, so that this one adds to the area too
+DECADES = 3.0  # from the teacher's cost down to the cheapest student that the box is made for
 PAUSE = 10.0  # times the median gap between two results: a longer gap is a pause of the search
 WATCHED = 60.0  # seconds that a study must have been observed before its search counts as silent
 TRAINED = ("complete", "pruned", "failed")  # states of students that were trained, to the end or not
@@ -43,7 +44,7 @@ class Standing(Value):
         if self.wanted is not None and sum(self.counts.get(state, 0) for state in TRAINED) >= self.wanted:
             return "finished"
         if not self.counts:
-            return "empty"
+            return "empty" if self.stopped is None else "stopped"
         if self.stopped is not None or not self.counts.get("running"):
             return "stopped"
         silent = self.news is not None and now - self.news > self.patience and now - self.since >= WATCHED
@@ -83,8 +84,8 @@ class Growth(Value):
     seconds: float
     """Training time spent until then, over all workers."""
     hypervolume: float
-    """The share that the front dominates of a box: from chance accuracy to 1, and from beyond the most expensive
-    student to the cheapest."""
+    """The share that the front dominates of a box: from chance accuracy to 1, and from beyond the teacher's cost to a
+    thousandth of it."""
     best: float | None
     """The best accuracy so far within the budget."""
     gained: bool
@@ -97,7 +98,7 @@ def growth(snapshot: Snapshot, axis: Axis, budget: Budget | None = None) -> list
     if not rows:
         return []
     costs = [math.log10(on_axis(c, axis)) for c in rows]
-    low, high = min(costs), max(costs)
+    low, high = _box(snapshot, axis, costs)
     width = max(high - low, 1e-9)
     classes = len(snapshot.images.get("classes", ())) or 2
     chance = 1 / classes
@@ -124,6 +125,18 @@ def growth(snapshot: Snapshot, axis: Axis, budget: Budget | None = None) -> list
             )
         )
     return history
+
+
+def _box(snapshot: Snapshot, axis: Axis, costs: Sequence[float]) -> tuple[float, float]:
+    """The ends of the box by the logarithm of the cost: the teacher's cost, and a thousandth of it.
+
+    They stay while students come, unless one lies outside. Without the teacher's cost, those of the students.
+    """
+    low, high = min(costs), max(costs)
+    theirs = snapshot.teacher.get(TEACHERS.get(axis, ""))
+    if not isinstance(theirs, int | float) or theirs <= 0:
+        return low, high
+    return min(low, math.log10(theirs) - DECADES), max(high, math.log10(theirs))
 
 
 def front_after(snapshot: Snapshot, axis: Axis, students: int) -> list[Candidate]:

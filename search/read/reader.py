@@ -14,7 +14,18 @@ import sqlalchemy
 
 from fitnets.config import Report
 from fitnets.values.per_class import PerClass
-from search.read.candidates import CONFIRMS, ENDED, Candidate, Confirms, Snapshot, Unread, marked
+from fitnets.values.per_image import PerImage
+from search.read.candidates import (
+    CONFIRMS,
+    ENDED,
+    REASON,
+    TEACHING,
+    Candidate,
+    Confirms,
+    Snapshot,
+    Unread,
+    marked,
+)
 from search.read.row import mapping, plain, reports, row, valid
 from search.read.stored import queries
 from search.read.stored.tables import Position, StudyRows, TrialRow
@@ -82,6 +93,13 @@ class Reader(AbstractContextManager["Reader"]):
     def classes(self, trial: int) -> PerClass | None:
         """How many images of each class a finished student classified right; None where they were not counted."""
         return valid(PerClass, self._attribute(trial, "classes"))
+
+    def right(self, trials: Sequence[int]) -> dict[int, PerImage]:
+        """Which validation images each of these students has right, by trial; without those of earlier versions."""
+        with self._lock, reading(self.url):
+            found = self._storage.read(lambda engine: queries.trials_attribute(engine, self.name, trials, "right"))
+        read = {trial: valid(PerImage, text) for trial, text in found.items()}
+        return {trial: value for trial, value in read.items() if value is not None}
 
     def log(self, trial: int) -> str:
         """The last lines of output of a failed trial's worker; empty where there are none."""
@@ -174,6 +192,8 @@ class Reader(AbstractContextManager["Reader"]):
             candidates=candidates,
             unread=tuple(r for r in rows if isinstance(r, Unread)),
             stopped=float(moment) if isinstance(moment := plain(about.get(ENDED)), int | float) else None,
+            reason=None if (reason := plain(about.get(REASON))) is None else str(reason),
+            teaching=valid(Report, about.get(TEACHING)),
             confirms=valid(Confirms, about.get(CONFIRMS)),
         )
 

@@ -8,12 +8,19 @@ from typing import Literal
 
 from fitnets.values.base import Value
 from search.read import pareto
-from search.read.budget import Broken, Budget, broken, finished, nearest
+from search.read.budget import Broken, Budget, Miss, broken, finished, nearest
 from search.read.candidates import Candidate
 
 Axis = Literal["parameters", "multiply-adds", "size", "int8 size", "memory", "int8 memory", "latency"]
 AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "int8 size", "memory", "int8 memory", "latency")
 FOOTPRINT: dict[Axis, str] = {"int8 size": "int8_size", "memory": "memory", "int8 memory": "int8_memory"}
+TEACHERS: dict[Axis, str] = {
+    "parameters": "params",
+    "multiply-adds": "macs",
+    "size": "weight_bytes",
+    "memory": "peak_activation_bytes",
+}
+"""The key of each cost among the teacher's facts."""
 NEAR = 0.005  # students within half a percentage point of the front are always drawn
 DRAWN = 1200  # students in a chart; of more, a sample is drawn
 
@@ -83,6 +90,24 @@ def best(candidates: Iterable[Candidate], budget: Budget, count: int = 5) -> lis
         if candidate.same_as is None and not verdict(candidate, budget):
             found.append(candidate)
     return found
+
+
+def near_misses(candidates: Iterable[Candidate], budget: Budget) -> list[Miss]:
+    """The students to offer where none is within the budget, each with the limits that it breaks.
+
+    Accuracy and cost are no common scale, so it is one student for each kind of limit to give up: the most accurate
+    one within the costs, and the one that exceeds the costs least among the accurate enough. Where neither exists, the
+    nearest one.
+    """
+    rows = finished(candidates)
+    found = best(rows, budget.changed(min_accuracy=None), 1)
+    accurate = [c for c in rows if budget.min_accuracy is None or accuracy(c) >= budget.min_accuracy]
+    miss = nearest((c, verdict(c, budget)) for c in accurate)
+    found += [miss[0]] if miss else []
+    if not found and (last := nearest_miss(rows, budget)):
+        found.append(last[0])
+    unique = {c.trial: c for c in found}
+    return [(c, verdict(c, budget)) for c in unique.values()]
 
 
 def nearest_miss(candidates: Iterable[Candidate], budget: Budget) -> tuple[Candidate, list[Broken]] | None:
@@ -165,7 +190,7 @@ def sampled(
     if len(rows) <= limit:
         return list(rows)
     always = {c.trial for c in keep}
-    level = _FrontAccuracy(front_on(rows, axis) if front is None else front, axis)
+    level = FrontAccuracy(front_on(rows, axis) if front is None else front, axis)
     near = [c for c in rows if c.trial in always or level(c) - accuracy(c) <= NEAR]
     included = {c.trial for c in near}
     rest = [c for c in rows if c.trial not in included]
@@ -175,11 +200,11 @@ def sampled(
 
 def near_front(rows: Sequence[Candidate], axis: Axis, within: float = 2 * NEAR) -> list[Candidate]:
     """The finished students whose accuracy is at most `within` below the front's at their cost."""
-    level = _FrontAccuracy(front_on(rows, axis), axis)
+    level = FrontAccuracy(front_on(rows, axis), axis)
     return [c for c in rows if level(c) - accuracy(c) <= within]
 
 
-class _FrontAccuracy:
+class FrontAccuracy:
     """The best accuracy on the front at no more than a student's cost; -inf where nothing is as cheap."""
 
     def __init__(self, front: Sequence[Candidate], axis: Axis):

@@ -26,7 +26,7 @@ class Choice:
 
     @classmethod
     def of(cls, snapshot: Snapshot, found: Confirmation | None, budget: Budget, *, one_error: bool = False) -> "Choice":
-        """Of the confirmed students within the limits; of all of them where none of those is confirmed."""
+        """Of the confirmed students within the limits; where none is, of the others, by their single runs."""
         known = budget.known_before_export()
         trained = sum(c.state == "complete" for c in snapshot.candidates)
         if found is not None:
@@ -35,7 +35,8 @@ class Choice:
             within = [c for c in fitting(snapshot.candidates, known.changed(min_accuracy=None)) if c.trial in means]
             if within:
                 return cls(_ordered(within, found, one_error), found, trained, budget, one_error)
-        return cls(fitting(snapshot.candidates, known), None, trained, budget, one_error)
+        others = [c for c in snapshot.candidates if found is None or found.of(c.trial) is None]
+        return cls(fitting(others, known), None, trained, budget, one_error)
 
     def by(self) -> str:
         """How the first student was chosen, for the model card."""

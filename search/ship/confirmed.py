@@ -217,3 +217,16 @@ def columns(found: Confirmation | None, trial: int) -> dict[str, float | int | N
 def _accuracy(candidate: Candidate) -> float:
     assert candidate.outcome is not None
     return candidate.outcome.val_accuracy
+
+
+def at_means(students: Sequence[Candidate], found: Confirmation | None) -> Sequence[Candidate]:
+    """The students in the same order, each confirmed one with its confirmed mean as its validation accuracy."""
+    if found is None:
+        return students
+    return [_at_mean(c, found.of(c.trial)) for c in students]
+
+
+def _at_mean(c: Candidate, student: Confirmed | None) -> Candidate:
+    if student is None or c.outcome is None:
+        return c
+    return c.model_copy(update={"outcome": c.outcome.model_copy(update={"val_accuracy": student.mean})})

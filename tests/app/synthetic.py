@@ -15,6 +15,7 @@ from fitnets.config import Hint, Outcome, Recipe, Report, Training
 from fitnets.nets.cost import cost
 from fitnets.values.net import Net
 from fitnets.values.per_class import PerClass
+from fitnets.values.per_image import PerImage
 from search.read.candidates import CONFIRMS, SUFFIX, Confirms
 from search.read.reader import read
 from search.ship.confirmed import run_name
@@ -81,6 +82,7 @@ def trained(number: int, rng: random.Random, student: Recipe | None = None) -> d
     about = {
         "outcome": outcome.model_dump(mode="json"),
         "classes": classes(random.Random(number), 10).model_dump(mode="json"),
+        "right": right(round(396 * accuracy)).model_dump(mode="json"),
     }
     return running(number, rng, chosen, sum(EPOCHS)) | about
 
@@ -89,6 +91,11 @@ def classes(rng: random.Random, count: int) -> PerClass:
     """Predictions for forty images of each class, about nine in ten of them right, as counts."""
     predicted = [[true if rng.random() < 0.9 else rng.randrange(count) for _ in range(40)] for true in range(count)]
     return PerClass.counted([[row.count(other) for other in range(count)] for row in predicted])
+
+
+def right(count: int, of: int = 396) -> PerImage:
+    """This many right images of the 396 that the synthetic studies validate on: the first ones, the easy ones."""
+    return PerImage.counted(i < count for i in range(of))
 
 
 def running(number: int, rng: random.Random, student: Recipe | None = None, epochs: int = 2) -> dict[str, Any]:

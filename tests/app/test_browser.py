@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from app import words
 from bench.browser import CHROMIUM, DRAWN, FRONT, Served, chromium
+from search.read.budget import Budget
 from search.read.reader import read
+from search.ship.choice import Choice
 from tests.app import synthetic
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
@@ -118,7 +121,7 @@ def test_loads_without_errors_or_requests_elsewhere(visit: Any) -> None:
     for name in ("Student", "Compare", "What matters", "Progress", "Trade-offs"):
         opened.page.get_by_role("link", name=name, exact=True).click()
         opened.page.wait_for_function(f"document.title.includes('{name}')")
-        opened.page.wait_for_timeout(1500)
+        opened.page.wait_for_timeout(2500)
     opened.wait_for_chart()
     assert opened.elsewhere == []
     assert opened.errors == []
@@ -148,6 +151,58 @@ def test_a_budget_is_drawn_and_bookmarked(visit: Any, browser: Any, app: Served)
     again.wait_for_chart()
     again.page.wait_for_function(limit + "return s?.some(q => q.type === 'line' && Math.abs(q.x0 - 3000) < 1); })()")
     assert again.page.get_by_label(LIMIT).input_value() == "3"
+
+
+def test_sentence_mark_and_table_name_the_student_that_pick_takes(visit: Any, runs: Path) -> None:
+    """With two limits, after a preset, after Back, and from the address alone."""
+    snapshot = read(f"sqlite:///{runs}/studies.db", "digits")
+
+    def agrees(opened: Visit, budget: Budget) -> None:
+        best = Choice.of(snapshot, None, budget).students[0]
+        said = f"Within {words.budget(budget)}: student {best.trial}, "
+        named = f"document.querySelector('.st-key-answer')?.innerText.includes('{said}')"
+        mark = "g?.data?.find(t => t.name?.startsWith('The best that fits'))"
+        opened.page.wait_for_function(
+            f"{named} && (() => {{ const g = document.querySelector('{FRONT}'); "
+            f"return {mark}?.customdata[0][0] === {best.trial}; }})()"
+        )
+        opened.page.get_by_text(re.compile(rf"^Student {best.trial}$")).wait_for()  # the card of the table's first row
+
+    opened = visit("/?max_params=4000")
+    opened.wait_for_chart()
+    agrees(opened, Budget(max_params=4000))
+    field = opened.page.get_by_label("Multiply-adds, millions at most")
+    field.fill("0.05")
+    field.press("Enter")
+    two = Budget(max_params=4000, max_macs=50_000)
+    agrees(opened, two)
+    opened.page.wait_for_function("location.search.includes('max_macs=50000')")
+    address = opened.page.evaluate("location.search")
+    opened.page.wait_for_timeout(2500)
+    opened.page.get_by_role("combobox", name="Preset").click()
+    opened.page.get_by_role("option", name="10 times smaller than the teacher").click()
+    teacher = snapshot.teacher
+    smaller = Budget(max_params=teacher["params"] // 10, max_macs=teacher["macs"] // 10)
+    agrees(opened, smaller)
+    opened.page.wait_for_timeout(2500)
+    opened.page.go_back()
+    agrees(opened, two)
+    agrees(visit("/" + address), two)
+
+
+def test_back_returns_from_page_to_page(visit: Any) -> None:
+    """Every page wrote its choices into the address anew, and Back could not leave it."""
+    opened = visit("/?max_params=4000")
+    opened.wait_for_chart()
+    for name in ("Student", "Compare"):
+        opened.page.get_by_role("link", name=name, exact=True).click()
+        opened.page.wait_for_function(f"document.title.includes('{name}')")
+        opened.page.wait_for_timeout(2500)
+    for name in ("Student", "Trade-offs"):
+        opened.page.go_back()
+        opened.page.wait_for_function(f"document.title.includes('{name}')")
+        opened.page.wait_for_function("location.search === '?max_params=4000'")
+        opened.page.wait_for_timeout(2500)
 
 
 def test_a_slow_browser_shows_the_budget_of_the_address(visit: Any) -> None:

@@ -75,7 +75,7 @@ def test_no_data_is_said_in_words(path: Path, opened: Opened, page: str, state: 
     page_text = words(at)
     assert expected in page_text
     assert not charts(at)
-    assert ("training its teacher" in page_text) == (state == "no study")
+    assert ("was just started" in page_text) == (state == "no study")
     if state == "empty":
         assert any(word in page_text for word in ("yet", "so far", "starts with", "Choose")), page_text
     else:
@@ -110,8 +110,8 @@ def test_awkward_studies_are_shown(path: Path, opened: Opened, page: str, kind: 
     [
         (StorageUnreadable, "tries again every few seconds"),
         (StorageBusy, "tries again every few seconds"),
-        (StudyMissing, "training its teacher"),
-        (StorageEmpty, "training its teacher"),
+        (StudyMissing, "was just started"),
+        (StorageEmpty, "was just started"),
         (StorageMissing, "starts with one command"),
     ],
 )
@@ -124,7 +124,7 @@ def test_what_a_page_advises_depends_on_the_kind_of_fault_not_on_its_words(
     monkeypatch.setattr(source, "names", refuse)
     shown = words(opened())
     assert "In these words." in shown and advice in shown
-    assert ("training its teacher" in shown) == (advice == "training its teacher")
+    assert ("was just started" in shown) == (advice == "was just started")
 
 
 @pytest.mark.parametrize("page", PAGES)

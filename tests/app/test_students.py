@@ -114,8 +114,8 @@ def test_the_papers_nets_stand_beside_students(path: Path, opened: Opened) -> No
     at = opened("compare", compare="1,FitNet 3,nobody,2")
     assert "no trial nobody: left out" in words(at)
     table = at.dataframe[0].value
-    assert list(table.columns)[1:] == ["Student 1", "the paper's FitNet 3", "Student 2"]
-    theirs = dict(zip(table[""], table["the paper's FitNet 3"], strict=True))
+    assert list(table.columns)[1:] == ["Student 1", "the paper's FitNet 3", "Student 2", "the teacher"]
+    theirs = dict(zip(table["what"], table["the paper's FitNet 3"], strict=True))
     assert (theirs["parameters"], theirs["multiply-adds"], theirs["test accuracy"]) == ("1.6M", "392M", "91.10%")
     assert "the paper's FitNet 3" in traces(at, -1)
     assert at.query_params["compare"] == "1,FitNet 3,2"

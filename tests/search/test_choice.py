@@ -60,6 +60,11 @@ def test_a_lower_limit_holds_for_the_confirmed_accuracy() -> None:
     assert order(Choice.of(rising, low, Budget(min_accuracy=0.9))) == [0], "its single run was worse"
 
 
+def test_a_student_whose_mean_is_below_the_limit_is_not_chosen_by_its_single_run() -> None:
+    """Where none reached it, their optimistic single runs decided, while the pages said that none fits."""
+    assert order(Choice.of(snapshot(), FOUND, Budget(min_accuracy=0.975))) == []
+
+
 def test_where_no_confirmed_student_fits_the_single_runs_decide_and_it_is_said() -> None:
     choice = Choice.of(snapshot(), FOUND, Budget(max_params=600))
     assert order(choice) == [3]

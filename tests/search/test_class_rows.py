@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from fitnets.config import Ensemble, Training
 from fitnets.disk.store import Store
 from fitnets.distill.run import distill, result_of
-from fitnets.images.images import Images, accuracy, per_class
+from fitnets.images.images import Images, accuracy, per_class, per_image
 from fitnets.teacher import teacher as teachers
 from fitnets.teacher.teacher import Teacher
 from fitnets.values.per_class import MOST_MISTAKEN, PerClass
-from search.read.class_rows import of_teacher, rows, weakest
+from fitnets.values.per_image import PerImage
+from search.read.evidence.class_rows import of_teacher, rows, weakest
 from search.read.reader import Reader, read
 from tests.app import synthetic
 from tests.helpers import RECIPE, SHORT, TEACHER, ended
@@ -64,6 +65,20 @@ def test_the_counts_are_those_of_a_count_by_hand(digits: Images) -> None:
     assert len(set(told.right)) > 1
 
 
+def test_the_bits_are_those_of_a_look_at_each_image(digits: Images) -> None:
+    guess = Guess()
+    batches = list(digits.batches(digits.val))
+    right = [
+        int(guess(image[None]).argmax()) == label
+        for x_BCHW, label_B in batches
+        for image, label in zip(x_BCHW, label_B.tolist(), strict=True)
+    ]
+    told = per_image(guess, digits, digits.val)
+    assert told == PerImage.counted(right)
+    assert [bool(told.bits >> i & 1) for i in range(told.of)] == right
+    assert 0 < told.count == sum(right) < told.of
+
+
 @pytest.mark.parametrize("keep", ["last", "best"])
 def test_a_students_classes_are_of_the_weights_that_were_kept(digits: Images, teacher: Teacher, keep: str) -> None:
     stage2 = Training(epochs=4, lr=0.05, batch=64).changed(keep=keep)
@@ -71,6 +86,8 @@ def test_a_students_classes_are_of_the_weights_that_were_kept(digits: Images, te
     assert result.classes is not None
     assert result.classes.accuracy == result.outcome.val_accuracy
     assert sum(result.classes.of) == len(digits.val)
+    assert result.right is not None and result.right.of == len(digits.val)
+    assert result.right.count == sum(result.classes.right)
 
 
 def test_of_a_retrained_student_they_are_of_the_first_run(digits: Images, teacher: Teacher) -> None:
@@ -78,6 +95,8 @@ def test_of_a_retrained_student_they_are_of_the_first_run(digits: Images, teache
     assert result.classes is not None and result.outcome.retrained
     assert result.classes.accuracy == result.outcome.val_accuracy
     assert sum(result.classes.of) == len(digits.val)
+    assert result.right is not None and result.right.of == len(digits.val)
+    assert result.right.count == sum(result.classes.right)
 
 
 def test_teachers_have_theirs(digits: Images, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What matters: settings read from recipes, importances, and the sliders' filter."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -29,17 +30,36 @@ def test_what_is_the_same_everywhere_is_no_setting(rows: list[Candidate]) -> Non
 
 
 def test_importances_find_what_the_accuracy_was_made_of(rows: list[Candidate]) -> None:
-    found = influence.importances(rows)
+    found = influence.importances(rows, "parameters")
     assert found is not None
     assert sum(found.shares.values()) == pytest.approx(1)
     assert list(found.shares.values()) == sorted(found.shares.values(), reverse=True)
-    assert found.shares["parameters"] > 5 * found.shares["tau"]
+    assert not set(influence.COSTS) & set(found.shares), "costs follow from the settings"
     assert found.count == sum(c.recipe.hint is not None for c in rows)
 
 
+def test_at_equal_cost_size_does_not_matter_and_what_made_the_difference_does(rows: list[Candidate]) -> None:
+    """D11: by accuracy alone, larger was better. Here size gives the accuracy, and tau what is above it."""
+    made = []
+    for c in rows:
+        assert c.outcome is not None
+        share = 0.8 + 0.02 * math.log10(c.cost.params) + 0.01 * math.log10(c.recipe.distill.tau)
+        made.append(c.model_copy(update={"outcome": c.outcome.changed(val_accuracy=share)}))
+    found = influence.importances(made, "parameters")
+    assert found is not None
+    assert next(iter(found.shares)) == "tau"
+    assert found.shares["tau"] > 3 * found.shares["first width"]
+
+
+def test_open_ends_of_ranges(rows: list[Candidate]) -> None:
+    assert influence.within(rows, {}) == rows
+    kept = influence.within(rows, {"tau": (None, 4.0)})
+    assert {c.trial for c in kept} == {c.trial for c in rows if c.recipe.distill.tau <= 4.0}
+
+
 def test_importances_of_a_few_or_of_equals_are_not_told(rows: list[Candidate]) -> None:
-    assert influence.importances(rows[:5]) is None
-    assert influence.importances([rows[0]] * 30) is None
+    assert influence.importances(rows[:5], "parameters") is None
+    assert influence.importances([rows[0]] * 30, "parameters") is None
 
 
 def test_sliders_keep_what_lies_inside(rows: list[Candidate]) -> None:

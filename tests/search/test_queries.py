@@ -55,7 +55,7 @@ def unused_sql(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise AssertionError("SQL on tables that are not known")
 
-    for name in ("study_names", "state_counts", "study_rows", "trial_attribute"):
+    for name in ("study_names", "state_counts", "study_rows", "trial_attribute", "trials_attribute"):
         monkeypatch.setattr(tables, name, refuse)
 
 
@@ -65,7 +65,9 @@ def everything(url: str) -> list[Any]:
         first = reader.look()
         assert reader.look() == first
         trials = [(reader.reports(number), reader.classes(number), reader.log(number)) for number in range(6)]
-    return [read(url, STUDY), first.snapshot, trials, studies(url), counts(url, STUDY), counts(url, "none")]
+        right = reader.right(range(6))
+        assert sorted(right) == [0, 1, 2]
+    return [read(url, STUDY), first.snapshot, trials, right, studies(url), counts(url, STUDY), counts(url, "none")]
 
 
 def test_the_installed_optuna_makes_tables_that_are_known(url: str) -> None:

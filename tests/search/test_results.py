@@ -110,6 +110,22 @@ def test_a_driver_tells_of_its_end_however_it_ends(tmp_path: Path) -> None:
         assert read(url, "tiny").stopped == pytest.approx(time.time(), abs=5)
 
 
+def test_a_driver_tells_why_it_ended(tmp_path: Path) -> None:
+    url = stored(tmp_path)
+    storage = open_storage(url)
+    with pytest.raises(Stopped), recording_the_end("tiny", storage):
+        raise Stopped("5 trials in a row failed: lower the learning rate.")
+    assert read(url, "tiny").reason == "5 trials in a row failed: lower the learning rate."
+    with pytest.raises(ZeroDivisionError), recording_the_end("tiny", storage):
+        assert read(url, "tiny").reason is None, "it runs again"
+        raise ZeroDivisionError("division by zero")
+    assert read(url, "tiny").reason == "ZeroDivisionError: division by zero"
+    assert read(url, "tiny").stopped is None, "its trials may be the cause"
+    with pytest.raises(KeyboardInterrupt), recording_the_end("tiny", storage):
+        raise KeyboardInterrupt
+    assert read(url, "tiny").reason is None
+
+
 def test_a_study_deleted_while_its_driver_ran_hides_no_reason(tmp_path: Path) -> None:
     storage = open_storage(stored(tmp_path))
     with pytest.raises(Stopped, match="was deleted"), recording_the_end("tiny", storage):

@@ -5,7 +5,7 @@ Optuna is imported only when a storage is opened: the pages seldom need it, and 
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,12 @@ def trial_attribute(storage: "BaseStorage", name: str, trial: int, key: str) -> 
     except KeyError:
         return None
     return _as_json(storage.get_trial(trial_id).user_attrs).get(key)
+
+
+def trials_attribute(storage: "BaseStorage", name: str, trials: Sequence[int], key: str) -> dict[int, str]:
+    """One attribute of these trials as JSON, by their numbers, of those that have it."""
+    found = {number: trial_attribute(storage, name, number, key) for number in trials}
+    return {number: text for number, text in found.items() if text is not None}
 
 
 def _study_id(storage: "BaseStorage", name: str) -> int | None:

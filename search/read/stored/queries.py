@@ -1,7 +1,7 @@
 """Queries to a storage: by SQL where Optuna's table schema is a known one, else through Optuna's public API."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy
@@ -53,6 +53,15 @@ def trial_attribute(engine: sqlalchemy.Engine, name: str, trial: int, key: str) 
         engine,
         lambda connection: tables.trial_attribute(connection, name, trial, key),
         lambda storage: optuna_api.trial_attribute(storage, name, trial, key),
+    )
+
+
+def trials_attribute(engine: sqlalchemy.Engine, name: str, trials: Sequence[int], key: str) -> dict[int, str]:
+    """One attribute of these trials as JSON, by their numbers, of those that have it."""
+    return _run(
+        engine,
+        lambda connection: tables.trials_attribute(connection, name, trials, key),
+        lambda storage: optuna_api.trials_attribute(storage, name, trials, key),
     )
 
 

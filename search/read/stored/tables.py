@@ -1,14 +1,15 @@
 """A study read from Optuna's own tables, by SQL: only what is new since the last read. No torch."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy
 
 from search.read.candidates import SUFFIX
 
-LARGE = ("classes", "log")
-"""Attributes that only the page of one trial shows."""
+LARGE = ("classes", "right", "log")
+"""Attributes that are read only for the trials that a page shows or compares."""
 
 
 class Position(NamedTuple):
@@ -89,6 +90,12 @@ def trial_attribute(connection: sqlalchemy.Connection, name: str, trial: int, ke
     return None if text is None else str(text)
 
 
+def trials_attribute(connection: sqlalchemy.Connection, name: str, trials: Sequence[int], key: str) -> dict[int, str]:
+    """One attribute of these trials as JSON, by their numbers, of those that have it."""
+    found = connection.execute(_ATTRIBUTE_OF, {"name": name, "numbers": list(trials), "key": key})
+    return {int(number): str(text) for number, text in found}
+
+
 _VERSION = sqlalchemy.text("SELECT version_num FROM alembic_version")
 _NAMES = sqlalchemy.text("SELECT study_name FROM studies ORDER BY study_id")
 _COUNTS = sqlalchemy.text(
@@ -110,3 +117,7 @@ _ATTRIBUTE = sqlalchemy.text(
     f"SELECT a.value_json {_JOINED} JOIN studies s ON s.study_id = t.study_id "
     "WHERE s.study_name = :name AND t.number = :number AND a.key = :key"
 )
+_ATTRIBUTE_OF = sqlalchemy.text(
+    f"SELECT t.number, a.value_json {_JOINED} JOIN studies s ON s.study_id = t.study_id "
+    "WHERE s.study_name = :name AND t.number IN :numbers AND a.key = :key"
+).bindparams(sqlalchemy.bindparam("numbers", expanding=True))

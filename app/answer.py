@@ -1,0 +1,123 @@
+"""The answer that every page begins with: the best student within the budget, how sure it is, and what ties with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app import confirmed, words
+from app.source import Picture
+from search.read import tradeoffs
+from search.read.budget import Broken, Budget
+from search.read.candidates import Candidate
+from search.read.tradeoffs import TEACHERS, Axis, accuracy, on_axis
+from search.ship.ties import Ties
+from search.units import format_count
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What fits the budget. Confirmed students are at their means."""
+
+    best: Candidate | None
+    """The student that `search.pick` takes with the same limits; None where none fits."""
+    front: Sequence[Candidate] = ()
+    """Of what fits, on the axis that is drawn, the cheapest first."""
+    beyond: Sequence[Candidate] = ()
+    """Students on the front of all that do not fit."""
+    cheapest: Candidate | None = None
+    """The cheapest of the front that cannot be told from the best; None where that is the best one itself."""
+
+
+def found(picture: Picture, axis: Axis, budget: Budget) -> Answer:
+    """The answer; computed once for a picture, an axis and a budget."""
+    key = (axis, budget)
+    if key not in picture.answers:
+        picture.answers[key] = _found(picture, axis, budget)
+    answer: Answer = picture.answers[key]
+    return answer
+
+
+def _found(picture: Picture, axis: Axis, budget: Budget) -> Answer:
+    best = next(iter(confirmed.best(picture.students, picture.confirmation, budget, 1)), None)
+    whole = picture.front(axis)
+    if budget == Budget():
+        front: Sequence[Candidate] = whole
+    else:
+        fitting = [c for c in picture.students if not tradeoffs.verdict(c, budget)]
+        front = confirmed.front_on(fitting, picture.confirmation, axis)
+    fits = {c.trial for c in front}
+    beyond = [c for c in whole if c.trial not in fits and tradeoffs.verdict(c, budget)]
+    cheapest = None
+    if best is not None:
+        cheaper = [c for c in front if not tradeoffs.measured([best], axis) or on_axis(c, axis) < on_axis(best, axis)]
+        cheapest = picture.ties.cheapest(best, cheaper)
+    return Answer(best, front, beyond, cheapest)
+
+
+def sentence(picture: Picture, axis: Axis, budget: Budget) -> str:
+    """Data set, students, teacher, and which student to take: Markdown."""
+    answer, students = found(picture, axis, budget), picture.students
+    about = f"{words.escaped(_data(picture))}: {words.plural(len(students), 'trained student')}{_teacher(picture)}."
+    if not students:
+        return about
+    limits = words.budget(budget)
+    begins = f"Within **{limits}**: " if limits else "The most accurate: "
+    if answer.best is None:
+        return f"{about} {begins}{misses(students, budget)}"
+    text = f"{about} {begins}**student {answer.best.trial}, {words.percent(accuracy(answer.best))}**"
+    text += f"{_sure(picture, answer.best)}{_smaller(picture, answer.best, axis)}"
+    if answer.cheapest is not None:
+        text += f"; the cheapest that cannot be told from it is {_short(answer.cheapest, axis)}"
+    return f"{text}."
+
+
+def between(ties: Ties, c: Candidate) -> str:
+    """A student's interval: ` (97.4 to 99.5)`; empty where it is not known."""
+    interval = ties.interval(c)
+    return "" if interval is None else f" ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+
+
+def misses(students: Sequence[Candidate], budget: Budget) -> str:
+    """Which students come nearest to a budget that none is within: one for each limit that it takes to give up."""
+    rows = tradeoffs.near_misses(students, budget)
+    texts = [f"student {c.trial} with {words.percent(accuracy(c))} ({_broken(limits)})" for c, limits in rows]
+    return f"no student. The nearest: {'; '.join(texts)}." if texts else "no student."
+
+
+def _broken(limits: Sequence[Broken]) -> str:
+    return words.listed([words.limit(limit) for limit in limits])
+
+
+def _data(picture: Picture) -> str:
+    return str(picture.snapshot.definition.get("data", {}).get("name") or picture.snapshot.study)
+
+
+def _teacher(picture: Picture) -> str:
+    teacher = picture.snapshot.teacher
+    if "val_accuracy" not in teacher:
+        return ""
+    size = f" of {format_count(teacher['params'])} parameters" if isinstance(teacher.get("params"), int) else ""
+    return f" of a teacher{size} with {words.percent(teacher['val_accuracy'])}"
+
+
+def _sure(picture: Picture, c: Candidate) -> str:
+    """Its interval, and whether that is over fresh seeds."""
+    student = picture.confirmation.of(c.trial) if picture.confirmation else None
+    interval = between(picture.ties, c)
+    if student is None:
+        return interval
+    runs = f"mean of {words.plural(len(student.accuracies), 'fresh seed')}"
+    return f"{interval[:-1]}, {runs})" if interval else f" ({runs})"
+
+
+def _smaller(picture: Picture, c: Candidate, axis: Axis) -> str:
+    """27x smaller than the teacher, in the cost that is drawn."""
+    name = axis if axis in TEACHERS else "parameters"
+    text = words.beside(picture.snapshot.teacher.get(TEACHERS[name]), on_axis(c, name))
+    in_what = "" if name == "parameters" else f" in {name}"
+    return f", {text}{in_what}" if text else ""
+
+
+def _short(c: Candidate, axis: Axis) -> str:
+    cost = words.cost(on_axis(c, axis), axis)
+    noun = {"parameters": " parameters", "multiply-adds": " multiply-adds"}.get(axis, "")
+    return f"student {c.trial} ({cost}{noun}, {words.percent(accuracy(c))})"

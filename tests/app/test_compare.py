@@ -1,0 +1,82 @@
+"""The Compare page's help for a decision (D14), and ranges that stand in the address."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from app import state
+from app.charts import palette, search_chart
+from app.widgets.side_by_side import best_cells, differences
+from fitnets.config import Report
+from search.read.budget import finished
+from search.read.evidence.class_rows import rows
+from search.read.reader import read
+from search.ship.ties import Ties
+from tests.app import synthetic
+from tests.app.pages import Opened, charts, words
+
+
+def test_the_best_cells_are_marked_and_ties_too(path: Path) -> None:
+    url = synthetic.study(path, 60)
+    snapshot = read(url, "digits")
+    students = dict(enumerate(finished(snapshot.candidates)[:3]))
+    marks = best_cells(Ties.stored(url, snapshot, None), students)
+    assert marks[0, "validation accuracy"] == "best" and marks[1, "validation accuracy"] == "tied"
+    least = min(students, key=lambda i: students[i].cost.params)
+    assert marks[least, "parameters"] == "best"
+    assert sum(name == "parameters" for _, name in marks) == 1
+    assert best_cells(Ties.stored(url, snapshot, None), {0: students[0]}) == {}
+
+
+def test_the_classes_that_differ_most_come_first() -> None:
+    found = {name: rows(synthetic.classes(random.Random(i), 4), None, list("abcd")) for i, name in enumerate("xy")}
+    table = differences(found)
+    assert [float(row["difference"]) for row in table] == sorted((float(r["difference"]) for r in table), reverse=True)
+    first = table[0]
+    ends = [next(r.accuracy for r in rows if r.name == first["class"]) for rows in found.values()]
+    assert float(first["difference"]) == pytest.approx(100 * abs(ends[0] - ends[1]), abs=0.005)
+
+
+def test_curves_show_the_last_third_of_the_error_on_its_logarithm() -> None:
+    """D14: on an axis from 0 to 100 % three students were one line."""
+    reports = [
+        Report(stage="stage 2", epoch=i, epochs=30, loss=1.0, val_accuracy=1 - 0.5 / i, seconds=1.0)
+        for i in range(1, 31)
+    ]
+    drawn = search_chart.compared([("a", reports)], palette.LIGHT)
+    assert list(drawn.data[0].y) == pytest.approx([50 / i for i in range(1, 31)])
+    assert list(drawn.layout.xaxis.range) == [19.5, 30.5]
+    assert drawn.layout.yaxis.type == "log" and 10 ** drawn.layout.yaxis.range[1] < 5
+    whole = search_chart.compared([("a", reports)], palette.LIGHT, whole=True)
+    assert whole.layout.xaxis.range[0] == 0.5 and 10 ** whole.layout.yaxis.range[1] > 50
+    perfect = [reports[0].changed(val_accuracy=1.0)]
+    assert search_chart.compared([("b", perfect)], palette.LIGHT).data[0].y[0] == search_chart.LEAST_ERROR
+
+
+def test_the_teacher_has_a_column(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 30)
+    numbers = [c.trial for c in finished(read(f"sqlite:///{path}", "digits").candidates)[:2]]
+    at = opened("compare", compare=",".join(map(str, numbers)))
+    (table,) = (frame.value for frame in at.dataframe if "the teacher" in frame.value and "what" in frame.value)
+    facts = dict(zip(table["what"], table["the teacher"], strict=True))
+    assert facts["validation accuracy"] == "98.74%" and facts["parameters"] == "84.5k"
+    assert "Layer by layer" in words(at) and "Class by class" in words(at)
+
+
+def test_ranges_stand_in_the_address_and_filter_the_charts(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 60)
+    at = opened("matters", ranges="tau:2:4;nonsense;x::")
+    tau = {c.trial: c.recipe.distill.tau for c in finished(read(f"sqlite:///{path}", "digits").candidates)}
+    assert at.query_params["ranges"] in ("tau:2:4", ["tau:2:4"])
+    scatter = next(chart for chart in charts(at) if '"customdata"' in chart.spec and "lambda start" in chart.spec)
+    drawn = {row[0] for trace in json.loads(scatter.spec)["data"] for row in trace["customdata"]}
+    assert drawn and all(1.7 <= tau[trial] <= 4.5 for trial in drawn)
+    assert len(drawn) < len(tau)
+    next(b for b in at.button if b.label == "Widen all ranges").click().run()
+    assert "ranges" not in at.query_params
+
+
+def test_ranges_are_read_from_an_address() -> None:
+    assert state.parsed_ranges("tau:2:4;first width::8;x:a:b;y:1") == {"tau": (2.0, 4.0), "first width": (None, 8.0)}

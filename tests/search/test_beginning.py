@@ -1,0 +1,60 @@
+"""A study is in the storage while its teacher is trained, and may change until that has come to its end."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from fitnets.config import Report
+from search.driver.registration import beginning, known_study, register
+from search.read.progress import standing
+from search.read.reader import read
+from search.storage.writer import open_storage
+from search.workers.protocol import Stopped
+from tests.helpers import STUDY
+
+ABOUT = {"images": {"train": 100, "val": 20}}
+
+
+def epoch(number: int) -> Report:
+    return Report(stage="teacher", epoch=number, epochs=9, loss=1.0, val_accuracy=number / 10, seconds=2.0)
+
+
+def test_the_teachers_epochs_are_in_the_study(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/studies.db"
+    storage = open_storage(url)
+    with beginning(STUDY, storage, None, ABOUT) as note:
+        begun = read(url, STUDY.name)
+        assert begun.teaching is None and begun.images == ABOUT["images"]
+        assert standing(begun).word(0.0) == "empty"
+        note(epoch(1))
+        assert read(url, STUDY.name).teaching == epoch(1)
+        note(epoch(2))
+        assert read(url, STUDY.name).teaching == epoch(1), "two seconds have not passed"
+        note(epoch(9))
+        assert read(url, STUDY.name).teaching == epoch(9), "the last one is always written"
+
+
+def test_a_search_that_ended_with_its_teacher_says_why_and_may_be_changed(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/studies.db"
+    storage = open_storage(url)
+    with pytest.raises(Stopped), beginning(STUDY, storage, None, ABOUT):
+        raise Stopped("3 workers in a row died")
+    left = read(url, STUDY.name)
+    assert left.reason == "3 workers in a row died"
+    assert standing(left).word(0.0) == "stopped"
+    changed = STUDY.changed(seed=STUDY.seed + 1)
+    assert known_study(changed, storage) is None, "nothing was trained by its definition"
+    register(changed, storage, {"teacher": {"teacher": "t"}})
+    assert known_study(changed, storage) is not None
+
+
+def test_of_a_known_study_nothing_is_written(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/studies.db"
+    storage = open_storage(url)
+    register(STUDY, storage, {"teacher": {"teacher": "t"}})
+    known = optuna.load_study(study_name=STUDY.name, storage=storage)
+    with beginning(STUDY, storage, known, ABOUT) as note:
+        note(epoch(1))
+    assert read(url, STUDY.name).teaching is None
+    assert read(url, STUDY.name).images == {}
