@@ -9,7 +9,7 @@ from search.read import tradeoffs
 from search.read.budget import Broken, Budget
 from search.read.candidates import Candidate
 from search.read.tradeoffs import TEACHERS, Axis, accuracy, on_axis
-from search.ship.ties import Ties
+from search.ship.sure.ties import Ties
 from search.units import format_count
 
 

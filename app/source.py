@@ -25,7 +25,7 @@ from search.read.reader import Observation, Reader
 from search.read.tradeoffs import Axis
 from search.ship import latencies
 from search.ship.confirmed import Confirmation, at_means, confirmation
-from search.ship.ties import Ties
+from search.ship.sure.ties import Ties
 from search.storage.address import shown, storage_url
 from search.storage.faults import StorageBusy, StorageMissing, StudyMissing
 

@@ -21,7 +21,7 @@ from search.read.budget import Budget, finished
 from search.read.candidates import SUFFIX, Snapshot
 from search.read.reader import read
 from search.ship.confirmed import LEAST_SEEDS, confirmation
-from search.ship.confirmed_table import confirmed_table, optimism
+from search.ship.sure.confirmed_table import confirmed_table, optimism
 from search.storage.address import storage_url
 from search.storage.faults import writing
 from search.storage.lock import driving

@@ -16,7 +16,7 @@ from search.ship.choice import Choice
 from search.ship.confirmed import at_means, stored_confirmation
 from search.ship.devices import DEVICES, within
 from search.ship.selection import Selection, none_within, retrained_note
-from search.ship.ties import Ties, summary
+from search.ship.sure.ties import Ties, summary
 from search.storage.address import storage_url
 from search.units import (
     format_accuracy,

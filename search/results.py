@@ -18,8 +18,8 @@ from search.read.published import published
 from search.read.reader import read
 from search.read.stopped import describe, stops
 from search.ship.confirmed import Confirmation, columns, stored_confirmation
-from search.ship.confirmed_table import confirmed_table, optimism
-from search.ship.ties import Ties, summary
+from search.ship.sure.confirmed_table import confirmed_table, optimism
+from search.ship.sure.ties import Ties, summary
 from search.storage.address import storage_url
 from search.units import format_accuracy, format_count, format_stages
 

@@ -44,7 +44,7 @@ from search.read.candidates import Snapshot
 from search.read.reader import read
 from search.results import print_results
 from search.ship.confirmed import stored_confirmation
-from search.ship.ties import Ties
+from search.ship.sure.ties import Ties
 from search.storage.address import storage_url
 from search.storage.faults import writing
 from search.storage.lock import driving

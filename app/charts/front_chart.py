@@ -15,7 +15,7 @@ from search.read.candidates import Candidate
 from search.read.published import Published
 from search.read.tradeoffs import Axis, accuracy, measured, on_axis
 from search.ship.confirmed import Confirmation, Confirmed
-from search.ship.ties import Ties
+from search.ship.sure.ties import Ties
 from search.units import format_count, format_stages
 
 HEIGHT = 520

@@ -11,7 +11,7 @@ from search.read import layers
 from search.read.candidates import Candidate, Snapshot
 from search.read.evidence import class_rows
 from search.read.tradeoffs import accuracy
-from search.ship.ties import Ties
+from search.ship.sure.ties import Ties
 
 MOST_CLASSES = 20
 

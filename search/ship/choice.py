@@ -7,7 +7,7 @@ from typing import Any
 from search.read.budget import Budget, fitting
 from search.read.candidates import Candidate, Snapshot
 from search.ship.confirmed import Confirmation
-from search.ship.confirmed_table import interval
+from search.ship.sure.confirmed_table import interval
 from search.units import format_accuracy, format_count
 
 

@@ -13,7 +13,7 @@ from search.read.budget import Budget, Miss, finished, nearest_miss
 from search.read.reader import read
 from search.ship.choice import Choice
 from search.ship.confirmed import at_means, stored_confirmation
-from search.ship.ties import Ties
+from search.ship.sure.ties import Ties
 from tests.app import synthetic
 from tests.app.pages import Opened, charts, traces, words
 from tests.search.test_results import candidate

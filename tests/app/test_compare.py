@@ -13,7 +13,7 @@ from fitnets.config import Report
 from search.read.budget import finished
 from search.read.evidence.class_rows import rows
 from search.read.reader import read
-from search.ship.ties import Ties
+from search.ship.sure.ties import Ties
 from tests.app import synthetic
 from tests.app.pages import Opened, charts, words
 

@@ -10,7 +10,7 @@ from fitnets.values.per_image import PerImage
 from search.read.budget import finished
 from search.read.candidates import Candidate, Snapshot
 from search.read.reader import read
-from search.ship.ties import Ties, summary
+from search.ship.sure.ties import Ties, summary
 from tests.app import synthetic
 from tests.search.test_confirmed import confirmation, confirmed
 from tests.search.test_results import candidate
