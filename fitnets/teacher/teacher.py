@@ -30,7 +30,7 @@ from fitnets.training.checkpoints import Checkpoints
 from fitnets.training.loop import reported
 from fitnets.training.run import Run, state
 from fitnets.training.stopping import chosen_epoch
-from fitnets.values.base import seed_of, sha256
+from fitnets.values.base import sha256
 from fitnets.values.net import Shape
 from fitnets.values.per_class import PerClass
 
@@ -140,9 +140,8 @@ def _once(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
     network = Network(teacher.net)
     initialise(network, teacher.init, teacher.init_range, teacher.seed)
     network.to(images.device).to(memory_format=torch.channels_last)
-    labels, dropout, data = images.train.label_N, teacher.dropout, images.data
-    if teacher.own_views:
-        data = data.changed(seed=seed_of("views of the teacher", data.seed))
+    labels, dropout = images.train.label_N, teacher.dropout
+    data = images.data.with_other_views() if teacher.own_views else images.data
 
     def epoch_loss(epoch: int) -> Callable[[Tensor], Tensor]:
         plan = Plan.draw(len(images.train), epoch, data, images.device)
@@ -160,9 +159,8 @@ def _once(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
 
     checkpoints = Checkpoints(store, _run_key(teacher, images))
     yield from checkpoints.replayed()
-    run = Run(network, teacher.training)
     settings: Any = {"num_images": len(images.train), "seed": teacher.seed, "device": images.device}
-    yield from reported("teacher", run, epoch_loss, score, checkpoints, **settings)
+    yield from reported("teacher", Run(network, teacher.training), epoch_loss, score, checkpoints, **settings)
     measures = [report.measure for report in checkpoints.reports]
     epoch = chosen_epoch(teacher.training, measures)
     seconds = sum(report.seconds for report in checkpoints.reports)

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from fitnets.values.base import Value, later
+from fitnets.values.base import Value, later, seed_of
 
 
 class Data(Value):
@@ -47,6 +47,10 @@ class Data(Value):
     def views(self) -> tuple[object, ...]:
         """Everything that the views of an image depend on."""
         return (self.shift, self.flip, self.seed, *((self.border,) if self.border != "reflect" else ()))
+
+    def with_other_views(self) -> Self:
+        """For `Trained.own_views`: views that no student sees. The split, which was made before, is not changed."""
+        return self.changed(seed=seed_of("views of the teacher", self.seed))
 
     def equivalent_epoch(self, epoch: int) -> int:
         """The first epoch with exactly the same views as `epoch`, whose tables serve both.
