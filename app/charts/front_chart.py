@@ -254,7 +254,7 @@ def _one(drawing: go.Figure, scene: Scene, c: Candidate, name: str, marker: dict
         customdata=[[c.trial]],
         mode="markers+text" if label else "markers",
         text=[label] if label else None,
-        textposition="top left",
+        textposition="bottom left",  # above are the teacher's line and its label
         textfont={"color": marker["color"]},
         marker=marker,
         name=name,
