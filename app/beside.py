@@ -6,6 +6,7 @@ pages end, however that happens: it waits for the end of its standard input, whi
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def _serve(folder: Path, port: int) -> None:
 def _end_with_the_pages(folder: Path) -> None:
     sys.stdin.read()
     shutil.rmtree(folder, ignore_errors=True)
-    os._exit(0)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _copy_again(url: str, target: Path) -> None:

@@ -32,6 +32,9 @@ FOOTPRINT = {"max_memory": "memory", "max_int8_memory": "int8_memory", "max_int8
 """The limits on what a net needs on a device, known before export; each with its name in `Candidate.footprint`."""
 
 
+LEAST_ERROR = 1e-4  # an accuracy limit that allows fewer errors is compared as if it allowed these
+
+
 class Broken(Value):
     """A limit that a student breaks."""
 
@@ -57,7 +60,7 @@ class Broken(Value):
         if self.limit != "min_accuracy" or self.value is None:
             return self.excess
         errors, allowed = 1 - self.value, 1 - self.allowed
-        return (errors - allowed) / allowed if allowed > 0 else math.inf
+        return (errors - allowed) / max(allowed, LEAST_ERROR)
 
     def _shown(self, value: float) -> str:
         """A value, rounded so that it is a limit that its student keeps: four digits, or a whole number."""

@@ -73,8 +73,8 @@ def test_best_is_brute_force(params: int | None, macs: int | None, least: float 
     assert [accuracy(c) for c in found] == sorted(map(accuracy, inside), reverse=True)[:5]
     miss = tradeoffs.nearest_miss(snapshot().candidates, budget)
     assert miss is not None
-    worst = max((b.excess for b in miss[1]), default=0.0)
-    assert worst == min(max((b.excess for b in tradeoffs.verdict(c, budget)), default=0.0) for c in rows)
+    worst = max((b.distance for b in miss[1]), default=0.0)
+    assert worst == min(max((b.distance for b in tradeoffs.verdict(c, budget)), default=0.0) for c in rows)
     assert (worst == 0) == bool(inside)
 
 
