@@ -36,6 +36,7 @@ BUDGETS = (20, 30, 50, 80, 120, 200, 300, 500)  # in thousands of parameters; ea
 REFRESHES = 6  # of an idle page in one measurement
 PAINTED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
 COUNTED = "/[0-9,]{3,} (trials|trained)/.test(document.body?.innerText ?? '')"
+MATTERS = "[...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot.data?.length > 0).length >= 5"
 HEADER = ("what", "median", "min to max", "n", "limit", "")
 
 
@@ -120,6 +121,21 @@ def warm_opens(browser: Any, url: str) -> list[float]:
     return found
 
 
+def first_matters(browser: Any, runs: Path) -> list[float]:
+    """Seconds until a new server's first visitor, whose home page is drawn, sees the charts of What matters.
+
+    They are there once importances, scatters and the lines of all settings are drawn.
+    """
+    found = []
+    for _ in range(TIMES):
+        with Served(runs) as served, visited(browser, served.url) as page:
+            drawn(page)
+            began = time.perf_counter()
+            page.get_by_role("link", name="What matters", exact=True).click()
+            found.append(drawn(page, MATTERS) - began)
+    return found
+
+
 def budget_changes(page: Any) -> list[float]:
     """Seconds from Enter in the budget's field to the chart with the new limit."""
     found = []
@@ -156,6 +172,7 @@ def still(trials: int) -> list[Row]:
         filled(runs, trials)
         print(f"{trials:,} trials are written", flush=True)
         counts, charts = first_visits(browser, runs)
+        matters = first_matters(browser, runs)
         with Served(runs) as served:
             with visited(browser, served.url) as page:
                 drawn(page)
@@ -173,6 +190,7 @@ def still(trials: int) -> list[Row]:
         Row("the server's CPU in that time, all in all", open_costs, "ms"),
         Row("first visit, cold server: to the counts", counts, "s"),
         Row("first visit, cold server: to the chart", charts, "s", 15.0),
+        Row("What matters, its first visitor: to its charts", matters, "s", 5.0),
     ]
 
 

@@ -36,7 +36,7 @@ def main() -> None:
     scene = _scene(picture, rows, published)
     st.html(style.TABLE_FIRST)
     with st.container(key="budget_hint"):
-        st.caption("To change the budget, open the panel with the arrows at the top left.")
+        st.markdown("To change the budget, open the panel with the arrows at the top left.")
     with st.container(key="board", horizontal=True, gap="medium"):
         beside, main_part = st.container(width=BESIDE), st.container()
     # Sent first, so that the browser fetches what draws charts before what draws tables, wherever they stand.

@@ -69,7 +69,7 @@ def _source() -> None:
     chosen = next((d for d in DEVICES.values() if d.title == st.session_state.get("w_preset")), None)
     if chosen is not None:
         part = " Your program and its runtime need part of it: tighten both limits." if chosen.ram else ""
-        st.caption(f"Source: {chosen.source}.{part}")
+        st.markdown(f"Source: {chosen.source}.{part}")
 
 
 def _latency(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:

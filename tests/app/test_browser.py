@@ -247,10 +247,15 @@ def test_a_trial_arrives_while_choice_and_zoom_stay(visit: Any, runs: Path) -> N
     assert opened.chart("g.layout.xaxis.range") == pytest.approx(zoomed)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_inaccessible(visit: Any, scheme: str) -> None:
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+@pytest.mark.parametrize(
+    "shown", [{"color_scheme": "light"}, {"color_scheme": "dark"}, PHONE], ids=["light", "dark", "phone"]
+)
+def test_nothing_is_inaccessible(visit: Any, shown: dict[str, Any]) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    opened = visit("/?compare=1,2", color_scheme=scheme)
+    opened = visit("/?compare=1,2", **shown)
     opened.wait_for_chart()
     wrong = {}
     for name in ("Trade-offs", "Student", "Compare", "What matters", "Progress"):
@@ -275,7 +280,7 @@ THEIRS = {
 
 @pytest.mark.parametrize("page", ["/", "/student", "/compare?compare=1,2", "/matters", "/progress"])
 def test_a_phone_needs_no_sideways_scrolling(visit: Any, page: str) -> None:
-    opened = visit(page, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    opened = visit(page, **PHONE)
     opened.page.get_by_role("heading", name="digits").wait_for()
     opened.page.wait_for_timeout(3000)
     wide = opened.page.get_by_role("heading", name="digits").first.evaluate(
