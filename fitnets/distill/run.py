@@ -10,7 +10,7 @@ from fitnets.config import Outcome, Recipe, Report, Result
 from fitnets.disk.store import Store, key
 from fitnets.distill.stages import StageInputs, label_stage1, stage1, stage2
 from fitnets.errors import InputError
-from fitnets.images.images import Images, per_class, per_image
+from fitnets.images.images import Images, judged
 from fitnets.nets.network import Network, initialise
 from fitnets.nets.precision import use_ieee_float32
 from fitnets.teacher.teacher import Teacher
@@ -120,8 +120,7 @@ def _result(trial: StageInputs) -> Result:
             "device": str(trial.images.device),
         },
     )
-    measured = trial.student, trial.images, trial.images.val
-    return Result(outcome, weights, per_class(*measured), per_image(*measured))
+    return Result(outcome, weights, *judged(trial.student, trial.images, trial.images.val))
 
 
 def result_of(stages: Generator[Report, None, Result]) -> Result:

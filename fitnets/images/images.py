@@ -197,19 +197,19 @@ def accuracy(module: nn.Module, images: Images, split: Split) -> float:
     return int(right) / len(split)
 
 
-def per_class(module: nn.Module, images: Images, split: Split) -> PerClass:
-    """How `module` classifies a split's images of each class; in eval mode, with one device read."""
+def judged(module: nn.Module, images: Images, split: Split) -> tuple[PerClass, PerImage]:
+    """How `module` classifies a split's images of each class, and which it has right; in eval mode, in one pass."""
     classes = len(images.classes)
+    predicted_N, label_N = map(torch.cat, zip(*_predictions(module, images, split), strict=True))
     counts = torch.zeros(classes * classes, dtype=torch.long, device=images.device)
-    for predicted_B, label_B in _predictions(module, images, split):
-        counts.scatter_add_(0, label_B * classes + predicted_B, torch.ones_like(label_B))
-    return PerClass.counted(counts.view(classes, classes).tolist())
+    counts.scatter_add_(0, label_N * classes + predicted_N, torch.ones_like(label_N))
+    counted = PerClass.counted(counts.view(classes, classes).tolist())
+    return counted, PerImage.counted((predicted_N == label_N).tolist())
 
 
-def per_image(module: nn.Module, images: Images, split: Split) -> PerImage:
-    """Which images of a split `module` classifies correctly; in eval mode, with one device read."""
-    right = [predicted_B == label_B for predicted_B, label_B in _predictions(module, images, split)]
-    return PerImage.counted(torch.cat(right).tolist())
+def per_class(module: nn.Module, images: Images, split: Split) -> PerClass:
+    """How `module` classifies a split's images of each class: see `judged`."""
+    return judged(module, images, split)[0]
 
 
 def _predictions(module: nn.Module, images: Images, split: Split) -> Iterator[tuple[Tensor, Tensor]]:

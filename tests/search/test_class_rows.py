@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fitnets.config import Ensemble, Training
 from fitnets.disk.store import Store
 from fitnets.distill.run import distill, result_of
-from fitnets.images.images import Images, accuracy, per_class, per_image
+from fitnets.images.images import Images, accuracy, judged, per_class
 from fitnets.teacher import teacher as teachers
 from fitnets.teacher.teacher import Teacher
 from fitnets.values.per_class import MOST_MISTAKEN, PerClass
@@ -73,7 +73,7 @@ def test_the_bits_are_those_of_a_look_at_each_image(digits: Images) -> None:
         for x_BCHW, label_B in batches
         for image, label in zip(x_BCHW, label_B.tolist(), strict=True)
     ]
-    told = per_image(guess, digits, digits.val)
+    told = judged(guess, digits, digits.val)[1]
     assert told == PerImage.counted(right)
     assert [bool(told.bits >> i & 1) for i in range(told.of)] == right
     assert 0 < told.count == sum(right) < told.of
