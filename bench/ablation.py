@@ -48,7 +48,8 @@ def parts(recipe: Recipe) -> dict[str, Recipe]:
 
     def net(**changes: Any) -> Recipe:
         old = recipe.student
-        settings: dict[str, Any] = {"pieces": 1, "norm": "batch", "shortcuts": True} | changes
+        shortcuts = any(conv.shortcut for conv in old.convs)
+        settings: dict[str, Any] = {"pieces": old.convs[0].pieces, "norm": old.norm, "shortcuts": shortcuts} | changes
         return recipe.changed(student=Net.staged(old.input, old.classes, old.stages, **settings))
 
     def both(**changes: Any) -> Recipe:

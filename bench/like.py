@@ -18,7 +18,7 @@ import torch
 from optuna.trial import TrialState
 
 from bench.hardware import table, versions
-from bench.stopping import hypervolume, searched, values_of
+from bench.stopping import hypervolume, opened, searched, values_of
 from fitnets.config import Recipe
 from search.driver.like import COUNT, rebuilt
 from search.driver.loop import Search
@@ -89,14 +89,12 @@ def main() -> None:
     torch.set_num_threads(1)
     rows, reached = [], []
     with tempfile.TemporaryDirectory() as folder:
-        store, workers = Path(folder) / "store", InlineWorkers()
+        store = Path(folder) / "store"
         chosen = find_study(options.study).changed(trials=options.students)
-        facts = workers.open(chosen.data, options.data, store)
-        taught = workers.teach(chosen.resolved_teacher(facts.shape, len(facts.classes)), lambda report: None)
+        images = opened(chosen, options.data, store)
         for seed in range(options.first, options.first + options.seeds):
             began, study = time.monotonic(), chosen.changed(seed=seed)
-            frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), facts.native)
-            found = compared(study, frame, workers, store, max_params=options.max_params)
+            found = compared(study, images.frame(study), images.workers, store, max_params=options.max_params)
             reached.append([found.reached(volumes) for volumes in (found.warm, found.cold)])
             row = [str(seed), f"{found.line:.4f}", f"{found.warm[-1]:.4f}", f"{found.cold[-1]:.4f}"]
             rows.append([*row, *("never" if after is None else str(after) for after in reached[-1])])

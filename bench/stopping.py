@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import moocore
 import numpy as np
@@ -31,6 +32,7 @@ from search.driver.forecast import draws
 from search.driver.loop import DIRECTIONS, Search
 from search.space import Frame, extreme
 from search.study import Stopping, Study, find_study
+from search.workers.facts import Facts
 from search.workers.inline import InlineWorkers
 from search.workers.protocol import EpochDone, Event
 
@@ -39,6 +41,26 @@ MOST = 1000  # students; the epochs are spent long before
 
 class Spent(Exception):
     """The epochs are spent."""
+
+
+class Opened(NamedTuple):
+    """A study's images, teacher and tables, in this process."""
+
+    workers: InlineWorkers
+    facts: Facts
+    hints: int
+
+    def frame(self, study: Study) -> Frame:
+        """The frame of a study of these images."""
+        return study.frame(self.facts.shape, len(self.facts.classes), self.hints, self.facts.native)
+
+
+def opened(study: Study, data: Path, store: Path) -> Opened:
+    """Open a study's images, and train its teacher."""
+    workers = InlineWorkers()
+    facts = workers.open(study.data, data, store)
+    taught = workers.teach(study.resolved_teacher(facts.shape, len(facts.classes)), lambda report: None)
+    return Opened(workers, facts, len(taught.hint_shapes))
 
 
 def searched(
@@ -103,16 +125,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
         chosen = find_study(options.study).changed(trials=options.students, stopping=None)
-        workers = InlineWorkers()
-        facts = workers.open(chosen.data, options.data, store)
-        taught = workers.teach(chosen.resolved_teacher(facts.shape, len(facts.classes)), lambda report: None)
+        images = opened(chosen, options.data, store)
         for seed in range(options.first, options.first + options.seeds):
             began, study = time.monotonic(), chosen.changed(seed=seed)
-            frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), facts.native)
+            frame, workers = images.frame(study), images.workers
             whole, epochs = searched(study, frame, workers, store)
             early, spent = searched(study.changed(stopping=Stopping()), frame, workers, store, epochs)
             found = [values_of(search) for search in (whole, early)]
-            chance = 1 / len(facts.classes)
+            chance = 1 / frame.classes
             volumes = [hypervolume(values, study, frame, chance) for values in found]
             best = [max(row[0] for row in values) for values in found]
             differences.append(volumes[1] - volumes[0])

@@ -8,7 +8,6 @@ from bench import like, stopping
 from bench.begun import study
 from bench.quality_tables import FOLDER, load
 from search.driver.stopping import Stopping
-from search.workers.inline import InlineWorkers
 from tests.helpers import STUDY
 
 
@@ -27,10 +26,8 @@ def test_as_many_students_cost_less_with_stopping_and_every_one_is_counted() -> 
 def test_real_studies_end_when_their_epochs_are_spent(tmp_path: Path) -> None:
     """The epochs of a student that would need more are spent, but it does not count."""
     chosen = STUDY.changed(stage2=STUDY.stage2.changed(epochs=6), stopping=None)
-    workers = InlineWorkers()
-    facts = workers.open(chosen.data, Path("nowhere"), tmp_path)
-    taught = workers.teach(chosen.resolved_teacher(facts.shape, len(facts.classes)), lambda report: None)
-    frame = chosen.frame(facts.shape, len(facts.classes), len(taught.hint_shapes))
+    images = stopping.opened(chosen, Path("nowhere"), tmp_path)
+    workers, frame = images.workers, images.frame(chosen)
     whole, epochs = stopping.searched(chosen, frame, workers, tmp_path)
     assert (len(stopping.values_of(whole)), epochs, whole.trained(), whole.ledger.stopped) == (3, 3 * (1 + 6), 3, 0)
     early, spent = stopping.searched(chosen.changed(stopping=Stopping(audit=0.0)), frame, workers, tmp_path, epochs)
@@ -45,10 +42,8 @@ def test_real_studies_end_when_their_epochs_are_spent(tmp_path: Path) -> None:
 
 def test_a_study_like_another_begins_with_its_front(tmp_path: Path) -> None:
     """The volumes are of the students within the new limit, after each of them."""
-    workers = InlineWorkers()
-    facts = workers.open(STUDY.data, Path("nowhere"), tmp_path)
-    taught = workers.teach(STUDY.resolved_teacher(facts.shape, len(facts.classes)), lambda report: None)
-    frame = STUDY.frame(facts.shape, len(facts.classes), len(taught.hint_shapes))
+    images = stopping.opened(STUDY, Path("nowhere"), tmp_path)
+    workers, frame = images.workers, images.frame(STUDY)
     found = like.compared(STUDY.changed(stopping=None), frame, workers, tmp_path, max_params=10**9, students=3)
     assert len(found.warm) == len(found.cold) == 3
     assert found.warm == sorted(found.warm) and found.cold == sorted(found.cold)
