@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from app import confirmed, words
 from app.source import Picture
 from search.read import tradeoffs
-from search.read.budget import Broken, Budget
+from search.read.budget import Budget
 from search.read.candidates import Candidate
 from search.read.tradeoffs import TEACHERS, Axis, accuracy, on_axis
-from search.ship.sure.ties import Ties
 from search.units import format_count
 
 
@@ -70,21 +69,11 @@ def sentence(picture: Picture, axis: Axis, budget: Budget) -> str:
     return f"{text}."
 
 
-def between(ties: Ties, c: Candidate) -> str:
-    """A student's interval: ` (97.4 to 99.5)`; empty where it is not known."""
-    interval = ties.interval(c)
-    return "" if interval is None else f" ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
-
-
 def misses(students: Sequence[Candidate], budget: Budget) -> str:
     """Which students come nearest to a budget that none is within: one for each limit that it takes to give up."""
     rows = tradeoffs.near_misses(students, budget)
-    texts = [f"student {c.trial} with {words.percent(accuracy(c))} ({_broken(limits)})" for c, limits in rows]
+    texts = [f"student {c.trial} with {words.percent(accuracy(c))} ({words.limits(limits)})" for c, limits in rows]
     return f"no student. The nearest: {'; '.join(texts)}." if texts else "no student."
-
-
-def _broken(limits: Sequence[Broken]) -> str:
-    return words.listed([words.limit(limit) for limit in limits])
 
 
 def _data(picture: Picture) -> str:
@@ -102,7 +91,7 @@ def _teacher(picture: Picture) -> str:
 def _sure(picture: Picture, c: Candidate) -> str:
     """Its interval, and whether that is over fresh seeds."""
     student = picture.confirmation.of(c.trial) if picture.confirmation else None
-    interval = between(picture.ties, c)
+    interval = words.between(picture.ties.interval(c))
     if student is None:
         return interval
     runs = f"mean of {words.plural(len(student.accuracies), 'fresh seed')}"

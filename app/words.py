@@ -8,6 +8,7 @@ from typing import Any
 
 from search.read.budget import FOOTPRINT, Broken, Budget
 from search.read.candidates import Candidate
+from search.read.evidence.statistics import Interval
 from search.read.tradeoffs import Axis
 from search.units import format_accuracy, format_bytes, format_count, format_duration, format_number
 
@@ -106,6 +107,16 @@ def limit(broken: Broken) -> str:
         value, limit = exactly(broken.limit, broken.value), exactly(broken.limit, broken.allowed)
     over = "below" if broken.limit == "min_accuracy" else "over the limit of"
     return f"{value} {LIMITS[broken.limit]}, {over} {limit}"
+
+
+def limits(broken: Sequence[Broken]) -> str:
+    """The limits that a student breaks, one after the other."""
+    return listed([limit(each) for each in broken])
+
+
+def between(interval: Interval | None) -> str:
+    """An interval of accuracies, to stand behind one: ` (97.4 to 99.5)`; empty where it is not known."""
+    return "" if interval is None else f" ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 
 
 def budget(limits: Budget) -> str:

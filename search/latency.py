@@ -119,11 +119,10 @@ def _timed(shipper: "Shipper", students: Iterator[Candidate], console: Console) 
 
 def _exported(out: Path, shipper: "Shipper", students: Iterator[Candidate], back: str) -> list[int]:
     """Write the folder that another device times. Returns the students' trial numbers."""
-    precision: latencies.Precision = "int8" if shipper.int8 else "float32"
     files = [(c, shipper.exported(c).shipped.file) for c in students]
     if not files:
         return []
-    return folder.write(out, shipper.snapshot.study, shipper.images.shape, precision, files, back)
+    return folder.write(out, shipper.snapshot.study, shipper.images.shape, shipper.precision, files, back)
 
 
 def _add(file: Path, snapshot: Snapshot, runs: Path, console: Console) -> None:

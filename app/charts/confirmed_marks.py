@@ -6,6 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from app import confirmed, words
+from app.charts import figures
 from app.charts.palette import Palette
 from search.read.candidates import Candidate
 from search.read.tradeoffs import Axis, on_axis
@@ -41,8 +42,7 @@ def searched(drawing: go.Figure, rows: Sequence[Candidate], found: Confirmation,
         marker={"symbol": "circle-open", "size": 7, "color": palette.ours, "line": {"width": 1.5}},
         name=SEARCHED,
         legendrank=2,
-        selected={"marker": {"opacity": 1}},
-        unselected={"marker": {"opacity": 1}},
+        **figures.UNFADED,
     )
 
 

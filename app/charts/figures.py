@@ -18,6 +18,8 @@ CONFIG: dict[str, Any] = {
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoom2d", "pan2d"],
 }
 STILL = CONFIG | {"scrollZoom": False, "displayModeBar": False}
+UNFADED: dict[str, Any] = {"selected": {"marker": {"opacity": 1}}, "unselected": {"marker": {"opacity": 1}}}
+"""For traces that do not fade when another point is chosen."""
 FONT = "Source Sans, Segoe UI, Helvetica, Arial, sans-serif"
 
 

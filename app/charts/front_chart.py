@@ -160,8 +160,7 @@ def _teacher(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) ->
             text=[f"<b>The teacher</b>  {words.percent(accuracy_of_it)}"],
             hovertemplate="%{text}<extra></extra>",
             showlegend=its_cost <= edge,
-            selected={"marker": {"opacity": 1}},
-            unselected={"marker": {"opacity": 1}},
+            **figures.UNFADED,
         )
     drawing.add_annotation(
         x=1,
@@ -219,8 +218,8 @@ def _hover(scene: Scene, c: Candidate, broken: Sequence[Broken]) -> str:
     else:
         shown = confirmed.interval(found, student)
         runs = [f"{confirmed.seeds(found, student)}; {confirmed.said(student)}", confirmed.tie(found, student)]
-    if student is None and scene.ties is not None and (interval := scene.ties.interval(c)):
-        shown += f" ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    if student is None and scene.ties is not None:
+        shown += words.between(scene.ties.interval(c))
     first = f"<b>{words.html_escaped(words.title(c))}</b>  {shown}"
     return "<br>".join([first, *filter(None, runs), _costs(c), *(words.limit(b) for b in broken)])
 
@@ -259,8 +258,7 @@ def _one(drawing: go.Figure, scene: Scene, c: Candidate, name: str, marker: dict
         marker=marker,
         name=name,
         hoverinfo="skip",
-        selected={"marker": {"opacity": 1}},
-        unselected={"marker": {"opacity": 1}},
+        **figures.UNFADED,
     )
 
 

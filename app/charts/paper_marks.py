@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from app import words
+from app.charts import figures
 from app.charts.palette import Palette
 from search.read.published import Published
 from search.read.tradeoffs import Axis
@@ -27,8 +28,7 @@ def draw(drawing: go.Figure, paper: Sequence[Published], axis: Axis, palette: Pa
         textfont={"color": palette.paper},
         marker={"symbol": "diamond", "size": 12, "color": palette.paper},
         name="The paper (test accuracy)",
-        selected={"marker": {"opacity": 1}},
-        unselected={"marker": {"opacity": 1}},
+        **figures.UNFADED,
     )
 
 

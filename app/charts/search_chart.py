@@ -43,8 +43,7 @@ def growth(history: Sequence[Growth], by_time: bool, palette: Palette) -> go.Fig
         marker={"symbol": "triangle-up", "size": 9, "color": palette.knee},
         name="the front grew",
         customdata=[[row.trial] for _, row in marks],
-        selected={"marker": {"opacity": 1}},
-        unselected={"marker": {"opacity": 1}},
+        **figures.UNFADED,
         text=[f"student {row.trial}: {row.hypervolume:.2%}" for _, row in marks],
         hovertemplate="%{text}<extra></extra>",
     )
@@ -95,8 +94,7 @@ def fronts(then: Sequence[Candidate], now: Sequence[Candidate], axis: Axis, pale
             name=name,
             text=[f"student {c.trial}: {words.percent(accuracy(c))}" for c in rows],
             customdata=[[c.trial] for c in rows],
-            selected={"marker": {"opacity": 1}},
-            unselected={"marker": {"opacity": 1}},
+            **figures.UNFADED,
             hovertemplate="%{text}<extra></extra>",
         )
     figures.framed(drawing, palette, 340)
@@ -212,8 +210,7 @@ def scatter(
                 text=[f"student {c.trial}: {words.percent(accuracy(c))}" for _, c in mine],
                 customdata=[[c.trial] for _, c in mine],
                 hovertemplate="%{text}, %{x:.3g}<extra></extra>",
-                selected={"marker": {"opacity": 1}},
-                unselected={"marker": {"opacity": 1}},
+                **figures.UNFADED,
             )
     figures.framed(drawing, palette, 320)
     drawing.update_layout(dragmode=False)

@@ -153,16 +153,14 @@ def _numbers(picture: Picture, c: Candidate, readings: dict[str, dict[str, Any]]
             cells.append(("Test accuracy", words.percent(reading["accuracy"]), f"read {str(reading.get('date'))[:10]}"))
     elif c.state == "running":
         cells.append(("In training" if live.is_alive(picture) else "Interrupted", words.epoch(c), ""))
-    for label, value, name in (
-        ("Parameters", format_count(c.cost.params), "params"),
-        ("Multiply-adds", format_count(c.cost.macs), "macs"),
-        ("Weights, float32", format_bytes(c.cost.weight_bytes), "weight_bytes"),
-        ("Activations, peak", format_bytes(c.footprint.memory), "peak_activation_bytes"),
-    ):
-        theirs = teacher.get(name)
-        mine = c.footprint.memory if name == "peak_activation_bytes" else getattr(c.cost, name)
-        cells.append((label, value, words.beside(theirs, mine)))
     need = c.footprint
+    for label, mine, as_text, name in (
+        ("Parameters", c.cost.params, format_count, "params"),
+        ("Multiply-adds", c.cost.macs, format_count, "macs"),
+        ("Weights, float32", c.cost.weight_bytes, format_bytes, "weight_bytes"),
+        ("Activations, peak", need.memory, format_bytes, "peak_activation_bytes"),
+    ):
+        cells.append((label, as_text(mine), words.beside(teacher.get(name), mine)))
     cells.append(("Weights, int8", format_bytes(need.int8_size), "with scales and biases, before any export"))
     cells.append(("Activations, peak, int8", format_bytes(need.int8_memory), ""))
     card = downloads.card(snapshot.study, c)

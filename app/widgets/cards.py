@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from app import answer, confirmed, source, state, words
+from app import confirmed, source, state, words
 from app.charts.front_chart import Scene
 from app.widgets import downloads, panel
 from search.read import published as paper
@@ -70,8 +70,8 @@ def _miss(rows: Sequence[Candidate]) -> None:
     misses = tradeoffs.near_misses(rows, state.budget())
     if not misses:
         return
-    nearest, *_ = (f"{words.named(c)} ({words.percent(accuracy(c))}): {_broken(limits)}" for c, limits in misses)
-    others = [f"{words.named(c)} ({words.percent(accuracy(c))}): {_broken(limits)}" for c, limits in misses[1:]]
+    nearest, *_ = (f"{words.named(c)} ({words.percent(accuracy(c))}): {words.limits(limits)}" for c, limits in misses)
+    others = [f"{words.named(c)} ({words.percent(accuracy(c))}): {words.limits(limits)}" for c, limits in misses[1:]]
     text = f"No student is within the budget. The nearest is {nearest}."
     st.warning(text + "".join(f" On the other side, {other}." for other in others))
     for c, limits in misses:
@@ -79,10 +79,6 @@ def _miss(rows: Sequence[Candidate]) -> None:
         if loosened:
             label = words.listed([relaxing(limit) for limit in limits if limit.value is not None])
             st.button(label, on_click=panel.relax, args=(loosened,), key=f"relax_{c.trial}")
-
-
-def _broken(limits: Sequence[Broken]) -> str:
-    return words.listed([words.limit(limit) for limit in limits])
 
 
 def relaxing(limit: Broken) -> str:
@@ -127,7 +123,7 @@ def compare_button(c: Candidate) -> None:
 
 def paragraphs(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]]:
     """A student's card, paragraph by paragraph: what it is, what it breaks, what the next ones give."""
-    single = answer.between(scene.ties, c) if scene.ties and not scene.confirmed(c) else ""
+    single = words.between(scene.ties.interval(c)) if scene.ties and not scene.confirmed(c) else ""
     accurate = f"**{confirmed.percent(c, scene.confirmation)}**{single}"
     lines = [f"{accurate} validation accuracy ({runs(snapshot, c, scene)})"]
     for axis in CARD_AXES:

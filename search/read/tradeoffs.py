@@ -111,7 +111,7 @@ def near_misses(candidates: Iterable[Candidate], budget: Budget) -> list[Miss]:
 
 
 def nearest_miss(candidates: Iterable[Candidate], budget: Budget) -> tuple[Candidate, list[Broken]] | None:
-    """The student whose worst excess is the smallest, with the limits that it breaks; None without students."""
+    """The student that is least far off in its worst limit, with the limits that it breaks; None without students."""
     return nearest((c, verdict(c, budget)) for c in finished(candidates))
 
 

@@ -28,8 +28,7 @@ class Selection:
     def __init__(self, shipper: "Shipper", budget: Budget, students: Sequence[Candidate]):
         self.shipper, self.students = shipper, students
         self._load, self._busy = latencies.load()
-        precision: latencies.Precision = "int8" if shipper.int8 else "float32"
-        stored = latencies.of_device(shipper.runs, shipper.snapshot.study, latencies.device(), precision)
+        stored = latencies.of_device(shipper.runs, shipper.snapshot.study, latencies.device(), shipper.precision)
         self._costs = {c.trial: _cost(stored[w]) for c in students if (w := _weights_sha256(c)) in stored}
         self._timed_before = len(self._costs)
         self._exported: list[int] = []

@@ -22,6 +22,7 @@ from search.read.candidates import Candidate, Snapshot
 from search.read.definition import Definition
 from search.ship import out_folder, student_files, test_reads
 from search.ship.input_rule import input_rule, metadata
+from search.ship.latencies import Precision
 from search.ship.shipped.card import FLOAT32_FILE, drop_note, environment, int8_part, measurements
 from search.ship.shipped.exported import Accuracies, Exported, Runnable, Tested
 from search.ship.shipped.readme import readme
@@ -99,6 +100,11 @@ class Shipper:
         result = trainer.trained(candidate.recipe)
         self.store.try_put("student", sha256(result.weights), {"student.safetensors": result.weights})
         return result.weights, True
+
+    @property
+    def precision(self) -> Precision:
+        """Of the files that it ships."""
+        return "int8" if self.int8 else "float32"
 
     def exported(self, candidate: Candidate) -> Exported:
         """The student as an ONNX file, with its latency."""

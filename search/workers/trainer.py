@@ -33,7 +33,7 @@ from search.workers.facts import Facts, Speed, TeacherFacts
 MEASUREMENTS = 5  # their median is taken
 MEASURED_STEPS = 20  # at most, in one measurement of a training
 MEASURED_SECONDS = 4.0  # for all measurements together, about
-THREADED_MACS = 10**9  # multiply-adds in a step's forward pass from which a second thread pays: see bench/RESULTS.md
+THREADED_MACS = 10**9  # multiply-adds in a step's forward pass from which a second thread pays: see bench/LOG.md
 
 
 class Trainer:
