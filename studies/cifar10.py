@@ -11,7 +11,7 @@ from fitnets.config import Data, Training
 from search.space import Space
 from search.study import Staged, Stopping, Study
 
-FAST = Training(epochs=16, lr=0.1, batch=250, optimizer="muon", schedule="linear")
+FAST = Training(epochs=8, lr=0.1, batch=250, optimizer="muon", schedule="linear")
 
 STUDY = Study(
     name="cifar10",
@@ -22,7 +22,7 @@ STUDY = Study(
         norm="batch",
         precision="bf16",
         own_views=True,
-        training=FAST.changed(epochs=20),
+        training=FAST.changed(epochs=18),
     ),
     space=Space(
         stages=4,
@@ -39,7 +39,7 @@ STUDY = Study(
         lr1=(0.02, 0.2),
         lr2=(0.04, 0.2),
     ),
-    stage1=FAST.changed(epochs=3),
+    stage1=FAST.changed(epochs=2),
     stage2=FAST,
     max_params=400_000,
     max_macs=30_000_000,
