@@ -112,7 +112,7 @@ def main() -> None:
     study = find_study(options.study)
     trainer = Trainer(study.data, str(options.data), str(options.runs / "store"), "cpu", 1)
     facts = trainer.facts()
-    teacher = study.resolved_teacher(facts.shape, len(facts.classes))
+    teacher = study.resolved_teacher(facts.shape, len(facts.classes), facts.native)
     for report in trainer.train_teacher(teacher):
         print(f"teacher {report.epoch}/{report.epochs}", flush=True)
     opened = trainer.open_teacher(teacher, None)

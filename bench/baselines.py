@@ -60,7 +60,7 @@ def main() -> None:
     recipe = candidate.recipe
     trainer = Trainer(study.data, snapshot.images["data_dir"], str(options.runs / "store"), "cpu", 1)
     facts = trainer.facts()
-    teacher = study.resolved_teacher(facts.shape, len(facts.classes))
+    teacher = study.resolved_teacher(facts.shape, len(facts.classes), facts.native)
     for _ in trainer.train_teacher(teacher):
         pass
     accuracy = trainer.open_teacher(teacher, None).val_accuracy

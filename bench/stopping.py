@@ -59,7 +59,7 @@ def opened(study: Study, data: Path, store: Path) -> Opened:
     """Open a study's images, and train its teacher."""
     workers = InlineWorkers()
     facts = workers.open(study.data, data, store)
-    taught = workers.teach(study.resolved_teacher(facts.shape, len(facts.classes)), lambda report: None)
+    taught = workers.teach(study.resolved_teacher(facts.shape, len(facts.classes), facts.native), lambda report: None)
     return Opened(workers, facts, len(taught.hint_shapes))
 
 

@@ -81,7 +81,7 @@ def searched(study: Study, data_dir: Path, runs: Path) -> tuple[float, list[tupl
     began = time.perf_counter()
     crew = RayWorkers(None, os.cpu_count(), study.gpu_fraction)
     facts = crew.open(study.data, data_dir, runs / "store")
-    taught = crew.teach(study.resolved_teacher(facts.shape, len(facts.classes)), lambda report: None)
+    taught = crew.teach(study.resolved_teacher(facts.shape, len(facts.classes), facts.native), lambda report: None)
     started = time.perf_counter() - began
     storage = open_storage(f"sqlite:///{runs}/studies.db")
     optuna.create_study(study_name=study.name, storage=storage, directions=DIRECTIONS)

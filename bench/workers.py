@@ -33,7 +33,7 @@ def opened(study: Study, runs: Path) -> tuple[RayWorkers, Recipe, list[str], int
         nonlocal epochs
         epochs += 1
 
-    taught = crew.teach(study.resolved_teacher(facts.shape, len(facts.classes)), count)
+    taught = crew.teach(study.resolved_teacher(facts.shape, len(facts.classes), facts.native), count)
     times.append(time.perf_counter())
     frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), facts.native)
     seconds = [f"{after - before:.1f}" for before, after in pairwise(times)]

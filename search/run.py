@@ -160,7 +160,8 @@ def _open(
     with console.status("reading the images ..."):
         facts = crew.open(study.data, data, runs / "store", logs_folder(runs, study.name), study.trial_seconds)
     check_images(known, facts, data)
-    teacher = study.resolved_teacher(facts.shape, len(facts.classes))
+    precision = precision_of(known, facts.native)
+    teacher = study.resolved_teacher(facts.shape, len(facts.classes), precision)
     console.print(
         f"{study.name}: {facts.train:,} training and {facts.val:,} validation images of {facts.shape}, "
         f"{len(facts.classes)} classes; {crew.slots} slot(s) on {facts.device}"
@@ -169,7 +170,6 @@ def _open(
         console.print(f"note: {line}", markup=False)
     with console.status("timing a few batches ..."):
         done = 0 if known is None else trained_count(known)
-        precision = precision_of(known, facts.native)
         stopped = shares_stopped(study, [] if known is None else known.get_trials(deepcopy=False))
         left = study.changed(trials=max(1, study.trials - done))
         expected = _forecast(left, facts, teacher, precision, crew, stopped)

@@ -29,9 +29,14 @@ AnyTeacher = Staged | StagedEnsemble | Trained | Brought | Ensemble
 TeacherField = Annotated[AnyTeacher, Field(discriminator="kind")]
 
 
-def resolved(teacher: AnyTeacher, shape: Shape, classes: int) -> Trained | Brought | Ensemble:
-    """The teacher for images of this shape and number of classes. Raises ValidationError where there can be none."""
-    return teacher.resolved(shape, classes) if isinstance(teacher, Staged | StagedEnsemble) else teacher
+def resolved(
+    teacher: AnyTeacher, shape: Shape, classes: int, students: Precision = "float32"
+) -> Trained | Brought | Ensemble:
+    """The teacher for images of this shape and number of classes; `students` is the precision of their training.
+
+    Raises ValidationError where there can be none.
+    """
+    return teacher.resolved(shape, classes, students) if isinstance(teacher, Staged | StagedEnsemble) else teacher
 
 
 class Named(Value):
@@ -137,9 +142,11 @@ class Study(Value):
             seed=self.seed,
         )
 
-    def resolved_teacher(self, shape: Shape, classes: int) -> Trained | Brought | Ensemble:
-        """The teacher for these images."""
-        return resolved(self.teacher, shape, classes)
+    def resolved_teacher(
+        self, shape: Shape, classes: int, native: Precision = "float32"
+    ) -> Trained | Brought | Ensemble:
+        """The teacher for these images; `native` as in `resolved_precision`."""
+        return resolved(self.teacher, shape, classes, self.resolved_precision(native))
 
     def named_recipe(self, named: Named, frame: Frame) -> Recipe:
         """The recipe of a named student."""

@@ -20,7 +20,7 @@ STUDY = Study(
         stages=((64,), (64, 192), (192, 256), (256,)),
         pieces=1,
         norm="batch",
-        precision="bf16",
+        precision="auto",
         own_views=True,
         training=FAST.changed(epochs=18),
     ),

@@ -20,8 +20,8 @@ class Staged(Value):
     dense: tuple[Dense, ...] = ()
     training: Training
     seed: int = Field(0, ge=0)
-    precision: Precision = later("float32")
-    """Of its training. `bf16` is slow where the processor does not have it natively."""
+    precision: Literal["auto"] | Precision = later("float32")
+    """Of its training. `auto`: the students'. `bf16` is slow where the processor does not have it natively."""
     shortcuts: bool = later(False)
     """Every convolution after the first of its stage adds its input where the widths are equal."""
     own_views: bool = later(False)
@@ -32,8 +32,8 @@ class Staged(Value):
         """How many layers can be hint layers."""
         return sum(len(widths) for widths in self.stages)
 
-    def resolved(self, shape: Shape, classes: int) -> Trained:
-        """The teacher for images of this shape and number of classes."""
+    def resolved(self, shape: Shape, classes: int, students: Precision = "float32") -> Trained:
+        """The teacher for images of this shape and number of classes; `students` is their training's precision."""
         net = Net.staged(
             shape,
             classes,
@@ -43,9 +43,8 @@ class Staged(Value):
             dense=self.dense,
             shortcuts=self.shortcuts,
         )
-        return Trained(
-            net=net, training=self.training, precision=self.precision, seed=self.seed, own_views=self.own_views
-        )
+        precision = students if self.precision == "auto" else self.precision
+        return Trained(net=net, training=self.training, precision=precision, seed=self.seed, own_views=self.own_views)
 
     def smoke(self) -> Self:
         """The same, shrunk to be trained in seconds."""
@@ -65,9 +64,10 @@ class StagedEnsemble(Value):
         """How many layers can be hint layers: the first member's."""
         return self.members[0].hints
 
-    def resolved(self, shape: Shape, classes: int) -> Ensemble:
-        """The ensemble for images of this shape and number of classes. Raises ValidationError for equal members."""
-        return Ensemble(members=tuple(member.resolved(shape, classes) for member in self.members), average=self.average)
+    def resolved(self, shape: Shape, classes: int, students: Precision = "float32") -> Ensemble:
+        """The ensemble, as `Staged.resolved`. Raises ValidationError for equal members."""
+        members = tuple(member.resolved(shape, classes, students) for member in self.members)
+        return Ensemble(members=members, average=self.average)
 
     def smoke(self) -> Self:
         """The same, shrunk to be trained in seconds; seeds keep members apart that the shrinking makes equal."""

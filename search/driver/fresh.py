@@ -94,10 +94,10 @@ def confirm(
         facts = crew.open(study.data, folder, runs / "store", logs_folder(runs, study.name), study.trial_seconds)
     check_images(known, facts, folder)
     with Display(console, study.trials) as display:
-        teacher = crew.teach(study.resolved_teacher(facts.shape, len(facts.classes)), display.teacher)
+        precision = precision_of(known, facts.native)
+        teacher = crew.teach(study.resolved_teacher(facts.shape, len(facts.classes), precision), display.teacher)
         if note := check_teacher(known, teacher, study):
             console.print(note)
-        precision = precision_of(known, facts.native)
         about: dict[str, Any] = {"teacher": known.user_attrs["teacher"], PRECISION: precision}
         about["images"] = known.user_attrs["images"] | {"data_dir": str(folder.resolve())}
         register(study, storing, about | {CONFIRMS: fresh.plan.model_dump(mode="json")})

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, ValidationError
 
-from fitnets.config import Brought, Data, Ensemble, Trained
+from fitnets.config import Brought, Data, Ensemble, Recipe, Trained
 from fitnets.errors import InputError
 from fitnets.values.base import Value, explain
 from fitnets.values.net import Shape
@@ -41,9 +41,9 @@ class Definition(Value):
                 "`search.run --name`."
             ) from None
 
-    def resolved_teacher(self, shape: Shape, classes: int) -> Trained | Brought | Ensemble:
-        """The teacher for images of this shape and number of classes."""
-        return resolved(self.teacher, shape, classes)
+    def teacher_of(self, recipe: Recipe, shape: Shape) -> Trained | Brought | Ensemble:
+        """The teacher that a student of this recipe learnt from, for images of this shape."""
+        return resolved(self.teacher, shape, recipe.student.classes, recipe.precision)
 
 
 def changes(stored: Mapping[str, Any], study: Study) -> list[str]:

@@ -39,7 +39,7 @@ def teacher(snapshot: Snapshot, recipe: Recipe) -> list[LayerRow]:
     """
     hint = recipe.hint.hint if recipe.hint else None
     try:
-        known = Definition.of(snapshot).resolved_teacher(recipe.student.input, recipe.student.classes)
+        known = Definition.of(snapshot).teacher_of(recipe, recipe.student.input)
     except ValueError:  # of the definition, or of equal members
         return []
     if isinstance(known, Brought):

@@ -95,7 +95,7 @@ class Shipper:
         gpu = torch.cuda.is_available() and outcome.versions.get("device") != "cpu"
         device_threads = ("cuda", None) if gpu else ("cpu", 1)  # as in the search: device, threads
         trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), *device_threads)
-        teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
+        teacher = self.study.teacher_of(candidate.recipe, self.images.shape)
         open_for_training(trainer, teacher, outcome.teacher)
         result = trainer.trained(candidate.recipe)
         self.store.try_put("student", sha256(result.weights), {"student.safetensors": result.weights})
@@ -157,7 +157,7 @@ class Shipper:
     ) -> dict[str, Any]:
         candidate, outcome = exported.candidate, exported.candidate.outcome
         assert outcome is not None
-        teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
+        teacher = self.study.teacher_of(candidate.recipe, self.images.shape)
         nets = [member.net for member in teacher.members]
         card = {
             "study": self.snapshot.study,
@@ -188,7 +188,7 @@ class Shipper:
         tested = test_reads.begin(*entry, trial=trial)
         split = load_test(self.pixels.data, self.data_dir, self.pixels, self.store)
         found = self._accuracies(exported, split)
-        teacher = self.study.resolved_teacher(self.images.shape, len(self.images.classes))
+        teacher = self.study.teacher_of(exported.candidate.recipe, self.images.shape)
         teacher_accuracy, outcome = None, exported.candidate.outcome
         trainer = Trainer(self.study.data, str(self.data_dir), str(self.store.root), "cpu", None)
         assert outcome is not None

@@ -498,7 +498,8 @@ def native(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
 def test_a_study_keeps_the_precision_that_it_began_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, then: str
 ) -> None:
-    file, runs = study_file(tmp_path), tmp_path / "runs"
+    study = STUDY.changed(teacher=STUDY.teacher.changed(precision="auto"))
+    file, runs = study_file(tmp_path, study), tmp_path / "runs"
     native(monkeypatch, first)
     told = invoke("run", file, "--runs", runs, "--trials", 1)
     assert (told.exit_code, "lacks in hardware" in told.output) == (cli.OK, False), told.output
@@ -506,6 +507,9 @@ def test_a_study_keeps_the_precision_that_it_began_with(
     told = invoke("run", file, "--runs", runs, "--trials", 2)
     assert told.exit_code == cli.OK, told.output
     assert [row["recipe"]["precision"] for row in rows(file, runs)] == [first] * 2
+    assert invoke("pick", file, "--runs", runs, "--out", tmp_path / "picked").exit_code == cli.OK
+    card = json.loads((tmp_path / "picked" / "card.json").read_text())
+    assert card["teacher"]["test_accuracy"] is not None
     line = "note: the study trains in bf16, which `cpu` here lacks in hardware: it goes on in bf16, slower than where"
     assert (line in told.output) == (then == "float32")
 

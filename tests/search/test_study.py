@@ -10,7 +10,7 @@ from fitnets.config import Brought, Hint, Trained, Training
 from fitnets.errors import InputError
 from fitnets.values.net import Net
 from search.read.definition import differences
-from search.study import Named, Staged, Stopping, Study, find_study, study_names
+from search.study import Named, Staged, StagedEnsemble, Stopping, Study, find_study, study_names
 from tests.helpers import STUDY
 
 
@@ -97,6 +97,25 @@ def test_a_staged_teacher_says_how_it_is_trained() -> None:
     teacher = staged.changed(precision="bf16", shortcuts=True, own_views=True).resolved((1, 8, 8), 10)
     assert (teacher.precision, teacher.own_views) == ("bf16", True)
     assert [conv.shortcut for conv in teacher.net.convs] == [False, True, False, True]
+
+
+def test_a_teacher_may_be_trained_in_the_students_precision() -> None:
+    staged = Staged(stages=((8, 8), (16, 16)), training=STUDY.stage2, precision="auto")
+    study = STUDY.changed(teacher=staged)
+    found = {native: study.resolved_teacher((1, 8, 8), 10, native) for native in ("float32", "bf16")}
+    assert {native: each.members[0].precision for native, each in found.items()} == {
+        "float32": "float32",
+        "bf16": "bf16",
+    }
+    assert study.changed(precision="float32").resolved_teacher((1, 8, 8), 10, "bf16") == found["float32"]
+    two = StagedEnsemble(members=(staged, staged.changed(seed=1)))
+    assert {member.precision for member in two.resolved((1, 8, 8), 10, "bf16").members} == {"bf16"}
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_no_shipped_study_trains_in_bf16_where_the_processor_lacks_it(name: str) -> None:
+    teacher = find_study(name).resolved_teacher((3, 32, 32), 10, "float32")
+    assert {member.precision for member in teacher.members} == {"float32"}
 
 
 def test_a_named_student_is_trained_as_designed() -> None:
