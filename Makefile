@@ -44,7 +44,6 @@ bench: install  ## The tables of bench/RESULTS.md in their quick form; DATA=DIR 
 	$(BIN)/python -m bench.step --data $(DATA) --quick
 	$(BIN)/python -m bench.study --data $(DATA) --set mnist --quick
 	$(BIN)/python -m bench.driver --quick
-	$(BIN)/python -m bench.sampler --quick
 	$(BIN)/python -m bench.bf16_gate --data $(DATA) --quick
 	$(BIN)/python -m bench.workers --quick
 	$(BIN)/python -m bench.memory --data $(DATA)

@@ -103,7 +103,7 @@ def opened(folder: Path) -> int:
     storage = open_storage(storage_url(folder, None))
     study = optuna.load_study(study_name=STUDY.name, storage=storage)
     before = resident()
-    ledger = Ledger(study, storage, 0)
+    ledger = Ledger(study, storage)
     assert ledger.trials
     return resident() - before
 

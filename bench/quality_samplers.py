@@ -5,12 +5,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import optuna
-from optuna.samplers import NSGAIISampler
+from optuna.samplers import NSGAIISampler, TPESampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState
 
 from bench.quality_tables import Table
-from search.driver.sampling import History, draw
+from search.driver.sampling.proposals import CANDIDATES, Known
+from search.driver.sampling.ranking import Costs, Features
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE, StudyDirection.MINIMIZE)
 POPULATION = 20  # of NSGA-II: Optuna's default of 50 would be random drawing at these budgets
@@ -43,37 +44,39 @@ class RandomStudents:
         """Nothing is learnt."""
 
 
-class Project:
-    """The project's sampler and its history, used as in the driver."""
+class Ours:
+    """The project's choice among random students, as in the driver; here each student has a few of the parameters."""
 
     def __init__(self, table: Table, seed: int):
-        self._table, self._seed = table, seed
-        self._history, self._trials = History(DIRECTIONS), dict[int, FrozenTrial]()
+        self._students, self._chance = table.students, np.random.default_rng(seed)
+        costs = np.array([[student.params, student.macs] for student in table.students])
+        cheapest, largest = (Costs(*map(int, ends)) for ends in (costs.min(0), costs.max(0)))
+        self._known = Known(Features(table.space, cheapest, largest))
+        self._began: list[int] = []  # by number
 
     def draw(self, number: int) -> int:
-        """The student nearest to what TPE proposes; it becomes part of the history, in training."""
-        trial = draw(self._history.directions, self._history.recalled(), self._seed, number)
-        student = self._table.nearest(_suggested(trial, self._table))
-        self._set(number, self._table.students[student].drawn, TrialState.RUNNING, None)
+        """The one of CANDIDATES that promises most, among those that have not begun while there are any."""
+        drawn = self._chance.permutation(len(self._students))
+        fresh = drawn[~np.isin(drawn, self._began)]
+        candidates = (fresh if len(fresh) else drawn)[:CANDIDATES].tolist()
+        student: int = candidates[self._known.best([self._drawn(candidate) for candidate in candidates])]
+        self._began.append(student)
         return student
 
     def end(self, number: int, values: Sequence[float] | None) -> None:
-        """A stopped trial is PRUNED and has no values."""
-        state = TrialState.PRUNED if values is None else TrialState.COMPLETE
-        self._set(number, self._trials[number].params, state, values)
+        """Nothing is learnt from a stopped student."""
+        if values is not None:
+            self._known.add(number, *self._drawn(self._began[number]), values[0])
 
-    def _set(self, number: int, params: dict[str, Any], state: TrialState, values: Sequence[float] | None) -> None:
-        trial = create_trial(params=params, distributions=self._table.space, state=state, values=values)
-        trial.number = number
-        self._trials[number] = trial
-        self._history.update(trial)
+    def _drawn(self, student: int) -> tuple[dict[str, Any], Costs]:
+        known = self._students[student]
+        return known.drawn, Costs(known.params, known.macs)
 
 
-class Genetic:
-    """Optuna's NSGA-II, used through `ask` and `tell`."""
+class Stock:
+    """One of Optuna's samplers, used through `ask` and `tell`."""
 
-    def __init__(self, table: Table, seed: int):
-        sampler = NSGAIISampler(population_size=POPULATION, seed=seed)
+    def __init__(self, table: Table, sampler: optuna.samplers.BaseSampler):
         storage = optuna.storages.InMemoryStorage()
         self._study = optuna.create_study(directions=DIRECTIONS, storage=storage, sampler=sampler)
         self._table, self._trials = table, dict[int, optuna.Trial]()
@@ -103,6 +106,7 @@ def _suggested(trial: optuna.Trial, table: Table) -> dict[str, Any]:
 
 SAMPLERS: dict[str, Callable[[Table, int], Sampler]] = {
     "random": RandomStudents,
-    "NSGA-II": Genetic,
-    "MO-TPE": Project,
+    "NSGA-II": lambda table, seed: Stock(table, NSGAIISampler(population_size=POPULATION, seed=seed)),
+    "MO-TPE": lambda table, seed: Stock(table, TPESampler(seed=seed)),
+    "ours": Ours,
 }

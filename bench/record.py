@@ -17,6 +17,7 @@ DIR is a runs folder: the trainings are a study there, so the same command goes 
 
 import argparse
 import csv
+import random
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from search.driver.checks import is_over_limits
 from search.driver.display import Display
 from search.driver.loop import Search
 from search.driver.registration import PRECISION, known_study, precision_of, recording_the_end, register
+from search.driver.sampling.draw import Draw
 from search.read.candidates import Candidate
 from search.read.reader import read
 from search.space import Frame, recipe_of, suggest
@@ -42,11 +44,10 @@ from search.workers.crew import RayWorkers
 
 def drawn(study: Study, frame: Frame, students: int) -> list[tuple[dict[str, Any], Recipe]]:
     """Different random students within the study's limits, with their parameters: a function of the study's seed."""
-    sampler = optuna.samplers.RandomSampler(seed=study.seed)
-    draws = optuna.create_study(sampler=sampler)
+    chance = random.Random(study.seed)
     found: dict[str, tuple[dict[str, Any], Recipe]] = {}
     while len(found) < students:
-        params = suggest(draws.ask(), study.space)
+        params = suggest(Draw(chance), study.space)
         recipe = recipe_of(params, study.space, frame)
         if not is_over_limits(study, recipe):
             found.setdefault(recipe.digest(), (params, recipe))

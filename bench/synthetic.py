@@ -13,14 +13,13 @@ from types import MappingProxyType
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from fitnets.config import Outcome, Recipe, Report, Result
 from fitnets.nets.cost import cost
 from fitnets.values.per_class import PerClass
-from search.driver.forecast import RandomTrial
-from search.driver.sampling import History
+from search.driver.sampling.draw import Draw
+from search.read import pareto
 from search.space import Frame, recipe_of, suggest
 from search.study import Study, find_study
 from search.workers.protocol import EpochDone, Event, Finished
@@ -106,34 +105,6 @@ class Instant:
         """There are no checkpoints."""
 
 
-class _Recorded(RandomTrial):
-    """Random draws that remember their distributions; now and then a child of `parent`."""
-
-    def __init__(self, seed: int, parent: dict[str, Any] | None):
-        super().__init__(seed)
-        self.parent = parent
-        self.params: dict[str, Any] = {}
-        self.distributions: dict[str, BaseDistribution] = {}
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        """The parent's, or a new one for a quarter of the parameters."""
-        value = super().suggest_int(name, low, high, step=step, log=log)
-        self.distributions[name] = IntDistribution(low, high, step=step, log=log)
-        return int(self._inherited(name, value))
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """The parent's, or a new one for a quarter of the parameters."""
-        value = super().suggest_float(name, low, high, log=log)
-        self.distributions[name] = FloatDistribution(low, high, log=log)
-        return float(self._inherited(name, value))
-
-    def _inherited(self, name: str, value: Any) -> Any:
-        if self.parent is not None and self._random.random() < 0.75:
-            value = self.parent[name]
-        self.params[name] = value
-        return value
-
-
 def quick_history(
     study: optuna.Study,
     storage: optuna.storages.BaseStorage,
@@ -141,12 +112,11 @@ def quick_history(
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Fill a study with finished trials: random ones, then children of its front; each with `more` attributes."""
-    history, chance = History(study.directions), random.Random(0)
+    front, chance = list[FrozenTrial](), random.Random(0)
     study_id = storage.get_study_id_from_name(study.study_name)
     for number in range(finished):
-        front = history.front
         parent = chance.choice(front).params if number > 50 and front else None
-        drawn = _Recorded(number, parent)
+        drawn = Draw(chance, {name: value for name, value in (parent or {}).items() if chance.random() < 0.75})
         recipe = recipe_of(suggest(drawn, STUDY.space), STUDY.space, FRAME)
         attributes = {
             "recipe": recipe.model_dump(mode="json"),
@@ -164,4 +134,5 @@ def quick_history(
         )
         storage.create_new_trial(study_id, trial)
         trial.number = number
-        history.update(trial)
+        front.append(trial)
+        front = [front[i] for i in pareto.front([(-t.values[0], t.values[1], t.values[2]) for t in front])]

@@ -2,6 +2,7 @@
 
 import math
 import os
+import random
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fitnets.config import Data, Hint, Recipe, Report, Result, Trained, Training
+from fitnets.nets.cost import cost
 from fitnets.values.base import sha256
 from fitnets.values.net import Conv, Dense, Net
-from search.space import Space
+from search.driver.sampling.draw import Draw, Proposal
+from search.space import Space, recipe_of, suggest
 from search.study import Staged, Study
 
 REFERENCE: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "paper/reference.yaml").read_text())
@@ -139,3 +142,10 @@ def unprivileged() -> Iterator[None]:
         yield
     finally:
         os.setresuid(*before)
+
+
+def proposal(seed: int) -> Proposal:
+    """A random student of STUDY, for grey 8x8 images of ten classes."""
+    draw, frame = Draw(random.Random(seed)), STUDY.frame((1, 8, 8), 10, STUDY.teacher.hints)
+    recipe = recipe_of(suggest(draw, STUDY.space), STUDY.space, frame)
+    return Proposal(recipe, cost(recipe.student), {"max_params": -0.5}, draw.params, draw.distributions)

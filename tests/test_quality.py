@@ -162,5 +162,5 @@ def test_the_tables_pair_by_seed_and_the_gate_names_what_fails() -> None:
     assert "| +0.030 ± 0.000 | +0.000 ± 0.000 |" in rows[PROJECT.name]
     against = {line.split(" | ")[0].strip("| "): line for line in found.against("macs").splitlines()}
     assert "| +0.020 ± 0.000 | **-0.010 ± 0.000** |" in against["random: coin 1/3"]
-    assert found.gate() == [f"second, MO-TPE: {OURS.name} is +0.000 ± 0.000 from no stopping"]
+    assert found.gate() == [f"second, ours: {OURS.name} is +0.000 ± 0.000 from no stopping"]
     assert "| random: none | 40 | 10 | 2 |" in found.counts()

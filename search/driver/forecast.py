@@ -4,38 +4,20 @@ import math
 import random
 import statistics
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fitnets.config import Recipe
 from fitnets.nets.cost import cost, layers
 from fitnets.values.base import Value
 from fitnets.values.net import Net
 from fitnets.values.table_sizes import HintTable, hint_table_bytes, hint_tables, logit_table_bytes, meeting_map
+from search.driver.sampling.draw import Draw
 from search.space import Frame, recipe_of, suggest
 from search.study import Study
 from search.units import format_bytes, format_duration
 from search.workers.facts import Facts, Speed
 
 DRAWS = 300
-
-
-class RandomTrial:
-    """Draws parameters at random without a study: the part of an Optuna trial that `suggest` uses."""
-
-    def __init__(self, seed: int):
-        self._random = random.Random(seed)
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        """An integer from low to high, in steps of `step`."""
-        return self._random.randrange(low, high + 1, step)
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """A number from low to high; with `log`, uniform in its logarithm."""
-        return low * (high / low) ** self._random.random() if log else self._random.uniform(low, high)
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of the choices."""
-        return self._random.choice(choices)
 
 
 class Forecast(Value):
@@ -81,7 +63,7 @@ def forecast_and_actual(forecast_seconds: float, actual_seconds: float) -> str:
 
 def draws(study: Study, frame: Frame) -> list[Recipe]:
     """Recipes as a random sampler would draw them, the same at every call."""
-    trial = RandomTrial(study.seed)
+    trial = Draw(random.Random(study.seed))
     return [recipe_of(suggest(trial, study.space), study.space, frame) for _ in range(DRAWS)]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.driver.sampling import History, draw
+from search.driver.sampling.draw import Proposal
 from search.workers.protocol import Stopped
 
 LARGE_ATTRIBUTES = ("reports", "classes", "right")  # 10 kB a trial: not held in memory once it has finished
@@ -33,8 +33,8 @@ class Ledger:
     Raises Stopped when the study has been deleted from the storage.
     """
 
-    def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage, seed: int):
-        self.storage, self.seed = storage, seed
+    def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage):
+        self.storage = storage
         self.name = study.study_name
         self._study_id = storage.get_study_id_from_name(self.name)
         self._ids: dict[int, int] = {}  # the storage's own id of a trial, by the trial's number
@@ -44,30 +44,22 @@ class Ledger:
         """How many trials were stopped at a rung. They are PRUNED, as those over the limits are."""
         for trial in self.trials:
             self._drop_large_attributes(trial)
-        self._history = History(study.directions, self.trials)
 
-    def draw(self, fixed: Mapping[str, Any] | None = None) -> optuna.Trial:
-        """The next trial to suggest parameters for, of which `fixed` are set. It is not in the storage yet."""
-        return draw(self._history.directions, self._history.recalled(), self.seed, len(self.trials), fixed)
-
-    def add(
-        self, drawn: optuna.Trial, state: TrialState, constraints: Mapping[str, float], attributes: Mapping[str, Any]
-    ) -> int:
-        """Write a drawn trial whole and return its number. A crash leaves all of it or nothing."""
+    def add(self, proposal: Proposal, attributes: Mapping[str, Any]) -> int:
+        """Write a new trial whole and return its number. A crash leaves all of it or nothing."""
         trial = create_trial(
-            state=state,
-            params=drawn.params,
-            distributions=drawn.distributions,
+            state=TrialState.RUNNING,
+            params=proposal.params,
+            distributions=proposal.distributions,
             user_attrs=dict(attributes),
-            constraints=dict(constraints),
+            constraints=proposal.excess,
         )
         with self._stopped_if_deleted():
             trial_id = self.storage.create_new_trial(self._study_id, trial)
         trial.number = len(self.trials)
         self._ids[trial.number] = trial_id
         self.trials.append(trial)
-        self.counts[state] += 1
-        self._history.update(trial)
+        self.counts[TrialState.RUNNING] += 1
         return trial.number
 
     def note(self, number: int, **attributes: Any) -> None:
@@ -88,7 +80,6 @@ class Ledger:
         self.counts[state] += 1
         trial.state, trial.values = state, objectives
         self.stopped += is_stopped(trial)
-        self._history.update(trial)
         self._drop_large_attributes(trial)
 
     def stored(self, number: int) -> dict[str, Any]:

@@ -22,10 +22,12 @@ from search.driver.disk_limit import DiskLimit
 from search.driver.flight import ATTEMPTS, RunningTrial, compact
 from search.driver.ledger import STOPPED_AT, Ledger
 from search.driver.rungs import Verdicts, with_arrival
+from search.driver.sampling.draw import Proposal
+from search.driver.sampling.proposals import REJECTS, Proposals
 from search.driver.stopping import Arrival
 from search.driver.twins import REASON_CHARACTERS, Twins
 from search.read.candidates import ENDED
-from search.space import Frame, params_of, recipe_of, suggest
+from search.space import Frame
 from search.study import Study
 from search.workers.faults import DRIVER_DIED, NODE_DIED, without_numbers, worker_died
 from search.workers.protocol import EndedEarly, EpochDone, Event, Failed, Finished, Notice, Stopped, WorkerLost, Workers
@@ -33,7 +35,6 @@ from search.workers.protocol import EndedEarly, EpochDone, Event, Failed, Finish
 DIRECTIONS: list[Literal["minimize", "maximize"]] = ["maximize", "minimize", "minimize"]
 METRICS = ["val_accuracy", "log10_params", "log10_macs"]
 SAME_FAILURES = 5  # this many equal failures in a row stop the search
-REJECTS = 200  # this many draws over the limits in a row stop the search
 
 
 class Search:
@@ -52,7 +53,8 @@ class Search:
         self.study, self.frame, self.workers, self.store = study, frame, workers, store
         known = optuna.load_study(study_name=study.name, storage=storage)
         self._driver_died = known.user_attrs.get(ENDED) is None  # while these trials were RUNNING
-        self.ledger = Ledger(known, storage, study.seed)
+        self.ledger = Ledger(known, storage)
+        self.proposals = Proposals(study, frame)
         self.verdicts = Verdicts(study, self.ledger)
         self.disk_limit = DiskLimit(store, study.max_disk, self.ledger)
         self.live: dict[int, RunningTrial] = {}
@@ -147,37 +149,30 @@ class Search:
         return True
 
     def _next_trial(self) -> None:
-        """Draw until a student is within the limits, and dispatch it; those over the limits are PRUNED untrained.
+        """Dispatch the next student. The study's named ones come first, and are trained as designed."""
+        if self._named_students:
+            name, recipe = self._named_students.pop(0)
+            self._dispatch(self.proposals.named(recipe), {"name": name})
+            return
+        proposal = self.proposals.next(self.ledger.trials)
+        if proposal is None:
+            raise Stopped(
+                f"{REJECTS} draws in a row were over the limits: raise `max_params` or `max_macs`, or lower "
+                "`base_width`, `multiplier` or `depth` in the study's space."
+            )
+        self._dispatch(proposal, {})
 
-        The study's named students come first: they are trained as designed, and the sampler gets the nearest draw.
-        """
-        for _ in range(REJECTS):
-            name, exact = self._named_students.pop(0) if self._named_students else (None, None)
-            drawn = self.ledger.draw(params_of(exact, self.study.space, self.frame) if exact else None)
-            params = suggest(drawn, self.study.space)
-            recipe = exact or recipe_of(params, self.study.space, self.frame)
-            price = cost(recipe.student)
-            excess = self.study.over_budget(price.params, price.macs)
-            about: dict[str, Any] = {"cost": price.model_dump(mode="json")} | ({"name": name} if name else {})
-            if max(excess.values(), default=0.0) <= 0:
-                self._dispatch(drawn, recipe, excess, about)
-                return
-            about |= {"recipe": recipe.model_dump(mode="json"), "infeasible": True}
-            self.ledger.add(drawn, TrialState.PRUNED, excess, about)
-        raise Stopped(
-            f"{REJECTS} draws in a row were over the limits: raise `max_params` or `max_macs`, or lower `base_width`, "
-            "`multiplier` or `depth` in the study's space."
-        )
-
-    def _dispatch(self, drawn: optuna.Trial, recipe: Recipe, excess: dict[str, float], about: dict[str, Any]) -> None:
+    def _dispatch(self, proposal: Proposal, about: dict[str, Any]) -> None:
+        recipe = proposal.recipe
         if self.study.duplicates == "replicate":
             while recipe.digest() in self.twins.originals:
                 recipe = recipe.changed(seed=recipe.seed + 1)
         digest = recipe.digest()
-        about |= {"recipe": recipe.model_dump(mode="json"), "digest": digest, "started": time.time()}
+        about |= {"cost": proposal.cost.model_dump(mode="json"), "recipe": recipe.model_dump(mode="json")}
+        about |= {"digest": digest, "started": time.time()}
         if digest not in self.twins.originals:
             about |= RunningTrial(-1, recipe).starts()
-        number = self.ledger.add(drawn, TrialState.RUNNING, excess, about)
+        number = self.ledger.add(proposal, about)
         trial = RunningTrial(number, recipe)
         if self.twins.originals.setdefault(digest, number) == number:
             self._submit(trial)

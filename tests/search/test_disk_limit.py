@@ -150,7 +150,7 @@ def test_a_store_within_its_limit_loses_nothing(tmp_path: Path, finished: tuple[
     store = Store(runs / "store")
     before, taken = left(store), sum(entry.size for entry in entries(store))
     study = optuna.load_study(study_name="tiny", storage=storage_url(runs, None))
-    disk_limit.DiskLimit(store, int(taken / 0.95), Ledger(study, study._storage, 0)).enforce(now=True)
+    disk_limit.DiskLimit(store, int(taken / 0.95), Ledger(study, study._storage)).enforce(now=True)
     assert left(store) == before
 
 

@@ -1,12 +1,15 @@
 """Forecasts: arithmetic that can be checked by hand."""
 
+import random
+
 import pytest
 
 from fitnets.config import Hint
 from fitnets.nets.cost import cost
 from fitnets.values import table_sizes
 from fitnets.values.net import Net
-from search.driver.forecast import RandomTrial, forecast, forecast_and_actual, hint_work, stage2_work, typical
+from search.driver.forecast import forecast, forecast_and_actual, hint_work, stage2_work, typical
+from search.driver.sampling.draw import Draw
 from search.driver.stopping import Stopping
 from search.space import recipe_of, suggest
 from search.units import format_duration
@@ -66,7 +69,8 @@ def test_longer_trials_cost_more() -> None:
 
 def test_the_typical_student_is_within_the_limits_and_in_the_middle() -> None:
     costs = sorted(
-        cost(recipe_of(suggest(RandomTrial(s), STUDY.space), STUDY.space, FRAME).student).params for s in range(99)
+        cost(recipe_of(suggest(Draw(random.Random(s)), STUDY.space), STUDY.space, FRAME).student).params
+        for s in range(99)
     )
     recipe, relative, feasible = typical(STUDY, FRAME)
     assert costs[10] < cost(recipe.student).params < costs[-10]

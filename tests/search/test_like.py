@@ -9,7 +9,7 @@ import pytest
 
 from fitnets.nets.cost import cost
 from search.driver.like import Like, evenly_spaced
-from search.driver.sampling import History
+from search.driver.sampling.proposals import Known
 from search.read.candidates import Snapshot
 from search.read.reader import read
 from search.space import params_of, recipe_of, suggest
@@ -92,19 +92,19 @@ def test_a_study_that_stopped_before_its_first_student_begins_with_the_stored_fr
 def test_the_sampler_sees_no_value_of_the_other_study(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[int] = []
-    recalled = History.recalled
+    seen: list[float] = []
+    add = Known.add
 
-    def counted(self: History) -> Any:
-        found = recalled(self)
-        seen.append(len(found))
-        return found
+    def noted(self: Known, number: int, params: Any, costs: Any, accuracy: float) -> None:
+        seen.append(accuracy)
+        add(self, number, params, costs, accuracy)
 
-    monkeypatch.setattr(History, "recalled", counted)
-    file = study_file(tmp_path / "second", STUDY.changed(name="second", trials=3))
+    monkeypatch.setattr(Known, "add", noted)
+    file = study_file(tmp_path / "second", STUDY.changed(name="second", trials=6))
     assert invoke("run", file, "--runs", runs, "--like", STUDY.name).exit_code == 0
-    assert seen[0] == 0
-    assert max(seen) <= len(read(storage_url(runs, None), "second").candidates)
+    own = [c.outcome.val_accuracy for c in read(storage_url(runs, None), "second").candidates if c.outcome]
+    assert seen and len(seen) < len(own)
+    assert seen == own[: len(seen)]
 
 
 @pytest.mark.parametrize(

@@ -34,16 +34,17 @@ from optuna.trial import TrialState
 from search.driver.ledger import Ledger
 from search.storage.lock import driving
 from tests.app import synthetic
+from tests.helpers import proposal
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 url, rng = sys.argv[1], random.Random(5)
 for line in sys.stdin:
     with driving(url, "digits") as storage:
-        ledger = Ledger(optuna.load_study(study_name="digits", storage=storage), storage, 0)
+        ledger = Ledger(optuna.load_study(study_name="digits", storage=storage), storage)
         for step in line.split():
             if step == "trial":
                 number = len(ledger.trials)
-                ledger.add(ledger.draw(), TrialState.RUNNING, {}, synthetic.trained(number, rng))
+                ledger.add(proposal(number), synthetic.trained(number, rng))
                 ledger.tell(number, TrialState.COMPLETE, [0.5, 3.0, 4.0])
                 print(number, flush=True)
             elif step == "wait":

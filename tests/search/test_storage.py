@@ -23,7 +23,6 @@ from search.driver.loop import DIRECTIONS, Search
 from search.read.candidates import Snapshot
 from search.read.listing import counts, studies
 from search.read.reader import Reader, read
-from search.space import suggest
 from search.storage import readonly, writer
 from search.storage.address import shown, storage_url
 from search.storage.faults import (
@@ -39,7 +38,7 @@ from search.storage.lock import driving
 from search.storage.readonly import ReadOnlyStorage
 from search.storage.writer import open_storage
 from tests.app import synthetic
-from tests.helpers import STUDY
+from tests.helpers import STUDY, proposal
 from tests.search.test_loop import FRAME, Crash, Scripted, well
 
 CONTENT: dict[str, Any] = {
@@ -165,14 +164,12 @@ def ledger(url: str) -> Iterator[Ledger]:
     """The one writer of the study."""
     with driving(url, STUDY.name) as opened:
         study = optuna.create_study(study_name=STUDY.name, storage=opened, directions=DIRECTIONS, load_if_exists=True)
-        yield Ledger(study, opened, 0)
+        yield Ledger(study, opened)
 
 
-def add(kept: Ledger, state: TrialState = TrialState.RUNNING, **attributes: Any) -> int:
+def add(kept: Ledger, **attributes: Any) -> int:
     """A trial with drawn parameters."""
-    draw = kept.draw()
-    suggest(draw, STUDY.space)
-    return kept.add(draw, state, {"max_params": -0.5}, attributes)
+    return kept.add(proposal(len(kept.trials)), attributes)
 
 
 def searched(url: str, tmp_path: Path, trials: int, workers: Scripted | None = None) -> None:

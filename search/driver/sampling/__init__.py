@@ -1,0 +1,1 @@
+"""Which student a search trains next."""
