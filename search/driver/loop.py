@@ -23,7 +23,7 @@ from search.driver.flight import ATTEMPTS, RunningTrial, compact
 from search.driver.ledger import STOPPED_AT, Ledger
 from search.driver.rungs import Verdicts, with_arrival
 from search.driver.sampling.draw import Proposal
-from search.driver.sampling.proposals import REJECTS, Proposals
+from search.driver.sampling.proposals import Proposals
 from search.driver.stopping import Arrival
 from search.driver.twins import REASON_CHARACTERS, Twins
 from search.read.candidates import ENDED
@@ -154,13 +154,7 @@ class Search:
             name, recipe = self._named_students.pop(0)
             self._dispatch(self.proposals.named(recipe), {"name": name})
             return
-        proposal = self.proposals.next(self.ledger.trials)
-        if proposal is None:
-            raise Stopped(
-                f"{REJECTS} draws in a row were over the limits: raise `max_params` or `max_macs`, or lower "
-                "`base_width`, `multiplier` or `depth` in the study's space."
-            )
-        self._dispatch(proposal, {})
+        self._dispatch(self.proposals.next(self.ledger.trials), {})
 
     def _dispatch(self, proposal: Proposal, about: dict[str, Any]) -> None:
         recipe = proposal.recipe

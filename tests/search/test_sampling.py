@@ -22,6 +22,7 @@ from search.driver.sampling.ranking import PENALTY, Costs, Features, expected_ga
 from search.space import Space, params_of, recipe_of, suggest
 from search.storage.writer import open_storage
 from search.study import Study
+from search.workers.protocol import Stopped
 from tests.helpers import STUDY as TINY
 
 SPACE = Space(depth=(1, 4), base_width=(8, 32), regressors=("linear", "normalised"))
@@ -55,7 +56,6 @@ def searched(ledger: Ledger, trials: int, flight: int, study: Study = STUDY) -> 
     source = Proposals(study, FRAME)
     for _ in range(trials):
         proposal = source.next(ledger.trials)
-        assert proposal is not None
         found.append(proposal)
         about = {"cost": proposal.cost.model_dump(mode="json"), "values": values_of(proposal)}
         asked.append(ledger.add(proposal, about))
@@ -213,7 +213,8 @@ def test_proposals_are_within_the_limits() -> None:
 def test_there_is_none_where_nearly_all_are_over_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proposals, "REJECTS", 5)
     smallest = cost(recipe_of(suggest(Draw(random.Random(0)), SPACE), SPACE, FRAME).student).params // 1000
-    assert Proposals(STUDY.changed(max_params=smallest), FRAME).next([]) is None
+    with pytest.raises(Stopped, match="5 draws in a row were over the limits: raise `max_params`"):
+        Proposals(STUDY.changed(max_params=smallest), FRAME).next([])
 
 
 def test_a_crowd_chooses_among_fewer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from search.driver.sampling.draw import Draw, Proposal
 from search.driver.sampling.ranking import Costs, Features, expected_gains, predicted
 from search.space import Frame, extreme, params_of, recipe_of, suggest
 from search.study import Study
+from search.workers.protocol import Stopped
 
 FIRST = 3  # so many students are trained before accuracies are predicted; until then, the next one is any
 CANDIDATES = 64
@@ -74,13 +75,16 @@ class Proposals:
         """A student designed by hand, with the parameters of the nearest draw."""
         return self._proposal(Draw(random.Random(0), params_of(recipe, self.study.space, self.frame)), recipe)
 
-    def next(self, trials: Sequence[FrozenTrial]) -> Proposal | None:
-        """The next student, given all trials so far; None where REJECTS draws in a row were over the limits."""
+    def next(self, trials: Sequence[FrozenTrial]) -> Proposal:
+        """The next student, given all trials so far. Raises Stopped after REJECTS draws in a row over the limits."""
         self._learn(trials)
         most = CANDIDATES if len(self._unfinished) <= CROWD else CROWDED
         candidates = list(self._within(random.Random(seed_of("draw", self.study.seed, len(trials))), most))
         if not candidates:
-            return None
+            raise Stopped(
+                f"{REJECTS} draws in a row were over the limits: raise `max_params` or `max_macs`, or lower "
+                "`base_width`, `multiplier` or `depth` in the study's space."
+            )
         return candidates[self._known.best([(c.params, Costs(c.cost.params, c.cost.macs)) for c in candidates])]
 
     def _learn(self, trials: Sequence[FrozenTrial]) -> None:
