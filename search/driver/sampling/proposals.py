@@ -22,7 +22,7 @@ from search.workers.protocol import Stopped
 FIRST = 3  # so many students are trained before accuracies are predicted; until then, the next one is any
 CANDIDATES = 64
 CROWD = 250  # beyond so many running students, a choice is made among CROWDED: counting a candidate's costs takes 1 ms
-CROWDED = 16
+CROWDED = 8
 REJECTS = 200  # after so many draws in a row over the limits, no more are made
 
 
