@@ -69,7 +69,7 @@ class Scene:
 
 def figure(scene: Scene, palette: Palette) -> go.Figure:
     """The chart. Each student's point carries its trial number as `customdata[0]`."""
-    drawing = go.Figure()
+    drawing = go.Figure(layout=figures.layout(palette, HEIGHT, revision=f"front {scene.axis} {scene.study}"))
     low, high = _cost_range(scene)
     line = {"color": palette.over, "width": 2, "dash": "dash"}
     if scene.limit is not None:
@@ -98,7 +98,6 @@ def figure(scene: Scene, palette: Palette) -> go.Figure:
         name = BEST_THAT_FITS if scene.broken else BEST
         _one(drawing, scene, scene.best, name, mark, f"student {scene.best.trial}")
     _teacher(drawing, scene, palette, high)
-    figures.framed(drawing, palette, HEIGHT, revision=f"front {scene.axis} {scene.study}")
     title = {"text": words.TITLES[scene.axis] + " (logarithmic)"}
     drawing.update_xaxes(figures.log_axis(low, high, scene.axis), title=title)
     if scene.confirmation is not None:  # on a phone the legend has more rows
