@@ -20,7 +20,7 @@ from fitnets.nets.cost import cost
 from search.driver.checks import check_limits, is_over_limits
 from search.driver.disk_limit import DiskLimit
 from search.driver.flight import ATTEMPTS, RunningTrial, compact
-from search.driver.ledger import STOPPED_AT, Ledger
+from search.driver.ledger import STOPPED_AT, WHY, Ledger
 from search.driver.rungs import Verdicts, with_arrival
 from search.driver.stopping import Arrival
 from search.driver.twins import REASON_CHARACTERS, Twins
@@ -162,7 +162,8 @@ class Search:
             if max(excess.values(), default=0.0) <= 0:
                 self._dispatch(drawn, recipe, excess, about)
                 return
-            about |= {"recipe": recipe.model_dump(mode="json"), "infeasible": True}
+            broken = " and ".join(name for name, by in excess.items() if by > 0)
+            about |= {"recipe": recipe.model_dump(mode="json"), "infeasible": True, WHY: f"over {broken}, not trained"}
             self.ledger.add(drawn, TrialState.PRUNED, excess, about)
         raise Stopped(
             f"{REJECTS} draws in a row were over the limits: raise `max_params` or `max_macs`, or lower `base_width`, "
@@ -235,7 +236,8 @@ class Search:
     def _tell_stopped(self, number: int, arrival: Arrival) -> None:
         """Tell Optuna that a trial, whose verdict is stored, was stopped."""
         seconds = sum(row["seconds"] for row in self.attributes(number).get("reports", ()))
-        self.ledger.note(number, **{STOPPED_AT: {"epoch": arrival.epoch, "seconds": round(seconds, 3)}})
+        about = {WHY: f"stopped after epoch {arrival.epoch} of stage 2"}
+        self.ledger.note(number, **about, **{STOPPED_AT: {"epoch": arrival.epoch, "seconds": round(seconds, 3)}})
         self.ledger.tell(number, TrialState.PRUNED)
         self.failures.clear()
         self._take_up_waiting(number)

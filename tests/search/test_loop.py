@@ -215,6 +215,7 @@ def test_students_over_a_limit_cost_no_training_and_are_told_as_such(tmp_path: P
         assert trial.constraints["max_params"] == pytest.approx(params / sizes[3] - 1)
         assert trial.constraints["max_macs"] < 0
         assert (params > sizes[3]) == (trial.state == TrialState.PRUNED) == ("infeasible" in trial.user_attrs)
+        assert trial.user_attrs.get("why") == ("over max_params, not trained" if params > sizes[3] else None)
         assert Recipe.model_validate(trial.user_attrs["recipe"])
 
 
