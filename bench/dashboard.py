@@ -143,8 +143,8 @@ def budget_changes(page: Any) -> list[float]:
     """Seconds from Enter in the budget's field to the chart with the new limit."""
     found = []
     for thousands in BUDGETS:
-        field = page.get_by_label("Parameters, thousands at most")
-        field.fill(str(thousands))
+        field = page.get_by_label("Parameters, at most")
+        field.fill(f"{thousands}k")
         near = f"Math.abs(shape.x0 - {1000 * thousands}) < 1"
         limit = f"document.querySelector('{FRONT}')?.layout?.shapes?.some(shape => {near})"
         began = time.perf_counter()
