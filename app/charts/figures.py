@@ -21,6 +21,7 @@ CONFIG: dict[str, Any] = {
 STILL = CONFIG | {"scrollZoom": False, "displayModeBar": False}
 UNFADED: dict[str, Any] = {"selected": {"marker": {"opacity": 1}}, "unselected": {"marker": {"opacity": 1}}}
 """For traces that do not fade when another point is chosen."""
+MARGIN = {"l": 66, "r": 16, "t": 44, "b": 56}  # pixels
 FONT = "Source Sans, Segoe UI, Helvetica, Arial, sans-serif"
 
 
@@ -31,7 +32,7 @@ def layout(palette: Palette, height: int, revision: str = "fixed") -> dict[str, 
     """
     return {
         "height": height,
-        "margin": {"l": 66, "r": 16, "t": 44, "b": 56},
+        "margin": MARGIN,
         "font": {"size": 14, "color": palette.ink, "family": FONT},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",

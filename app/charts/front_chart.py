@@ -8,7 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from app import confirmed, words
-from app.charts import confirmed_marks, figures, paper_marks
+from app.charts import confirmed_marks, figures, labels, paper_marks, teacher_mark
+from app.charts.labels import Box, Canvas
 from app.charts.palette import Palette
 from search.read.budget import Broken
 from search.read.candidates import Candidate
@@ -75,7 +76,7 @@ def figure(scene: Scene, palette: Palette) -> go.Figure:
     if scene.limit is not None:
         drawing.add_vrect(x0=scene.limit, x1=high * 1e3, fillcolor=palette.shade, line_width=0, layer="below")
         drawing.add_vline(x=scene.limit, line=line)
-        _label(drawing, scene.limit, f"{words.cost(scene.limit, scene.axis)} at most")
+        _label(drawing, scene.limit, _limits_label(scene.limit, scene.axis))
     if scene.floor is not None:
         drawing.add_hrect(y0=-100, y1=100 * scene.floor, fillcolor=palette.shade, line_width=0, layer="below")
         drawing.add_hline(y=100 * scene.floor, line=line)
@@ -87,7 +88,9 @@ def figure(scene: Scene, palette: Palette) -> go.Figure:
     _front(drawing, scene, palette, high)
     bottom, top = accuracy_range(scene)
     _running(drawing, scene, palette, bottom + 0.02 * (top - bottom))
-    paper_marks.draw(drawing, scene.paper, scene.axis, palette)
+    margin = figures.MARGIN | ({} if scene.confirmation is None else {"t": TALL_LEGEND})  # on a phone it has more rows
+    canvas = Canvas((low, high), (bottom, top), HEIGHT - margin["t"] - margin["b"])
+    paper_marks.draw(drawing, scene.paper, scene.axis, palette, canvas, _taken(scene, canvas))
     if scene.knee is not None:
         _one(drawing, scene, scene.knee, "Best balance", {"symbol": "star", "size": 17, "color": palette.knee})
     if scene.chosen is not None and scene.chosen.outcome is not None and measured([scene.chosen], scene.axis):
@@ -97,11 +100,11 @@ def figure(scene: Scene, palette: Palette) -> go.Figure:
         mark = {"symbol": "circle-open-dot", "size": 20, "color": palette.best, "line": {"width": 3}}
         name = BEST_THAT_FITS if scene.broken else BEST
         _one(drawing, scene, scene.best, name, mark, f"student {scene.best.trial}")
-    _teacher(drawing, scene, palette, high)
+    if scene.teacher is not None:
+        teacher_mark.draw(drawing, *scene.teacher, scene.axis, palette, high)
     title = {"text": words.TITLES[scene.axis] + " (logarithmic)"}
     drawing.update_xaxes(figures.log_axis(low, high, scene.axis), title=title)
-    if scene.confirmation is not None:  # on a phone the legend has more rows
-        drawing.update_layout(margin={"t": TALL_LEGEND})
+    drawing.update_layout(margin=margin)
     drawing.update_yaxes(range=[bottom, top], title={"text": "Validation accuracy, %"}, ticksuffix="")
     return drawing
 
@@ -141,42 +144,15 @@ def _front(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) -> N
     _students(drawing, scene, palette, scene.beyond, OVER, hollow)
 
 
-def _teacher(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) -> None:
-    """The teacher at its own cost; where the axis ends before it, a label at the edge says where it is."""
-    if scene.teacher is None:
-        return
-    accuracy_of_it, its_cost = scene.teacher
-    drawing.add_hline(y=100 * accuracy_of_it, line={"color": palette.ink, "width": 1.5, "dash": "dot"})
-    text = f"teacher {words.percent(accuracy_of_it)}"
-    if its_cost is not None:
-        text += f", {words.cost(its_cost, scene.axis)}" + ("" if its_cost <= edge else " \N{RIGHTWARDS ARROW}")
-        drawing.add_scatter(
-            x=[its_cost],
-            y=[100 * accuracy_of_it],
-            mode="markers",
-            marker={"symbol": "square", "size": 12, "color": palette.ink},
-            name="The teacher",
-            text=[f"<b>The teacher</b>  {words.percent(accuracy_of_it)}"],
-            hovertemplate="%{text}<extra></extra>",
-            showlegend=its_cost <= edge,
-            **figures.UNFADED,
-        )
-    drawing.add_annotation(
-        x=1,
-        xref="x domain",
-        xanchor="right",
-        y=100 * accuracy_of_it,
-        yanchor="bottom",
-        text=text,
-        showarrow=False,
-    )
-
-
 def _label(drawing: go.Figure, at: float, text: str) -> None:
     """What a vertical line stands for, at its foot."""
     drawing.add_annotation(
         x=math.log10(at), y=0, yref="y domain", xanchor="left", yanchor="bottom", text=text, showarrow=False
     )
+
+
+def _limits_label(limit: float, axis: Axis) -> str:
+    return f"{words.cost(limit, axis)} at most"
 
 
 def _students(
@@ -259,6 +235,26 @@ def _one(drawing: go.Figure, scene: Scene, c: Candidate, name: str, marker: dict
         hoverinfo="skip",
         **figures.UNFADED,
     )
+
+
+def _taken(scene: Scene, canvas: Canvas) -> list[Box]:
+    """What no label of the paper's nets may cover: the points of the front, its marks and their labels."""
+
+    def at(c: Candidate, radius: float) -> Box:
+        return canvas.point(on_axis(c, scene.axis), 100 * accuracy(c), radius)
+
+    marked = [c for c in (scene.best, scene.chosen, scene.knee) if c and c.outcome and measured([c], scene.axis)]
+    found = [*(at(c, 5.5) for c in (*scene.front, *scene.beyond)), *(at(c, 12) for c in marked)]
+    if scene.best is not None and scene.best in marked:
+        found.append(labels.beside(at(scene.best, 10), f"student {scene.best.trial}", "bottom left"))
+    if scene.teacher is not None:
+        edge = canvas.costs[1]
+        text = teacher_mark.label(*scene.teacher, scene.axis, edge)
+        found.append(labels.beside(canvas.point(edge, 100 * scene.teacher[0], 0), text, "top left"))
+    if scene.limit is not None:
+        foot = canvas.point(scene.limit, canvas.heights[0], 0)
+        found.append(labels.beside(foot, _limits_label(scene.limit, scene.axis), "top right"))
+    return found
 
 
 def _cost_range(scene: Scene) -> tuple[float, float]:

@@ -1,0 +1,113 @@
+"""The labels of the paper's nets cover nothing: by the geometry of Plotly's drawing, on a phone and on wide screens."""
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+
+from app.charts import front_chart, labels, paper_marks
+from app.charts.front_chart import Scene
+from app.charts.palette import LIGHT
+from search.read.candidates import Candidate
+from search.read.published import published
+from search.read.tradeoffs import Axis, on_axis
+from tests.search.test_results import candidate
+
+Rectangle = tuple[float, float, float, float]
+AXES: tuple[Axis, ...] = ("parameters", "multiply-adds", "size", "memory")
+TALL = front_chart.HEIGHT - 44 - 56  # pixels of the plot
+WIDTHS = (276, 480, 900)  # pixels of the plot: a phone, a small window, a wide one
+
+
+def fronts(axis: Axis, data: str) -> Iterator[list[Candidate]]:
+    """None; some through the paper's nets; a steep, a flat and a crowded one around them."""
+    nets = [p for p in published(data) if paper_marks.reported(p, axis)]
+    if not nets:
+        return
+    yield []
+    yield [student(i, p.test_accuracy, p.params, p.macs or p.counted.macs) for i, p in enumerate(nets)]
+    for seed, count in ((1, 8), (2, 30), (3, 120)):
+        rng = random.Random(seed)
+        made = []
+        for i in range(count):
+            p = rng.choice(nets)
+            factor = 10 ** rng.uniform(-0.7, 0.7)
+            accuracy = min(0.9999, p.test_accuracy + rng.uniform(-0.02, 0.01))
+            made.append(student(i, accuracy, round(p.params * factor), round((p.macs or p.counted.macs) * factor)))
+        yield made
+
+
+def student(trial: int, accuracy: float, params: int, macs: int) -> Candidate:
+    made = candidate(trial, accuracy, params, macs)
+    return made.model_copy(update={"cost": made.cost.changed(weight_bytes=4 * params)})
+
+
+def drawn(data: str, axis: Axis, front: Sequence[Candidate]) -> go.Figure:
+    front = sorted(front, key=lambda c: on_axis(c, axis))
+    best = max(front, key=lambda c: c.outcome.val_accuracy if c.outcome else 0.0, default=None)
+    nets = published(data)
+    teacher = (max(p.test_accuracy for p in nets) - 0.001, 1e9)
+    return front_chart.figure(Scene(axis=axis, front=front, best=best, teacher=teacher, paper=nets), LIGHT)
+
+
+def pixels(figure: go.Figure, x: float, y: float, width: float) -> tuple[float, float]:
+    (first, last), (low, high) = figure.layout.xaxis.range, figure.layout.yaxis.range
+    return width * (math.log10(x) - first) / (last - first), TALL * (y - low) / (high - low)
+
+
+def rectangles(figure: go.Figure, trace: Any, width: float) -> list[tuple[str, Rectangle]]:
+    """Where Plotly writes a trace's texts: above and beside a marker by 0.8 of its radius and a pixel."""
+    found = []
+    for x, y, text, place in zip(trace.x, trace.y, trace.text, trace.textposition, strict=True):
+        if not text:
+            continue
+        at, up = pixels(figure, x, y, width)
+        gap, wide, tall = 0.8 * trace.marker.size / 2 + 1, 8.5 * len(text), 18
+        vertical, horizontal = place.split()
+        left = {"left": at - gap - wide, "center": at - wide / 2, "right": at + gap}[horizontal]
+        bottom = {"bottom": up - gap - tall, "middle": up - tall / 2, "top": up + gap}[vertical]
+        found.append((text, (left, bottom, left + wide, bottom + tall)))
+    return found
+
+
+def overlap(one: Rectangle, other: Rectangle) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("data", ["cifar10", "cifar100", "mnist", "svhn"])
+def test_no_label_covers_another_one_a_front_point_or_another_net(data: str, axis: Axis, width: int) -> None:
+    for front in fronts(axis, data):
+        figure = drawn(data, axis, front)
+        trace = next(t for t in figure.data if t.name == "The paper (test accuracy)")
+        boxes = rectangles(figure, trace, width)
+        for (one, a), (other, b) in itertools.combinations(boxes, 2):
+            assert not overlap(a, b), (one, other)
+        points = [
+            pixels(figure, x, y, width) for t in figure.data if t.name == "Front" for x, y in zip(t.x, t.y, strict=True)
+        ]
+        points += [pixels(figure, x, y, width) for x, y in zip(trace.x, trace.y, strict=True)]
+        for text, box in boxes:
+            assert not any(overlap(box, (x - 4, y - 4, x + 4, y + 4)) for x, y in points), text
+            assert box[0] >= 0 and box[2] <= width and box[1] >= 0 and box[3] <= TALL, text
+
+
+@pytest.mark.parametrize("data", ["cifar10", "mnist"])
+def test_at_most_one_label_is_left_out_beside_a_front_of_usual_size(data: str) -> None:
+    for front in itertools.islice(fronts("parameters", data), 0, 3, 2):  # none, and eight students
+        figure = drawn(data, "parameters", front)
+        trace = next(t for t in figure.data if t.name == "The paper (test accuracy)")
+        assert sum(map(bool, trace.text)) >= len(trace.x) - 1, (len(front), trace.text)
+
+
+def test_a_point_that_is_not_in_the_chart_has_no_label() -> None:
+    canvas = labels.Canvas((1e3, 1e6), (90.0, 100.0), 420.0)
+    inside, beyond = canvas.point(1e4, 95.0, 6), canvas.point(1e9, 95.0, 6)
+    assert labels.placed(canvas, [inside, beyond], ["F1", "T"], []) == ["top center", None]
+    walled = [canvas.point(1e4, 95.0, 60)]
+    assert labels.placed(canvas, [inside], ["F1"], walled) == [None]
