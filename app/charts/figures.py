@@ -84,6 +84,8 @@ def log_axis(low: float, high: float, axis: Axis | None = None) -> dict[str, Any
     steps = (1, 2, 5) if decades < 2.2 else (1, 3) if decades < 3.5 else (1,)
     powers = range(math.floor(first) - 1, math.ceil(last) + 2)
     values = [float(f"{step}e{power}") for power in powers for step in steps]
+    if sum(low <= value <= high for value in values) < 2:  # within a part of a decade
+        values = _ticks(low, high, False)
     return {
         "type": "log",
         "range": [first, last],

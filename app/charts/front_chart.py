@@ -24,6 +24,7 @@ TALL_LEGEND = 96  # pixels
 CONFIRMED_FRONT, CONFIRMED = "Confirmed front, 95% intervals", "Confirmed, not on the front"
 OVER, BEST, BEST_THAT_FITS = "Front, over the budget", "The most accurate", "The best that fits"
 LEGEND = (CONFIRMED_FRONT, CONFIRMED)  # the first entries
+BEST_SIZE = 20  # pixels
 ALWAYS_SVG = 5000  # above so many points the cloud is drawn by WebGL
 
 
@@ -88,23 +89,24 @@ def figure(scene: Scene, palette: Palette) -> go.Figure:
     _front(drawing, scene, palette, high)
     bottom, top = accuracy_range(scene)
     _running(drawing, scene, palette, bottom + 0.02 * (top - bottom))
-    margin = figures.MARGIN | ({} if scene.confirmation is None else {"t": TALL_LEGEND})  # on a phone it has more rows
-    canvas = Canvas((low, high), (bottom, top), HEIGHT - margin["t"] - margin["b"])
-    paper_marks.draw(drawing, scene.paper, scene.axis, palette, canvas, _taken(scene, canvas))
+    canvas = Canvas((low, high), (bottom, top))
+    taken, place = _taken(scene, canvas)
+    paper_marks.draw(drawing, scene.paper, scene.axis, palette, canvas, taken)
     if scene.knee is not None:
         _one(drawing, scene, scene.knee, "Best balance", {"symbol": "star", "size": 17, "color": palette.knee})
     if scene.chosen is not None and scene.chosen.outcome is not None and measured([scene.chosen], scene.axis):
         ring = {"symbol": "circle-open", "size": 24, "color": palette.chosen, "line": {"width": 3}}
         _one(drawing, scene, scene.chosen, "Selected", ring)
     if scene.best is not None and measured([scene.best], scene.axis):
-        mark = {"symbol": "circle-open-dot", "size": 20, "color": palette.best, "line": {"width": 3}}
+        mark = {"symbol": "circle-open-dot", "size": BEST_SIZE, "color": palette.best, "line": {"width": 3}}
         name = BEST_THAT_FITS if scene.broken else BEST
-        _one(drawing, scene, scene.best, name, mark, f"student {scene.best.trial}")
+        _one(drawing, scene, scene.best, name, mark, f"student {scene.best.trial}", place)
     if scene.teacher is not None:
         teacher_mark.draw(drawing, *scene.teacher, scene.axis, palette, high)
     title = {"text": words.TITLES[scene.axis] + " (logarithmic)"}
     drawing.update_xaxes(figures.log_axis(low, high, scene.axis), title=title)
-    drawing.update_layout(margin=margin)
+    if scene.confirmation is not None:  # on a phone the legend has more rows
+        drawing.update_layout(margin={"t": TALL_LEGEND})
     drawing.update_yaxes(range=[bottom, top], title={"text": "Validation accuracy, %"}, ticksuffix="")
     return drawing
 
@@ -221,14 +223,16 @@ def _running(drawing: go.Figure, scene: Scene, palette: Palette, height: float) 
     )
 
 
-def _one(drawing: go.Figure, scene: Scene, c: Candidate, name: str, marker: dict[str, Any], label: str = "") -> None:
+def _one(
+    drawing: go.Figure, scene: Scene, c: Candidate, name: str, marker: dict[str, Any], label: str = "", place: str = ""
+) -> None:
     drawing.add_scatter(
         x=[on_axis(c, scene.axis)],
         y=[100 * accuracy(c)],
         customdata=[[c.trial]],
         mode="markers+text" if label else "markers",
         text=[label] if label else None,
-        textposition="bottom left",  # above are the teacher's line and its label
+        textposition=place or None,
         textfont={"color": marker["color"]},
         marker=marker,
         name=name,
@@ -237,24 +241,31 @@ def _one(drawing: go.Figure, scene: Scene, c: Candidate, name: str, marker: dict
     )
 
 
-def _taken(scene: Scene, canvas: Canvas) -> list[Box]:
-    """What no label of the paper's nets may cover: the points of the front, its marks and their labels."""
+def _taken(scene: Scene, canvas: Canvas) -> tuple[list[Box], str]:
+    """What no label of the paper's nets may cover, and where the best student's label goes, which is among it."""
 
     def at(c: Candidate, radius: float) -> Box:
         return canvas.point(on_axis(c, scene.axis), 100 * accuracy(c), radius)
 
-    marked = [c for c in (scene.best, scene.chosen, scene.knee) if c and c.outcome and measured([c], scene.axis)]
-    found = [*(at(c, 5.5) for c in (*scene.front, *scene.beyond)), *(at(c, 12) for c in marked)]
-    if scene.best is not None and scene.best in marked:
-        found.append(labels.beside(at(scene.best, 10), f"student {scene.best.trial}", "bottom left"))
+    marked = [c for c in (scene.chosen, scene.knee, scene.best) if c and c.outcome and measured([c], scene.axis)]
+    points = {c.trial: at(c, 5.5) for c in (*scene.front, *scene.beyond)} | {c.trial: at(c, 12) for c in marked}
+    written = []
+    if scene.front:  # the front's line, from its last student to the edge
+        written.append(at(scene.front[-1], 1)._replace(right=math.inf))
     if scene.teacher is not None:
         edge = canvas.costs[1]
         text = teacher_mark.label(*scene.teacher, scene.axis, edge)
-        found.append(labels.beside(canvas.point(edge, 100 * scene.teacher[0], 0), text, "top left"))
+        written.append(labels.beside(canvas.point(edge, 100 * scene.teacher[0], 0), text, "top left"))
     if scene.limit is not None:
         foot = canvas.point(scene.limit, canvas.heights[0], 0)
-        found.append(labels.beside(foot, _limits_label(scene.limit, scene.axis), "top right"))
-    return found
+        written.append(labels.beside(foot, _limits_label(scene.limit, scene.axis), "top right"))
+    best, place = scene.best, None
+    if best is not None and best in marked:
+        mark, text = at(best, BEST_SIZE / 2), f"student {best.trial}"
+        others = [box for trial, box in points.items() if trial != best.trial]
+        (place,) = labels.placed([mark], [text], [*written, *others])
+        written.append(labels.beside(mark, text, place or labels.PLACES[-1]))
+    return [*written, *points.values()], place or labels.PLACES[-1]
 
 
 def _cost_range(scene: Scene) -> tuple[float, float]:

@@ -23,7 +23,7 @@ def draw(
     if not rows:
         return
     points = [canvas.point(reported(p, axis) or 1, 100 * p.test_accuracy, SIZE / 2) for p in rows]
-    places = labels.placed(canvas, points, [short(p) for p in rows], taken)
+    places = labels.placed(points, [short(p) for p in rows], taken)
     drawing.add_scatter(
         x=[reported(p, axis) for p in rows],
         y=[100 * p.test_accuracy for p in rows],
