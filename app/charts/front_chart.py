@@ -251,7 +251,8 @@ def _taken(scene: Scene, canvas: Canvas) -> tuple[list[Box], str]:
     points = {c.trial: at(c, 5.5) for c in (*scene.front, *scene.beyond)} | {c.trial: at(c, 12) for c in marked}
     written = []
     if scene.front:  # the front's line, from its last student to the edge
-        written.append(at(scene.front[-1], 1)._replace(right=math.inf))
+        last = at(scene.front[-1], 1)
+        written.append(Box(last.x, last.y, 0, math.inf, 1, 1))
     if scene.teacher is not None:
         edge = canvas.costs[1]
         text = teacher_mark.label(*scene.teacher, scene.axis, edge)

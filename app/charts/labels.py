@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 WIDTH, HEIGHT = 276.0, 230.0  # pixels of the smallest plot: on a phone, under a legend of nine rows
 CHARACTER, LINE = 8.5, 18.0  # pixels, of 14-pixel text
+CLEAR = 6.0  # pixels between a label and another point that has one
 PLACES = (
     "top center",
     "bottom center",
@@ -33,6 +34,12 @@ class Box(NamedTuple):
     down: float
     """Negative where all of it is above the point."""
     up: float
+
+    def wider(self) -> "Box":
+        """With some space around it: a label must not look like another point's."""
+        x, y, *reaches = self
+        left, right, down, up = (reach + CLEAR for reach in reaches)
+        return Box(x, y, left, right, down, up)
 
     def meets(self, other: "Box") -> bool:
         """Whether the two overlap in the smallest plot or in any larger one."""
@@ -92,7 +99,7 @@ def placed(points: Sequence[Box], texts: Sequence[str], taken: Sequence[Box]) ->
     """
     free: dict[int, dict[str, Box]] = {}
     for i, (point, text) in enumerate(zip(points, texts, strict=True)):
-        others = [*taken, *points[:i], *points[i + 1 :]]
+        others = [*taken, *(other.wider() for other in (*points[:i], *points[i + 1 :]))]
         boxes = {place: beside(point, text, place) for place in PLACES}
         free[i] = {place: box for place, box in boxes.items() if box.is_inside() and not any(map(box.meets, others))}
     found: list[str | None] = [None] * len(points)
