@@ -155,7 +155,7 @@ def test_importances_on_the_latency_axis_follow_new_timings(path: Path, opened: 
         about = {"threads": 1, "device": "here", "date": date, "load": 0.0}
         for c, ms in zip(rows, milliseconds, strict=True):
             latencies.add(path.parent, "digits", c, Timing(p50_ms=ms, p90_ms=ms, **about))
-        return next(chart.alt for chart in charts(opened("matters", axis="latency")) if "equal cost" in chart.alt)
+        return next(str(c.alt) for c in charts(opened("matters", axis="latency")) if "equal cost" in c.alt)
 
     by_size = timed("2026-11-01T10:00:00+00:00", [c.cost.params / 1000 for c in rows])
     by_accuracy = timed("2026-11-02T10:00:00+00:00", [100 * tradeoffs.accuracy(c) for c in rows])
