@@ -13,6 +13,7 @@ T = TypeVar("T")
 Ends = tuple[float | None, float | None]
 """A range that the visitor chose. None: to the end, which may move when students arrive."""
 MOST_COMPARED = 4
+MOST = 10**15  # of a limit
 SETTLED = 2.0  # seconds after which the browser shows the address that was sent to it
 WHOLE = ("max_params", "max_macs", *FOOTPRINT, "trial")
 SHARES = ("front", "near the front", "all")  # which students are drawn
@@ -32,7 +33,7 @@ def start() -> None:
             return
     for name in NUMBERS:
         value = _number(query.get(name), whole=name in WHOLE)
-        valid = value is not None and (name == "trial" or 0 < value <= (1 if name == "min_accuracy" else 1e15))
+        valid = value is not None and (name == "trial" or 0 < value <= (1 if name == "min_accuracy" else MOST))
         st.session_state[f"at_{name}"] = value if valid else None
     asked = query.get("axis")
     st.session_state.at_axis = asked if asked in get_args(Axis) else AXES[0]

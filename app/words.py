@@ -4,6 +4,7 @@ import html
 import re
 import time
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from search.read.budget import FOOTPRINT, Broken, Budget
@@ -51,6 +52,11 @@ def cost(value: float, axis: Axis) -> str:
 def milliseconds(value: float) -> str:
     """0.31 ms, 12 ms; rounded up."""
     return f"{format_number(value)} ms"
+
+
+def milliseconds_exactly(value: float) -> str:
+    """0.3125 ms: a limit, as it was typed."""
+    return f"{Decimal(str(value)):f} ms"
 
 
 def percent(share: float) -> str:

@@ -45,7 +45,8 @@ def main(
     snapshot = read(url, cli.stored_name(study, name))
     cli.note_definition(study, snapshot)
     confirmed = stored_confirmation(url, snapshot)
-    rows = [candidate.row() | columns(confirmed, candidate.trial) for candidate in snapshot.candidates]
+    ties = Ties.stored(url, snapshot, confirmed)
+    rows = [c.row() | ties.columns(c) | columns(confirmed, c.trial) for c in snapshot.candidates]
     for left_out in snapshot.unreadable():
         cli.ERRORS.print(f"trial {left_out.trial} is left out: {left_out.reason}.", markup=False)
     if format == Format.json:
@@ -53,7 +54,7 @@ def main(
     elif format == Format.csv:
         sys.stdout.write(as_csv(rows))
     else:
-        print_results(snapshot, Console(), confirmed, Ties.stored(url, snapshot, confirmed))
+        print_results(snapshot, Console(), confirmed, ties)
 
 
 def print_results(

@@ -4,7 +4,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -193,15 +193,14 @@ def _search(
     wanted: Like | None,
 ) -> None:
     """Give the workers the teacher, register the study in the storage, and search."""
-    with Display(console, study.trials) as display:
-        images = facts.model_dump(mode="json") | {"data_dir": str(data.resolve())}
-        with beginning(study, storing, known, {"images": images}) as note_epoch:
+    images = facts.model_dump(mode="json") | {"data_dir": str(data.resolve())}
+    with Display(console, study.trials) as display, beginning(study, storing, known, {"images": images}) as note_epoch:
 
-            def told(report: Report) -> None:
-                display.teacher(report)
-                note_epoch(report)
+        def told(report: Report) -> None:
+            display.teacher(report)
+            note_epoch(report)
 
-            teacher_facts = crew.teach(teacher, told)
+        teacher_facts = crew.teach(teacher, told)
         for line in teacher_facts.notes:
             console.print(f"note: {line}", markup=False)
         note = check_teacher(known, teacher_facts, study)
@@ -223,7 +222,8 @@ def _search(
         register(study, storing, about | {PRECISION: frame.precision})
         first += [(named.name, study.named_recipe(named, frame)) for named in study.first]
         search = Search(study, frame, storing, crew, Store(runs / "store"), first)
-        with recording_the_end(study.name, storing):
+        # A new study's end is recorded from its beginning on, a known one's from here: a refusal changes nothing.
+        with nullcontext() if known is None else recording_the_end(study.name, storing):
             search.run(study.trials, display.event)
 
 

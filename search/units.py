@@ -16,6 +16,7 @@ from fitnets.errors import InputError
 _UNITS = {"": 1, "k": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kMGT]?)")
 _GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+) *([A-Za-z]*)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
 CONSOLE, STARTED_BY = "fitnet-search", "FITNET_STARTED_BY"  # a command, and the variable that it sets to its name
 
@@ -73,6 +74,25 @@ def _plain(value: Decimal) -> str:
     """A number without an exponent and without zeros at its end."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def typed_count(count: int) -> str:
+    """A count as it is typed, exactly: 762, 250k, 7.391k."""
+    prefix = next(prefix for prefix, unit in reversed(_UNITS.items()) if count >= unit or unit == 1)
+    return f"{_plain(Decimal(count) / _UNITS[prefix])}{prefix}"
+
+
+def typed_bytes(size: int) -> str:
+    """A size as it is typed, exactly: 64KiB, 2.3MB, 7.391kB, 762B."""
+    if size >= 1024 and size % 1024 == 0:
+        return f"{size // 1024}KiB" if size % 1024**2 else f"{size // 1024**2}MiB"
+    return f"{typed_count(size)}B"
+
+
+def typed_accuracy(share: float) -> str:
+    """An accuracy as it is typed, exactly: 97.5%; below 1%, as a fraction."""
+    exact = Decimal(str(share))
+    return f"{_plain(100 * exact)}%" if exact >= Decimal("0.01") else _plain(exact)
 
 
 def format_duration(seconds: float) -> str:
@@ -155,9 +175,11 @@ def parse_bytes(text: str | None, option: str) -> int | None:
     """`20GB`, `500MB`, `1.5GiB`, as bytes. Raises InputError, which names `option`, otherwise."""
     if text is None:
         return None
-    try:
-        value = int(TypeAdapter(ByteSize).validate_python(text))
-    except (ValidationError, OverflowError):
+    match = _SIZE.fullmatch(text.strip())
+    try:  # of the unit alone: 8.03kB as a float times 1,000 is 8,029.99
+        unit = int(TypeAdapter(ByteSize).validate_python(f"1{match[2]}")) if match else 0
+        value = int(Decimal(match[1]) * unit) if match else 0
+    except ValidationError:
         value = 0
     if value < 1:
         raise InputError(f"`{option}` is `{text}`, but a size is written as 20GB, 500MB or 1.5GiB.")

@@ -8,7 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from app import confirmed, words
-from app.charts import confirmed_marks, figures, paper_marks
+from app.charts import confirmed_marks, figures, labels, paper_marks, teacher_mark
+from app.charts.labels import Box, Canvas
 from app.charts.palette import Palette
 from search.read.budget import Broken
 from search.read.candidates import Candidate
@@ -23,6 +24,7 @@ TALL_LEGEND = 96  # pixels
 CONFIRMED_FRONT, CONFIRMED = "Confirmed front, 95% intervals", "Confirmed, not on the front"
 OVER, BEST, BEST_THAT_FITS = "Front, over the budget", "The most accurate", "The best that fits"
 LEGEND = (CONFIRMED_FRONT, CONFIRMED)  # the first entries
+BEST_SIZE = 20  # pixels
 ALWAYS_SVG = 5000  # above so many points the cloud is drawn by WebGL
 
 
@@ -69,13 +71,13 @@ class Scene:
 
 def figure(scene: Scene, palette: Palette) -> go.Figure:
     """The chart. Each student's point carries its trial number as `customdata[0]`."""
-    drawing = go.Figure()
+    drawing = go.Figure(layout=figures.layout(palette, HEIGHT, revision=f"front {scene.axis} {scene.study}"))
     low, high = _cost_range(scene)
     line = {"color": palette.over, "width": 2, "dash": "dash"}
     if scene.limit is not None:
         drawing.add_vrect(x0=scene.limit, x1=high * 1e3, fillcolor=palette.shade, line_width=0, layer="below")
         drawing.add_vline(x=scene.limit, line=line)
-        _label(drawing, scene.limit, f"{words.cost(scene.limit, scene.axis)} at most")
+        _label(drawing, scene.limit, _limits_label(scene.limit, scene.axis))
     if scene.floor is not None:
         drawing.add_hrect(y0=-100, y1=100 * scene.floor, fillcolor=palette.shade, line_width=0, layer="below")
         drawing.add_hline(y=100 * scene.floor, line=line)
@@ -87,18 +89,20 @@ def figure(scene: Scene, palette: Palette) -> go.Figure:
     _front(drawing, scene, palette, high)
     bottom, top = accuracy_range(scene)
     _running(drawing, scene, palette, bottom + 0.02 * (top - bottom))
-    paper_marks.draw(drawing, scene.paper, scene.axis, palette)
+    canvas = Canvas((low, high), (bottom, top))
+    taken, place = _taken(scene, canvas)
+    paper_marks.draw(drawing, scene.paper, scene.axis, palette, canvas, taken)
     if scene.knee is not None:
         _one(drawing, scene, scene.knee, "Best balance", {"symbol": "star", "size": 17, "color": palette.knee})
     if scene.chosen is not None and scene.chosen.outcome is not None and measured([scene.chosen], scene.axis):
         ring = {"symbol": "circle-open", "size": 24, "color": palette.chosen, "line": {"width": 3}}
         _one(drawing, scene, scene.chosen, "Selected", ring)
     if scene.best is not None and measured([scene.best], scene.axis):
-        mark = {"symbol": "circle-open-dot", "size": 20, "color": palette.best, "line": {"width": 3}}
+        mark = {"symbol": "circle-open-dot", "size": BEST_SIZE, "color": palette.best, "line": {"width": 3}}
         name = BEST_THAT_FITS if scene.broken else BEST
-        _one(drawing, scene, scene.best, name, mark, f"student {scene.best.trial}")
-    _teacher(drawing, scene, palette, high)
-    figures.framed(drawing, palette, HEIGHT, revision=f"front {scene.axis} {scene.study}")
+        _one(drawing, scene, scene.best, name, mark, f"student {scene.best.trial}", place)
+    if scene.teacher is not None:
+        teacher_mark.draw(drawing, *scene.teacher, scene.axis, palette, high)
     title = {"text": words.TITLES[scene.axis] + " (logarithmic)"}
     drawing.update_xaxes(figures.log_axis(low, high, scene.axis), title=title)
     if scene.confirmation is not None:  # on a phone the legend has more rows
@@ -142,42 +146,15 @@ def _front(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) -> N
     _students(drawing, scene, palette, scene.beyond, OVER, hollow)
 
 
-def _teacher(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) -> None:
-    """The teacher at its own cost; where the axis ends before it, a label at the edge says where it is."""
-    if scene.teacher is None:
-        return
-    accuracy_of_it, its_cost = scene.teacher
-    drawing.add_hline(y=100 * accuracy_of_it, line={"color": palette.ink, "width": 1.5, "dash": "dot"})
-    text = f"teacher {words.percent(accuracy_of_it)}"
-    if its_cost is not None:
-        text += f", {words.cost(its_cost, scene.axis)}" + ("" if its_cost <= edge else " \N{RIGHTWARDS ARROW}")
-        drawing.add_scatter(
-            x=[its_cost],
-            y=[100 * accuracy_of_it],
-            mode="markers",
-            marker={"symbol": "square", "size": 12, "color": palette.ink},
-            name="The teacher",
-            text=[f"<b>The teacher</b>  {words.percent(accuracy_of_it)}"],
-            hovertemplate="%{text}<extra></extra>",
-            showlegend=its_cost <= edge,
-            **figures.UNFADED,
-        )
-    drawing.add_annotation(
-        x=1,
-        xref="x domain",
-        xanchor="right",
-        y=100 * accuracy_of_it,
-        yanchor="bottom",
-        text=text,
-        showarrow=False,
-    )
-
-
 def _label(drawing: go.Figure, at: float, text: str) -> None:
     """What a vertical line stands for, at its foot."""
     drawing.add_annotation(
         x=math.log10(at), y=0, yref="y domain", xanchor="left", yanchor="bottom", text=text, showarrow=False
     )
+
+
+def _limits_label(limit: float, axis: Axis) -> str:
+    return f"{words.cost(limit, axis)} at most"
 
 
 def _students(
@@ -246,20 +223,50 @@ def _running(drawing: go.Figure, scene: Scene, palette: Palette, height: float) 
     )
 
 
-def _one(drawing: go.Figure, scene: Scene, c: Candidate, name: str, marker: dict[str, Any], label: str = "") -> None:
+def _one(
+    drawing: go.Figure, scene: Scene, c: Candidate, name: str, marker: dict[str, Any], label: str = "", place: str = ""
+) -> None:
     drawing.add_scatter(
         x=[on_axis(c, scene.axis)],
         y=[100 * accuracy(c)],
         customdata=[[c.trial]],
         mode="markers+text" if label else "markers",
         text=[label] if label else None,
-        textposition="bottom left",  # above are the teacher's line and its label
+        textposition=place or None,
         textfont={"color": marker["color"]},
         marker=marker,
         name=name,
         hoverinfo="skip",
         **figures.UNFADED,
     )
+
+
+def _taken(scene: Scene, canvas: Canvas) -> tuple[list[Box], str]:
+    """What no label of the paper's nets may cover, and where the best student's label goes, which is among it."""
+
+    def at(c: Candidate, radius: float) -> Box:
+        return canvas.point(on_axis(c, scene.axis), 100 * accuracy(c), radius)
+
+    marked = [c for c in (scene.chosen, scene.knee, scene.best) if c and c.outcome and measured([c], scene.axis)]
+    points = {c.trial: at(c, 5.5) for c in (*scene.front, *scene.beyond)} | {c.trial: at(c, 12) for c in marked}
+    written = []
+    if scene.front:  # the front's line, from its last student to the edge
+        last = at(scene.front[-1], 1)
+        written.append(Box(last.x, last.y, 0, math.inf, 1, 1))
+    if scene.teacher is not None:
+        edge = canvas.costs[1]
+        text = teacher_mark.label(*scene.teacher, scene.axis, edge)
+        written.append(labels.beside(canvas.point(edge, 100 * scene.teacher[0], 0), text, "top left"))
+    if scene.limit is not None:
+        foot = canvas.point(scene.limit, canvas.heights[0], 0)
+        written.append(labels.beside(foot, _limits_label(scene.limit, scene.axis), "top right"))
+    best, place = scene.best, None
+    if best is not None and best in marked:
+        mark, text = at(best, BEST_SIZE / 2), f"student {best.trial}"
+        others = [box for trial, box in points.items() if trial != best.trial]
+        (place,) = labels.placed([mark], [text], [*written, *others])
+        written.append(labels.beside(mark, text, place or labels.PLACES[-1]))
+    return [*written, *points.values()], place or labels.PLACES[-1]
 
 
 def _cost_range(scene: Scene) -> tuple[float, float]:

@@ -5,28 +5,35 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from app import words
-from app.charts import figures
+from app.charts import figures, labels
+from app.charts.labels import Box, Canvas
 from app.charts.palette import Palette
 from search.read.published import Published
 from search.read.tradeoffs import Axis
 from search.units import format_count
 
+SIZE = 12  # pixels
 
-def draw(drawing: go.Figure, paper: Sequence[Published], axis: Axis, palette: Palette) -> None:
-    """Draw the nets that the paper gives this cost of, as diamonds with short labels."""
+
+def draw(
+    drawing: go.Figure, paper: Sequence[Published], axis: Axis, palette: Palette, canvas: Canvas, taken: Sequence[Box]
+) -> None:
+    """Draw the nets that the paper gives this cost of, as diamonds with short labels, which cover nothing `taken`."""
     rows = [p for p in paper if reported(p, axis) is not None]
     if not rows:
         return
+    points = [canvas.point(reported(p, axis) or 1, 100 * p.test_accuracy, SIZE / 2) for p in rows]
+    places = labels.placed(points, [short(p) for p in rows], taken)
     drawing.add_scatter(
         x=[reported(p, axis) for p in rows],
         y=[100 * p.test_accuracy for p in rows],
-        text=[short(p) for p in rows],
+        text=[short(p) if place else "" for p, place in zip(rows, places, strict=True)],
         hovertext=[_paper_hover(p) for p in rows],
         hovertemplate="%{hovertext}<extra></extra>",
         mode="markers+text",
-        textposition=[("bottom center", "top center")[i % 2] for i in range(len(rows))],
+        textposition=[place or labels.PLACES[0] for place in places],
         textfont={"color": palette.paper},
-        marker={"symbol": "diamond", "size": 12, "color": palette.paper},
+        marker={"symbol": "diamond", "size": SIZE, "color": palette.paper},
         name="The paper (test accuracy)",
         **figures.UNFADED,
     )

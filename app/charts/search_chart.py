@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
+import numpy as np
 import plotly.graph_objects as go
 
 from app import words
@@ -18,12 +19,12 @@ from search.units import format_duration
 
 SYMBOLS = ("circle", "diamond", "square", "cross")
 LEAST_ERROR = 0.01  # % on a logarithmic axis, where every image is right
-DRAWN = 1500  # students in a scatter or in parallel coordinates; of more, a sample
+DRAWN = 600  # students in parallel coordinates; of more, a sample: a browser without a GPU takes 2 ms a line
 
 
 def growth(history: Sequence[Growth], by_time: bool, palette: Palette) -> go.Figure:
     """The dominated share of the trade-off, rising as students end; a mark where the front grew."""
-    drawing = go.Figure()
+    drawing = go.Figure(layout=figures.layout(palette, 380))
     x = [row.seconds / 3600 if by_time else i for i, row in enumerate(history, start=1)]
     line = {"shape": "hv", "color": palette.ours, "width": 2}
     steps = [(at, row) for at, row in zip(x, history, strict=True) if row.gained or row is history[-1]]
@@ -61,7 +62,6 @@ def growth(history: Sequence[Growth], by_time: bool, palette: Palette) -> go.Fig
             line={"shape": "hv", "color": palette.paper, "width": 2, "dash": "dash"},
             name="best accuracy within your budget, %",
         )
-    figures.framed(drawing, palette, 380)
     drawing.update_layout(dragmode=False)
     title = "hours of training, over all workers" if by_time else "students trained"
     drawing.update_xaxes(title={"text": title}, rangemode="tozero")
@@ -73,7 +73,7 @@ def fronts(then: Sequence[Candidate], now: Sequence[Candidate], axis: Axis, pale
     """Two fronts of the same search as steps, the earlier one dashed."""
     costs = [on_axis(c, axis) for c in (*then, *now)]
     low, high = figures.widened(costs)
-    drawing = go.Figure()
+    drawing = go.Figure(layout=figures.layout(palette, 340))
     for name, rows, colour, dash, marker in (
         ("then", then, palette.over, "dash", {"symbol": "circle-open", "size": 11}),
         ("now", now, palette.ours, "solid", {"symbol": "circle", "size": 8}),
@@ -97,7 +97,6 @@ def fronts(then: Sequence[Candidate], now: Sequence[Candidate], axis: Axis, pale
             **figures.UNFADED,
             hovertemplate="%{text}<extra></extra>",
         )
-    figures.framed(drawing, palette, 340)
     drawing.update_layout(dragmode=False)
     drawing.update_xaxes(figures.log_axis(low, high, axis), title={"text": words.TITLES[axis]})
     drawing.update_yaxes(title={"text": "validation accuracy, %"})
@@ -106,7 +105,8 @@ def fronts(then: Sequence[Candidate], now: Sequence[Candidate], axis: Axis, pale
 
 def timeline(rows: Sequence[Shift], palette: Palette) -> go.Figure:
     """A bar for each trial on its slot; failures are hatched, stopped ones dotted, those in training striped."""
-    drawing = go.Figure()
+    slots = max((row.slot for row in rows), default=1)
+    drawing = go.Figure(layout=figures.layout(palette, 150 + 26 * min(slots, 20)))
     styles = {
         "complete": (palette.ours, "", "trained"),
         "running": (palette.knee, "/", "in training"),
@@ -128,8 +128,6 @@ def timeline(rows: Sequence[Shift], palette: Palette) -> go.Figure:
             hovertemplate="%{text}<extra></extra>",
             name=name,
         )
-    slots = max((row.slot for row in rows), default=1)
-    figures.framed(drawing, palette, 150 + 26 * min(slots, 20))
     drawing.update_layout(barmode="overlay", dragmode=False, bargap=0.25)
     drawing.update_xaxes(type="date")
     drawing.update_yaxes(title={"text": "slot"}, type="category", autorange="reversed", showgrid=False)
@@ -140,7 +138,7 @@ def importances(found: Importances, palette: Palette) -> go.Figure:
     """Bars, the largest on top."""
     names = list(found.shares)[::-1]
     shares = [100 * found.shares[name] for name in names]
-    drawing = go.Figure()
+    drawing = go.Figure(layout=figures.layout(palette, 90 + 30 * len(names)))
     drawing.add_bar(
         x=shares,
         y=names,
@@ -151,7 +149,6 @@ def importances(found: Importances, palette: Palette) -> go.Figure:
         hoverinfo="skip",
         cliponaxis=False,
     )
-    figures.framed(drawing, palette, 90 + 30 * len(names))
     drawing.update_layout(margin={"l": 130, "r": 60, "t": 8}, dragmode=False, showlegend=False)
     drawing.update_xaxes(title={"text": "share of the importance, %"}, rangemode="tozero")
     drawing.update_yaxes(showgrid=False, ticks="")
@@ -165,12 +162,12 @@ def parallel(
     colours = [100 * accuracy(c) for c in rows]
     dimensions = [figures.dimension(setting, ranges.get(setting.name)) for setting in settings]
     worst, best = min(colours), max(colours)
-    dimensions.append({"label": "accuracy, %", "values": colours, "range": [worst, best]})
-    drawing = go.Figure(
+    dimensions.append({"label": "accuracy, %", "values": np.array(colours), "range": [worst, best]})
+    return go.Figure(
         go.Parcoords(
             dimensions=dimensions,
             line={
-                "color": colours,
+                "color": np.array(colours),
                 "colorscale": [list(stop) for stop in palette.scale],
                 "cmin": _quantile(colours, 0.25),
                 "cmax": best,
@@ -181,11 +178,9 @@ def parallel(
             labelfont={"size": 14},
             tickfont={"size": 12, "color": palette.ink},
             rangefont={"size": 1, "color": "rgba(0,0,0,0)"},
-        )
+        ),
+        layout=figures.layout(palette, 430) | {"margin": {"l": 60, "r": 20, "t": 60, "b": 30}},
     )
-    figures.framed(drawing, palette, 430)
-    drawing.update_layout(margin={"l": 60, "r": 20, "t": 60, "b": 30})
-    return drawing
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
@@ -196,14 +191,14 @@ def scatter(
     points: Sequence[tuple[float, Candidate]], title: str, log: bool, palette: Palette, front: set[int]
 ) -> go.Figure:
     """Accuracy against one setting; students on the front are larger and filled."""
-    drawing = go.Figure()
+    drawing = go.Figure(layout=figures.layout(palette, 320))
     markers = {"size": 10, "color": palette.ours}, {"size": 8, "color": palette.over, "symbol": "circle-open"}
     for name, marker, wanted in (("others", markers[1], False), ("on the front", markers[0], True)):
         mine = [(x, c) for x, c in points if (c.trial in front) == wanted]
         if mine:
             drawing.add_scatter(
-                x=[x for x, _ in mine],
-                y=[100 * accuracy(c) for _, c in mine],
+                x=np.array([x for x, _ in mine]),
+                y=np.array([100 * accuracy(c) for _, c in mine]),
                 mode="markers",
                 marker=marker,
                 name=name,
@@ -212,7 +207,6 @@ def scatter(
                 hovertemplate="%{text}, %{x:.3g}<extra></extra>",
                 **figures.UNFADED,
             )
-    figures.framed(drawing, palette, 320)
     drawing.update_layout(dragmode=False)
     xs = [x for x, _ in points]
     scale = figures.log_axis(*figures.widened(xs)) if log and min(xs) > 0 else {}
@@ -223,7 +217,7 @@ def scatter(
 
 def compared(curves: Sequence[tuple[str, Sequence[Report]]], palette: Palette, whole: bool = False) -> go.Figure:
     """Validation error in stage 2 of several students, on its logarithm: its last third, or the `whole` of it."""
-    drawing = go.Figure()
+    drawing = go.Figure(layout=figures.layout(palette, 360, revision=f"compared {whole}"))
     last = max((r.epoch for _, reports in curves for r in reports if r.val_accuracy is not None), default=1)
     first = 1 if whole else max(1, math.ceil(2 * last / 3))
     seen: list[float] = []
@@ -239,7 +233,6 @@ def compared(curves: Sequence[tuple[str, Sequence[Report]]], palette: Palette, w
             marker={"symbol": SYMBOLS[i % 4], "size": 7},
             hovertemplate="%{y:.2f}%",
         )
-    figures.framed(drawing, palette, 360, revision=f"compared {whole}")
     drawing.update_layout(hovermode="x unified")
     drawing.update_xaxes(title={"text": "epoch of stage 2"}, range=[first - 0.5, last + 0.5])
     low, high = figures.widened(seen or [1.0, 100.0])
@@ -249,7 +242,7 @@ def compared(curves: Sequence[tuple[str, Sequence[Report]]], palette: Palette, w
 
 def costs(rows: Sequence[tuple[str, dict[str, float]]], palette: Palette) -> go.Figure:
     """Each student's costs as shares of the teacher's. Later marks are smaller, so that equal costs stay visible."""
-    drawing = go.Figure()
+    drawing = go.Figure(layout=figures.layout(palette, 300))
     for i, (name, shares) in enumerate(rows):
         drawing.add_scatter(
             x=list(shares.values()),
@@ -263,7 +256,6 @@ def costs(rows: Sequence[tuple[str, dict[str, float]]], palette: Palette) -> go.
             },
             hovertemplate="%{x:.3g} of the teacher's",
         )
-    figures.framed(drawing, palette, 300)
     drawing.add_vline(x=1, line={"color": palette.ink, "dash": "dot", "width": 1.5})
     values = [v for _, shares in rows for v in shares.values()] + [1.0]
     drawing.update_layout(dragmode=False, margin={"l": 120})

@@ -19,7 +19,7 @@ TEACHER, STUDENT = 1.0, 0.0
 
 def anatomy(student: Sequence[LayerRow], teacher: Sequence[LayerRow], palette: Palette) -> go.Figure:
     """The teacher above, the student below, a block for each layer; the hint pair joined by the regressor."""
-    drawing = go.Figure()
+    drawing = go.Figure(layout=figures.layout(palette, 330))
     widest = max((layer.shape[0] for layer in (*student, *teacher)), default=1)
     _row(drawing, teacher, TEACHER, widest, palette.paper, "teacher", palette)
     _row(drawing, student, STUDENT, widest, palette.ours, "student", palette)
@@ -48,7 +48,6 @@ def anatomy(student: Sequence[LayerRow], teacher: Sequence[LayerRow], palette: P
             font={"color": palette.chosen},
         )
     last = max((x.number for x in (*student, *teacher)), default=1)
-    figures.framed(drawing, palette, 330)
     drawing.update_layout(margin={"l": 78, "r": 8, "t": 8, "b": 52}, dragmode=False, showlegend=False)
     drawing.update_xaxes(
         title={"text": "layer"}, range=[0.4, max(last, 4) + 0.6], showgrid=False, dtick=1 if last < 24 else 2

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -21,6 +21,21 @@ GROUPS = ("all", "top 10%", "near the front")
 MOST_AXES = 9
 
 
+class _Known(NamedTuple):
+    """What follows from a set of students and an axis."""
+
+    front: Sequence[Candidate]
+    settings: Sequence[Setting]
+    importances: influence.Importances | None
+
+
+class _Shown(NamedTuple):
+    """The students that the scatter charts show, and which of them get a point."""
+
+    rows: Sequence[Candidate]
+    drawn: set[int]
+
+
 def main() -> None:
     """The page."""
     picture = page.opened()
@@ -33,22 +48,23 @@ def main() -> None:
         return
     group = st.segmented_control("Students", GROUPS, default=GROUPS[0], required=True, key="w_group")
     chosen = _group(rows, group or GROUPS[0])
-    found = _importances(sha256(",".join([state.axis(), *map(_identity, chosen)])), chosen, state.axis())
+    known = _known(sha256(",".join([state.axis(), *map(_identity, chosen)])), chosen, state.axis())
     left_in = influence.within(chosen, state.ranges())
-    _parallel(chosen, found)
+    _parallel(chosen, known)
     picked.selected(picture)
     if not left_in:
         return
+    shown = _Shown(left_in, _sampled(left_in, known.front if len(left_in) == len(chosen) else None))
     left, right = st.columns(2, gap="medium")
     with left:
-        _importance(found, len(chosen))
+        _importance(known.importances, len(chosen))
     with right:
-        _position(picture, left_in)
+        _position(picture, shown)
     left, right = st.columns(2, gap="medium")
     with left:
-        _against(picture, left_in, "tau", "How soft the teacher's probabilities are: tau")
+        _against(picture, shown, "tau", "How soft the teacher's probabilities are: tau")
     with right:
-        _against(picture, left_in, "lambda start", "How much the teacher's probabilities count: lambda at the start")
+        _against(picture, shown, "lambda start", "How much the teacher's probabilities count: lambda at the start")
 
 
 def _group(rows: list[Candidate], group: str) -> list[Candidate]:
@@ -59,32 +75,32 @@ def _group(rows: list[Candidate], group: str) -> list[Candidate]:
 
 
 def _identity(c: Candidate) -> str:
-    return f"{c.trial} {c.outcome.weights_sha256 if c.outcome else ''}"
+    return f"{c.trial} {tradeoffs.on_axis(c, state.axis())} {c.outcome.weights_sha256 if c.outcome else ''}"
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _importances(students: str, _rows: Sequence[Candidate], _axis: Axis) -> influence.Importances | None:
+def _known(students: str, _rows: Sequence[Candidate], _axis: Axis) -> _Known:
     """Computed once for each set of students and axis, for all visitors."""
-    return influence.importances(_rows, _axis)
+    front = tradeoffs.front_on(_rows, _axis)
+    return _Known(front, influence.settings(_rows), influence.importances(_rows, _axis, front))
 
 
-def _parallel(rows: list[Candidate], found: influence.Importances | None) -> None:
+def _parallel(rows: list[Candidate], known: _Known) -> None:
     st.header("All settings at once", anchor=False)
     st.markdown(
         "Each line is a student, coloured by its accuracy. The sliders narrow the "
         "settings on all pages: what they exclude is faint here, and left out of the other charts. Settings in which "
         "no student differs are left out."
     )
-    settings = _most_important(influence.settings(rows), found)
+    settings = _most_important(known.settings, known.importances)
     if not settings:
         st.info("These students do not differ in any setting.")
         return
     ranges = _sliders(settings)
     if state.ranges():
         st.button("Widen all ranges", on_click=state.widen)
-    drawn = tradeoffs.sampled(rows, [], state.axis(), search_chart.DRAWN)
-    seen = {s.name: s for s in influence.settings(drawn)}
-    axes = [seen[s.name] for s in settings if s.name in seen]
+    drawn = tradeoffs.sampled(rows, [], state.axis(), search_chart.DRAWN, known.front)
+    axes = [seen for s in settings if (seen := influence.setting(drawn, s.name)) is not None]
     left = influence.inside(rows, ranges)
     best = max(left, key=accuracy, default=None)
     text = f"**{len(left):,} of {len(rows):,}** students lie within the sliders"
@@ -94,13 +110,15 @@ def _parallel(rows: list[Candidate], found: influence.Importances | None) -> Non
         if best
         else ": widen one."
     )
+    if len(drawn) < len(rows):
+        text += f" {len(drawn):,} are drawn: those near the front, and a sample of the others."
     st.html(style.WIDE)
     with st.container(key="wide"):
         st.plotly_chart(
             search_chart.parallel(axes, drawn, ranges, palette.current()),
             key="parallel",
             theme=None,
-            config=figures.STILL,
+            config=figures.STILL | {"plotGlPixelRatio": 1},  # of 2, a browser without a GPU takes twice as long
             alt=re.sub(r"[*\\]", "", text),
         )
     st.markdown(text)
@@ -109,7 +127,7 @@ def _parallel(rows: list[Candidate], found: influence.Importances | None) -> Non
     )
 
 
-def _most_important(settings: list[Setting], found: influence.Importances | None) -> list[Setting]:
+def _most_important(settings: Sequence[Setting], found: influence.Importances | None) -> Sequence[Setting]:
     """At most MOST_AXES settings, the most important ones and the costs, in the recipe's order."""
     if len(settings) <= MOST_AXES or found is None:
         return settings[:MOST_AXES]
@@ -193,10 +211,10 @@ def _importance(found: influence.Importances | None, count: int) -> None:
         st.dataframe(rows, hide_index=True, alt="Importances.")
 
 
-def _position(picture: Picture, rows: Sequence[Candidate]) -> None:
+def _position(picture: Picture, shown: _Shown) -> None:
     st.header("Where the hint goes in", anchor=False)
-    points = [(share, c) for c in rows if (share := influence.guided_share(c)) is not None]
-    without = [c for c in rows if c.recipe.hint is None]
+    points = [(share, c) for c in shown.rows if (share := influence.guided_share(c)) is not None]
+    without = [c for c in shown.rows if c.recipe.hint is None]
     if not points:
         st.info("None of these students was trained with hints.")
         return
@@ -204,24 +222,34 @@ def _position(picture: Picture, rows: Sequence[Candidate]) -> None:
     if without:
         mean = sum(map(accuracy, without)) / len(without)
         text += f" {words.plural(len(without), 'student')} without hints: {words.percent(mean)} on average."
-    _scatter(picture, points, "guided layer / convolutions", False, text, "position")
+    _scatter(picture, shown, points, "guided layer / convolutions", False, text, "position")
 
 
-def _against(picture: Picture, rows: Sequence[Candidate], name: str, title: str) -> None:
+def _against(picture: Picture, shown: _Shown, name: str, title: str) -> None:
     st.header(title, anchor=False)
-    setting = next((s for s in influence.settings(rows) if s.name == name), None)
+    setting = influence.setting(shown.rows, name)
     if setting is None:
         st.info(f"{name} is the same in all of these students.")
         return
-    points = [(v, c) for v, c in zip(setting.values, rows, strict=True) if v is not None]
-    _scatter(picture, points, name, setting.log, f"{words.plural(len(points), 'student')}.", f"against {name}")
+    points = [(v, c) for v, c in zip(setting.values, shown.rows, strict=True) if v is not None]
+    _scatter(picture, shown, points, name, setting.log, f"{words.plural(len(points), 'student')}.", f"against {name}")
+
+
+def _sampled(rows: Sequence[Candidate], front: Sequence[Candidate] | None = None) -> set[int]:
+    return {c.trial for c in tradeoffs.sampled(rows, [], state.axis(), front=front)}
 
 
 def _scatter(
-    picture: Picture, points: Sequence[tuple[float, Candidate]], title: str, log: bool, text: str, key: str
+    picture: Picture,
+    shown: _Shown,
+    points: Sequence[tuple[float, Candidate]],
+    title: str,
+    log: bool,
+    text: str,
+    key: str,
 ) -> None:
     st.markdown(text)
-    drawn = {c.trial for c in tradeoffs.sampled([c for _, c in points], [], state.axis())}
+    drawn = shown.drawn if len(points) == len(shown.rows) else _sampled([c for _, c in points])
     front = {c.trial for c in picture.front(state.axis())}
     best = max(points, key=lambda point: accuracy(point[1]))
     picked.chart(

@@ -1,6 +1,7 @@
 """Page 1, Trade-offs: how accurate can a student be, and at what cost?"""
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -267,12 +268,18 @@ def _table(rows: Sequence[Candidate], scene: Scene, trained: Sequence[Candidate]
     st.dataframe(table, hide_index=True, height=320, alt=f"All {len(table)} trained students.")
     st.download_button(
         "CSV of these students",
-        data=lambda: as_csv([c.row() | (columns(found, c.trial) if found else {}) for c in stored]).encode(),
+        data=lambda: as_csv([_as_row(c, scene) for c in stored]).encode(),
         file_name="students.csv",
         mime="text/csv",
         on_click="ignore",
         key="csv",
     )
+
+
+def _as_row(c: Candidate, scene: Scene) -> dict[str, Any]:
+    """What `search.results --format csv` writes of a student; nothing of fresh runs where there are none."""
+    sure = scene.ties.columns(c) if scene.ties else {}
+    return c.row() | sure | (columns(scene.confirmation, c.trial) if scene.confirmation else {})
 
 
 if __name__ == "__main__":

@@ -1,31 +1,39 @@
 """The budget panel: limits, presets, and the axis that charts are drawn against."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
 
 import streamlit as st
 
 from app import source, state, words
+from fitnets.errors import InputError
 from search.read import tradeoffs
+from search.read.budget import FOOTPRINT
 from search.read.candidates import Candidate, Snapshot
 from search.read.published import Published
 from search.read.tradeoffs import AXES, Axis, on_axis
 from search.ship import latencies
 from search.ship.devices import DEVICES
-from search.units import format_number, rounded_down
+from search.units import (
+    parse_accuracy,
+    parse_bytes,
+    parse_count,
+    parse_number,
+    typed_accuracy,
+    typed_bytes,
+    typed_count,
+)
 
-UNITS = {"max_params": 1e3, "max_macs": 1e6, "max_size_kb": 1.0}
-UNITS |= {"max_int8_size": 1e3, "max_memory": 1e3, "max_int8_memory": 1e3, "max_latency_ms": 1.0, "min_accuracy": 0.01}
 LABELS = {
-    "max_params": "Parameters, thousands at most",
-    "max_macs": "Multiply-adds, millions at most",
-    "max_size_kb": "Size of the weights, kB at most",
-    "max_int8_size": "Size of the int8 weights, kB at most",
-    "max_memory": "Peak memory, float32, kB at most",
-    "max_int8_memory": "Peak memory, int8, kB at most",
-    "max_latency_ms": "Latency, milliseconds at most",
-    "min_accuracy": "Validation accuracy, % at least",
+    "max_params": "Parameters, at most",
+    "max_macs": "Multiply-adds, at most",
+    "max_size_kb": "Size of the weights, at most",
+    "max_int8_size": "Size of the int8 weights, at most",
+    "max_memory": "Peak memory, float32, at most",
+    "max_int8_memory": "Peak memory, int8, at most",
+    "max_latency_ms": "Latency, at most",
+    "min_accuracy": "Validation accuracy, at least",
 }
 OF_AXIS: dict[str, Axis] = {
     "max_params": "parameters",
@@ -36,7 +44,6 @@ OF_AXIS: dict[str, Axis] = {
     "max_int8_memory": "int8 memory",
     "max_latency_ms": "latency",
 }
-LEAST = 1e-9
 Preset = dict[str, float | None]
 
 
@@ -57,7 +64,7 @@ def draw(snapshot: Snapshot, rows: Sequence[Candidate], paper: Sequence[Publishe
             args=(offers,),
         )
         _source()
-        for name in UNITS:
+        for name in LABELS:
             if OF_AXIS.get(name, AXES[0]) in axes:
                 _field(name, rows)
         st.button("Clear the budget", on_click=_clear, width="stretch")
@@ -116,74 +123,97 @@ def _axis(axes: list[Axis]) -> None:
 
 
 def _field(name: str, rows: Sequence[Candidate]) -> None:
-    value = state.get(name)
-    key = f"w_{name}"
-    shown = None if value is None else in_unit(name, value)
+    """A limit, written as for a command: 250k, 64KiB. A text that is none stays, with its error; the limit holds on."""
+    value, key = state.get(name), f"w_{name}"
+    shown = "" if value is None else typed(name, value)
     if key not in st.session_state or st.session_state.get(f"{key}_set") != value:
         st.session_state[key] = shown
         st.session_state[f"{key}_set"] = value
-    st.number_input(
+        st.session_state.pop(f"{key}_wrong", None)
+    st.text_input(
         LABELS[name],
-        min_value=0.0 if name == "min_accuracy" else LEAST,  # a typed 0 is refused: the empty field is no limit
-        max_value=100.0 if name == "min_accuracy" else 1e12,
         value=shown,  # see state.hold
-        step=0.1 if name == "max_latency_ms" else 1.0,
-        format="%.2f" if name == "min_accuracy" else "%.6g",
         placeholder=_range(name, rows),
         key=key,
         on_change=_enter,
         args=(name,),
     )
+    if wrong := st.session_state.get(f"{key}_wrong"):
+        holds = f"{shown} still holds" if shown else "there is still no limit"
+        st.error(f"{words.escaped(wrong)} Until then, {holds}.")
 
 
-def in_unit(name: str, value: float, digits: int = 6) -> float:
-    """A limit in its field's unit: rounded up, an accuracy down, so that it admits what it admitted."""
-    exact = Decimal(str(value)) / Decimal(str(UNITS[name]))
-    return rounded_down(exact, 2) if name == "min_accuracy" else float(format_number(exact, digits))
+def typed(name: str, value: float) -> str:
+    """A limit as it is typed; a float32 size to the next byte."""
+    if name == "max_latency_ms":
+        return words.milliseconds_exactly(value)
+    if name == "min_accuracy":
+        return typed_accuracy(value)
+    if name in FOOTPRINT or name == "max_size_kb":
+        return typed_bytes(math.ceil(Decimal(str(value)) * (1000 if name == "max_size_kb" else 1)))
+    return typed_count(int(value))
+
+
+def entered(name: str, text: str) -> float | None:
+    """The limit that a text in its field means; None of an empty one.
+
+    Raises InputError, which names the field, the text and the rule.
+    """
+    given, field = text.strip() or None, LABELS[name]
+    if name == "min_accuracy":
+        return parse_accuracy(given, field)
+    if name == "max_latency_ms":
+        return parse_number(given, field, "ms")
+    value = parse_count(given, field) if name in ("max_params", "max_macs") else parse_bytes(given, field)
+    if value is not None and value > state.MOST:
+        raise InputError(f"`{field}` is `{text}`, but a limit is at most {typed_count(state.MOST)}: leave it empty.")
+    return value / 1000 if value is not None and name == "max_size_kb" else value
 
 
 def _range(name: str, rows: Sequence[Candidate]) -> str:
-    """The range over the students, in the field's unit: the placeholder of the empty field."""
+    """The range over the students, as it is typed: the placeholder of the empty field."""
     if not rows:
         return "no limit"
     axis = OF_AXIS.get(name)
     if axis is None:
         found = [c.outcome.val_accuracy for c in rows if c.outcome]
+        low, high = (words.percent(value) for value in (min(found), max(found)))
     else:
-        known = tradeoffs.measured(rows, axis)
-        found = [on_axis(c, axis) / (1000 if name == "max_size_kb" else 1) for c in known]
-    low, high = (in_unit(name, value, 3) for value in (min(found), max(found)))
-    return f"found {low:g} to {high:g}"
+        costs = [on_axis(c, axis) for c in tradeoffs.measured(rows, axis)]
+        low, high = (words.cost(value, axis).replace("bytes", "B") for value in (min(costs), max(costs)))
+    return f"found {low} to {high}"
 
 
 def _enter(name: str) -> None:
-    typed = st.session_state[f"w_{name}"]
-    value = None if typed is None else entered(name, typed)
+    key = f"w_{name}"
+    try:
+        value = entered(name, st.session_state[key])
+    except InputError as error:
+        st.session_state[f"{key}_wrong"] = str(error)
+        return
+    st.session_state.pop(f"{key}_wrong", None)
     state.put(name, value)
-    st.session_state[f"w_{name}_set"] = value
+    st.session_state[f"{key}_set"] = state.get(name)
     st.session_state.w_preset = None  # the fields no longer hold what it names
 
 
-def entered(name: str, typed: float) -> float:
-    """The limit that a number in its field means."""
-    # 57 x 0.01 is 0.5700000000000001: without rounding a student at exactly 57 % would not fit
-    value = float(f"{typed * UNITS[name]:.9g}")
-    if name in state.WHOLE:
-        return max(1, round(value))
-    return value if name == "min_accuracy" else max(LEAST, value)
+def _fill(limits: Mapping[str, float | None]) -> None:
+    """Set limits, and drop what was typed into any field and is none."""
+    for name, value in limits.items():
+        state.put(name, value)
+    for name in LABELS:
+        st.session_state.pop(f"w_{name}", None)
 
 
 def _clear() -> None:
-    for name in UNITS:
-        state.put(name, None)
+    _fill(dict.fromkeys(LABELS))
     st.session_state.w_preset = None
 
 
 def _preset(offers: dict[str, Preset]) -> None:
     chosen = st.session_state.w_preset
     if chosen is not None:
-        for name in UNITS:
-            state.put(name, offers[chosen].get(name))
+        _fill({name: offers[chosen].get(name) for name in LABELS})
 
 
 def _copy(name: str, key: str) -> Callable[[], None]:
@@ -193,8 +223,7 @@ def _copy(name: str, key: str) -> Callable[[], None]:
     return copy
 
 
-def relax(limits: dict[str, Any]) -> None:
+def relax(limits: Mapping[str, float]) -> None:
     """Loosen limits to the given values."""
-    for name, value in limits.items():
-        state.put(name, value)
+    _fill(limits)
     st.session_state.w_preset = None

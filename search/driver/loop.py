@@ -20,7 +20,7 @@ from fitnets.nets.cost import cost
 from search.driver.checks import check_limits, is_over_limits
 from search.driver.disk_limit import DiskLimit
 from search.driver.flight import ATTEMPTS, RunningTrial, compact
-from search.driver.ledger import STOPPED_AT, Ledger
+from search.driver.ledger import STOPPED_AT, WHY, Ledger
 from search.driver.rungs import Verdicts, with_arrival
 from search.driver.sampling.draw import Proposal
 from search.driver.sampling.proposals import Proposals
@@ -224,7 +224,8 @@ class Search:
     def _tell_stopped(self, number: int, arrival: Arrival) -> None:
         """Tell Optuna that a trial, whose verdict is stored, was stopped."""
         seconds = sum(row["seconds"] for row in self.attributes(number).get("reports", ()))
-        self.ledger.note(number, **{STOPPED_AT: {"epoch": arrival.epoch, "seconds": round(seconds, 3)}})
+        about = {WHY: f"stopped after epoch {arrival.epoch} of stage 2"}
+        self.ledger.note(number, **about, **{STOPPED_AT: {"epoch": arrival.epoch, "seconds": round(seconds, 3)}})
         self.ledger.tell(number, TrialState.PRUNED)
         self.failures.clear()
         self._take_up_waiting(number)

@@ -164,9 +164,10 @@ def register(study: Study, storage: optuna.storages.BaseStorage, about: dict[str
 def beginning(
     study: Study, storage: optuna.storages.BaseStorage, known: optuna.Study | None, about: dict[str, Any]
 ) -> Iterator[Callable[[Report], None]]:
-    """Register a new study while its teacher is trained, so that the pages show that; yields what notes an epoch.
+    """Register a new study before its teacher is trained, so that the pages show that; yields what notes an epoch.
 
-    A known study is registered already: for it, nothing is written.
+    The whole run of the new study goes within: its end is recorded once, at the end of all. A known study is registered
+    already: for it, nothing is written.
     """
     if known is not None:
         yield lambda report: None

@@ -33,10 +33,16 @@ class Setting(Value):
 
 def settings(rows: Sequence[Candidate]) -> list[Setting]:
     """The settings in which the students differ, in the order of the recipe."""
-    found = [
-        Setting(name=name, log=log, values=tuple(_finite(read(c)) for c in rows)) for name, (log, read) in _READ.items()
-    ]
-    return [setting for setting in found if len({v for v in setting.values if v is not None}) > 1]
+    return [found for name in _READ if (found := setting(rows, name)) is not None]
+
+
+def setting(rows: Sequence[Candidate], name: str) -> Setting | None:
+    """One of them; None where the students do not differ in it, and for a name that is no setting's."""
+    if name not in _READ:
+        return None
+    log, read = _READ[name]
+    values = tuple(_finite(read(c)) for c in rows)
+    return Setting(name=name, log=log, values=values) if len({v for v in values if v is not None}) > 1 else None
 
 
 class Importances(Value):
@@ -48,16 +54,16 @@ class Importances(Value):
     """The number of students that they were computed from."""
 
 
-def importances(rows: Sequence[Candidate], axis: Axis) -> Importances | None:
+def importances(rows: Sequence[Candidate], axis: Axis, front: Sequence[Candidate] | None = None) -> Importances | None:
     """How much each setting matters at equal cost (PED-ANOVA: what sets the tenth nearest to the front apart).
 
     A student's value is its distance to the front: its accuracy less that of the best student of these that costs no
     more. By accuracy alone, what matters is how large a student is; costs themselves are no settings.
 
     Where most students have hints, only those are used, because the others lack some settings. None with fewer than
-    `FEWEST` students.
+    `FEWEST` students. `front` is their front, where it is known already.
     """
-    level = FrontAccuracy(front_on(rows, axis), axis)
+    level = FrontAccuracy(front_on(rows, axis) if front is None else front, axis)
     recent = sorted(measured(rows, axis), key=lambda c: c.trial)[-MOST:]
     hinted = [c for c in recent if c.recipe.hint is not None]
     recent = hinted if 2 * len(hinted) > len(recent) else recent
@@ -80,11 +86,18 @@ def importances(rows: Sequence[Candidate], axis: Axis) -> Importances | None:
     return Importances(shares=dict(shares), count=len(recent))
 
 
+class _Shared(FloatDistribution):
+    """A distribution that Optuna's storage need not copy for every trial: it never changes."""
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "_Shared":
+        return self
+
+
 def _trials(found: Sequence[float], known: Sequence[Setting]) -> list[FrozenTrial]:
     distributions: dict[str, BaseDistribution] = {}
-    for setting in known:
-        values = [v for v in setting.values if v is not None]
-        distributions[setting.name] = FloatDistribution(min(values), max(values), log=setting.log and min(values) > 0)
+    for each in known:
+        values = [v for v in each.values if v is not None]
+        distributions[each.name] = _Shared(min(values), max(values), log=each.log and min(values) > 0)
     return [
         create_trial(
             state=TrialState.COMPLETE,
@@ -98,12 +111,10 @@ def _trials(found: Sequence[float], known: Sequence[Setting]) -> list[FrozenTria
 
 def inside(rows: Sequence[Candidate], ranges: dict[str, tuple[float, float]]) -> list[Candidate]:
     """The students whose settings lie within all ranges; a student without a setting is not excluded by its range."""
-    known = {s.name: s.values for s in settings(rows)}
     indices = list(range(len(rows)))
     for name, (low, high) in ranges.items():
-        values = known.get(name)
-        if values is not None:
-            indices = [i for i in indices if (v := values[i]) is None or low <= v <= high]
+        if (known := setting(rows, name)) is not None:
+            indices = [i for i in indices if (v := known.values[i]) is None or low <= v <= high]
     return [rows[i] for i in indices]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from search.read.budget import Budget, fitting
 from search.read.candidates import Candidate, Snapshot
+from search.read.evidence.statistics import ends
 from search.ship.confirmed import Confirmation
 from search.ship.sure.confirmed_table import interval
 from search.units import format_accuracy, format_count
@@ -76,6 +77,7 @@ class Choice:
             return None
         return {
             "accuracy": known.mean,
+            **ends(self.found.interval(known)),
             "half_width_95": self.found.half_width(known),
             "runs": list(known.accuracies),
             "failed_runs": known.failed,

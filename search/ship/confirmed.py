@@ -13,6 +13,7 @@ from fitnets.values.base import Value, seed_of
 from search.read import pareto
 from search.read.budget import Budget, fitting
 from search.read.candidates import SUFFIX, Candidate, Snapshot
+from search.read.evidence.statistics import Interval, ends
 from search.read.reader import read
 from search.storage.faults import StudyMissing
 
@@ -77,6 +78,11 @@ class Confirmation(Value):
         """Of the 95 % interval of a student's mean, over seeds."""
         error = self.standard_error(student)
         return None if error is None else float(student_t.ppf(0.975, self._degrees)) * error
+
+    def interval(self, student: Confirmed) -> Interval | None:
+        """95 % of a student's mean, over seeds; None where the spread is not known."""
+        half = self.half_width(student)
+        return None if half is None else Interval(max(0.0, student.mean - half), min(1.0, student.mean + half))
 
     def tied(self, one: Confirmed, other: Confirmed) -> bool:
         """Whether the two means differ by less than two standard errors of their difference."""
@@ -206,12 +212,14 @@ def columns(found: Confirmation | None, trial: int) -> dict[str, float | int | N
     """A trial's confirmed accuracy as columns of a table; None where it was not confirmed."""
     student = None if found is None else found.of(trial)
     if found is None or student is None:
-        return {"confirmed_accuracy": None, "confirmed_half_width": None, "confirmed_runs": 0}
-    return {
+        unknown = {"confirmed_accuracy": None, "confirmed_half_width": None, "confirmed_runs": 0}
+        return unknown | ends(None, "confirmed")
+    known = {
         "confirmed_accuracy": student.mean,
         "confirmed_half_width": found.half_width(student),
         "confirmed_runs": len(student.accuracies),
     }
+    return known | ends(found.interval(student), "confirmed")
 
 
 def _accuracy(candidate: Candidate) -> float:

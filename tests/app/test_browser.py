@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}: apt-get install chromium"),
 ]
-LIMIT = "Parameters, thousands at most"
+LIMIT = "Parameters, at most"
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_a_budget_is_drawn_and_bookmarked(visit: Any, browser: Any, app: Served)
     opened = visit()
     opened.wait_for_chart()
     field = opened.page.get_by_label(LIMIT)
-    field.fill("3")
+    field.fill("3k")
     field.press("Enter")
     limit = f"(() => {{ const s = document.querySelector('{FRONT}')?.layout?.shapes; "
     opened.page.wait_for_function(limit + "return s?.some(q => q.type === 'line' && Math.abs(q.x0 - 3000) < 1); })()")
@@ -150,7 +150,7 @@ def test_a_budget_is_drawn_and_bookmarked(visit: Any, browser: Any, app: Served)
     again = visit("/" + opened.page.evaluate("location.search"))
     again.wait_for_chart()
     again.page.wait_for_function(limit + "return s?.some(q => q.type === 'line' && Math.abs(q.x0 - 3000) < 1); })()")
-    assert again.page.get_by_label(LIMIT).input_value() == "3"
+    assert again.page.get_by_label(LIMIT).input_value() == "3k"
 
 
 def test_sentence_mark_and_table_name_the_student_that_pick_takes(visit: Any, runs: Path) -> None:
@@ -171,8 +171,8 @@ def test_sentence_mark_and_table_name_the_student_that_pick_takes(visit: Any, ru
     opened = visit("/?max_params=4000")
     opened.wait_for_chart()
     agrees(opened, Budget(max_params=4000))
-    field = opened.page.get_by_label("Multiply-adds, millions at most")
-    field.fill("0.05")
+    field = opened.page.get_by_label("Multiply-adds, at most")
+    field.fill("0.05M")
     field.press("Enter")
     two = Budget(max_params=4000, max_macs=50_000)
     agrees(opened, two)
@@ -209,7 +209,7 @@ def test_a_slow_browser_shows_the_budget_of_the_address(visit: Any) -> None:
     held: list[Any] = []
 
     def hold(page: Any) -> None:
-        page.route("**/NumberInput.*.js", lambda request: held.append(request))
+        page.route("**/TextInput.*.js", lambda request: held.append(request))
 
     opened = visit("/?max_params=3000", before=hold)
     opened.wait_for_chart()
@@ -220,7 +220,7 @@ def test_a_slow_browser_shows_the_budget_of_the_address(visit: Any) -> None:
     for request in held:
         request.continue_()
     opened.page.get_by_label(LIMIT).wait_for()
-    assert opened.page.get_by_label(LIMIT).input_value() == "3"
+    assert opened.page.get_by_label(LIMIT).input_value() == "3k"
 
 
 def test_a_trial_arrives_while_choice_and_zoom_stay(visit: Any, runs: Path) -> None:

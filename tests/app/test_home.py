@@ -68,11 +68,11 @@ def test_a_preset_fills_the_fields_and_clear_empties_them(path: Path, opened: Op
     at = opened()
     box = next(s for s in at.selectbox if s.label == "Preset")
     box.select("10 times smaller than the teacher").run()
-    fields = {n.label: n.value for n in at.number_input}
-    assert fields["Parameters, thousands at most"] == pytest.approx(8.445)
+    fields = {n.label: n.value for n in at.text_input}
+    assert fields["Parameters, at most"] == "8.445k"
     assert at.query_params["max_params"] == "8445"
     next(b for b in at.button if b.label == "Clear the budget").click().run()
-    assert all(n.value is None for n in at.number_input)
+    assert all(n.value == "" for n in at.text_input)
     assert "max_params" not in at.query_params
 
 
@@ -80,7 +80,7 @@ def test_a_preset_that_was_changed_is_not_named_any_more(path: Path, opened: Ope
     synthetic.study(path, 60)
     at = opened()
     next(s for s in at.selectbox if s.label == "Preset").select("browser: weights of 2.3 MB, a median page").run()
-    next(n for n in at.number_input if n.label.startswith("Size")).set_value(100.0).run()
+    next(n for n in at.text_input if n.label.startswith("Size")).set_value("100kB").run()
     assert next(s for s in at.selectbox if s.label == "Preset").value is None
     assert at.query_params["max_size_kb"] == "100.0"
 
@@ -91,7 +91,7 @@ def test_a_student_at_exactly_the_typed_accuracy_fits(path: Path, opened: Opened
     about["outcome"]["val_accuracy"] = 0.57
     synthetic.fill(path, [("COMPLETE", about)])
     at = opened()
-    next(n for n in at.number_input if n.label.startswith("Validation")).set_value(57.0).run()
+    next(n for n in at.text_input if n.label.startswith("Validation")).set_value("57%").run()
     assert at.query_params["min_accuracy"] == "0.57"
     assert "No student is within the budget" not in words(at)
 
@@ -117,7 +117,7 @@ def test_a_limit_broken_by_a_hair_is_told_exactly() -> None:
 def test_typing_a_budget_reaches_the_address(path: Path, opened: Opened) -> None:
     synthetic.study(path, 60)
     at = opened()
-    next(n for n in at.number_input if n.label.startswith("Multiply-adds")).set_value(0.1).run()
+    next(n for n in at.text_input if n.label.startswith("Multiply-adds")).set_value("0.1M").run()
     assert at.query_params["max_macs"] == "100000"
     assert not at.exception
 
@@ -140,7 +140,7 @@ def test_latency_is_offered_once_it_was_measured(path: Path, opened: Opened) -> 
     assert f"Latency: {len(timed)} of" in words(at)
     assert "a CPU, 2026-11-20, load 0.2 at most" in words(at)
     slow = sorted(c.trial for c in timed)[1]
-    next(n for n in at.number_input if n.label.startswith("Latency")).set_value(float(slow)).run()
+    next(n for n in at.text_input if n.label.startswith("Latency")).set_value(f"{slow} ms").run()
     assert at.query_params["max_latency_ms"] == str(float(slow))
     assert [row.split()[0] for row in at.dataframe[0].value["student"]] == [str(min(c.trial for c in timed))]
     assert not at.exception

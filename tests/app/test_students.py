@@ -10,7 +10,9 @@ import pytest
 from app import words as text
 from search.read import progress, tradeoffs
 from search.read.budget import finished
+from search.read.candidates import Timing
 from search.read.reader import read
+from search.ship import latencies
 from tests.app import synthetic
 from tests.app.pages import RNG, Opened, awkward, charts, traces, words
 
@@ -143,3 +145,18 @@ def test_files_are_offered_where_a_student_is_chosen(path: Path, opened: Opened,
         at.session_state[f"download {trial}"] = True
     at.run()
     assert [b.label for b in at.button].count("Make the files") == students
+
+
+def test_importances_on_the_latency_axis_follow_new_timings(path: Path, opened: Opened) -> None:
+    """They were kept for these students and this axis, whatever the students' latencies had become."""
+    rows = finished(read(synthetic.study(path, 60), "digits").candidates)
+
+    def timed(date: str, milliseconds: list[float]) -> str:
+        about = {"threads": 1, "device": "here", "date": date, "load": 0.0}
+        for c, ms in zip(rows, milliseconds, strict=True):
+            latencies.add(path.parent, "digits", c, Timing(p50_ms=ms, p90_ms=ms, **about))
+        return next(str(c.alt) for c in charts(opened("matters", axis="latency")) if "equal cost" in c.alt)
+
+    by_size = timed("2026-11-01T10:00:00+00:00", [c.cost.params / 1000 for c in rows])
+    by_accuracy = timed("2026-11-02T10:00:00+00:00", [100 * tradeoffs.accuracy(c) for c in rows])
+    assert by_size != by_accuracy

@@ -1,15 +1,20 @@
 """A study is in the storage while its teacher is trained, and may change until that has come to its end."""
 
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from rich.console import Console
 
 from fitnets.config import Report
+from search import run
 from search.driver.registration import beginning, known_study, register
+from search.read.candidates import ENDED
 from search.read.progress import standing
 from search.read.reader import read
 from search.storage.writer import open_storage
+from search.workers.inline import InlineWorkers
 from search.workers.protocol import Stopped
 from tests.helpers import STUDY
 
@@ -58,3 +63,26 @@ def test_of_a_known_study_nothing_is_written(tmp_path: Path) -> None:
         note(epoch(1))
     assert read(url, STUDY.name).teaching is None
     assert read(url, STUDY.name).images == {}
+
+
+def test_a_new_study_ends_once_not_with_its_teacher_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pages said for a moment, between the teacher's end and the first student, that the search was stopped."""
+    url = f"sqlite:///{tmp_path}/studies.db"
+    storage = open_storage(url)
+    write = storage.set_study_user_attr
+    ends: list[bool] = []
+
+    def written(study_id: int, key: str, value: Any) -> None:
+        write(study_id, key, value)
+        if key == ENDED:
+            ends.append(read(url, STUDY.name).stopped is not None)
+
+    monkeypatch.setattr(storage, "set_study_user_attr", written)
+    crew: Any = InlineWorkers()
+    study = STUDY.changed(trials=1)
+    facts = crew.open(study.data, tmp_path, tmp_path / "store")
+    teacher = study.resolved_teacher(facts.shape, len(facts.classes), "float32")
+    run._search(Console(quiet=True), study, None, crew, facts, teacher, storage, tmp_path, tmp_path, None)
+    assert ends == [False, True]
+    snapshot = read(url, STUDY.name)
+    assert snapshot.teacher and [c.state for c in snapshot.candidates] == ["complete"]

@@ -142,7 +142,8 @@ def test_other_images_are_refused(study: tuple[Path, Path], monkeypatch: pytest.
 def test_results_show_the_confirmed_front_first(study: tuple[Path, Path]) -> None:
     file, runs = study
     before = json.loads(invoke("results", file, "--runs", runs, "--format", "json").output)
-    assert {row["confirmed_accuracy"] for row in before} == {None}
+    assert {row["confirmed_accuracy"] for row in before} == {row["confirmed_low"] for row in before} == {None}
+    assert all(row["accuracy_low"] < row["val_accuracy"] < row["accuracy_high"] for row in before)
     assert invoke("confirm", file, "--runs", runs).exit_code == 0
     text = invoke("results", file, "--runs", runs).output
     assert text.index("confirmed front, mean") < text.index("Pareto front, validation accuracy")
@@ -155,6 +156,7 @@ def test_results_show_the_confirmed_front_first(study: tuple[Path, Path]) -> Non
             mean = sum(outcome.val_accuracy for outcome in own if outcome) / 3
             assert row["confirmed_accuracy"] == pytest.approx(mean)
             assert row["confirmed_half_width"] > 0
+            assert row["confirmed_low"] <= row["confirmed_accuracy"] <= row["confirmed_high"]
         assert row["confirmed_runs"] == len(own)
 
 
@@ -175,4 +177,7 @@ def test_pick_chooses_by_the_confirmed_accuracy_and_says_both(study: tuple[Path,
     choice = json.loads((tmp_path / "confirmed" / "card.json").read_text())["choice"]
     assert choice["by"] == "the highest confirmed validation accuracy within the budget"
     assert len(choice["confirmed"]["runs"]) == 3
+    assert (
+        choice["confirmed"]["accuracy_low"] <= choice["confirmed"]["accuracy"] <= choice["confirmed"]["accuracy_high"]
+    )
     assert invoke("pick", file, "--runs", runs, "--one-se", "--out", tmp_path / "se").exit_code == 0

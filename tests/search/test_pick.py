@@ -23,6 +23,7 @@ from search.read import layers
 from search.read.budget import Budget, broken, fitting, nearest_miss
 from search.read.budget import finished as ready
 from search.read.candidates import Candidate
+from search.read.evidence.statistics import wilson
 from search.read.reader import read
 from search.ship.shipper import Shipper
 from search.ship.test_reads import READINGS
@@ -118,6 +119,9 @@ def test_the_card_says_what_was_measured_and_how(
     assert card["choice"]["among"] == 3
     assert card["accuracy"]["validation"]["accuracy"] == chosen.outcome.val_accuracy
     assert "optimistic" in card["accuracy"]["validation"]["how"]
+    for part in card["accuracy"].values():
+        interval = wilson(round(part["accuracy"] * part["images"]), part["images"])
+        assert (part["accuracy_low"], part["accuracy_high"]) == interval
     assert card["accuracy"]["test"]["images"] > 0 and card["accuracy"]["test"]["how"]
     assert card["cost"] == chosen.cost.model_dump(mode="json")
     latency = card["latency"]

@@ -77,6 +77,7 @@ def check(trials: list[FrozenTrial], stopping: Stopping = UNAUDITED) -> None:
         if is_stopped:
             assert trial.values is None and "outcome" not in trial.user_attrs and "infeasible" not in trial.user_attrs
             assert trial.user_attrs[STOPPED_AT]["epoch"] == reached[-1].epoch
+            assert trial.user_attrs["why"] == f"stopped after epoch {reached[-1].epoch} of stage 2"
         assert trial.state != TrialState.COMPLETE or len(reached) == len(RUNGS)
 
 

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 from fitnets.values.per_image import PerImage
-from search.read.evidence.statistics import difference, mcnemar, tied_paired, tied_unpaired, wilson
+from search.read.evidence.statistics import (
+    difference,
+    ends,
+    mcnemar,
+    of_accuracy,
+    tied_paired,
+    tied_unpaired,
+    wilson,
+)
 from search.ship.confirmed import Confirmation, Confirmed
 
 REPEATS = 4000
@@ -29,6 +37,15 @@ def test_the_interval_of_a_known_accuracy() -> None:
     assert wilson(396, 396).high == 1.0 and wilson(0, 396).low == 0.0
     with pytest.raises(ValueError, match="5 of 4 is no share"):
         wilson(5, 4)
+
+
+@given(st.integers(1, 60_000).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of))))
+def test_an_accuracy_has_the_interval_of_its_images(counts: tuple[int, int]) -> None:
+    """Also where it is a float32 mean, as a training reports it."""
+    right, of = counts
+    assert of_accuracy(right / of, of) == of_accuracy(float(np.float32(right / of)), of) == wilson(right, of)
+    assert ends(wilson(right, of)) == {"accuracy_low": wilson(right, of).low, "accuracy_high": wilson(right, of).high}
+    assert ends(None, "confirmed") == {"confirmed_low": None, "confirmed_high": None}
 
 
 @pytest.mark.parametrize("of", [100, 396, 5000])

@@ -9,7 +9,9 @@ from fitnets.errors import InputError
 from fitnets.values.per_image import PerImage
 from search.read.budget import finished
 from search.read.candidates import Candidate, Snapshot
+from search.read.evidence.statistics import wilson
 from search.read.reader import read
+from search.ship.confirmed import at_means, columns
 from search.ship.sure.ties import Ties, summary
 from tests.app import synthetic
 from tests.search.test_confirmed import confirmation, confirmed
@@ -53,6 +55,23 @@ def test_confirmed_students_are_compared_by_their_means() -> None:
     interval = found.interval(STUDENTS[0])
     assert interval is not None
     assert sum(interval) / 2 == pytest.approx(0.989)
+
+
+def test_a_rows_interval_is_that_of_the_accuracy_beside_it() -> None:
+    """The search's own, also of a confirmed student: what its fresh seeds say has columns of its own."""
+    runs = confirmation(confirmed(0, 0.99, 0.988, 0.989, search=392 / 396), confirmed(1, 0.95, 0.952, 0.951), val=396)
+    low, high = wilson(392, 396)
+    for found in (None, runs):
+        assert ties(RIGHT, found=found).columns(STUDENTS[0]) == {"accuracy_low": low, "accuracy_high": high}
+    means = at_means(STUDENTS, runs)
+    assert ties(RIGHT, found=runs).columns(means[0]) == {"accuracy_low": low, "accuracy_high": high}
+    over_seeds = ties(RIGHT, found=runs).interval(means[0])
+    written = columns(runs, 0)
+    assert over_seeds == (written["confirmed_low"], written["confirmed_high"]) != (low, high)
+    assert columns(runs, 2)["confirmed_low"] is columns(None, 0)["confirmed_high"] is None
+    unknown = {"accuracy_low": None, "accuracy_high": None}
+    assert ties(RIGHT).columns(candidate(3, 0.9, 1, 1, "running")) == unknown
+    assert ties(RIGHT, val=0).columns(STUDENTS[0]) == unknown
 
 
 def test_a_storage_that_cannot_be_read_now_leaves_the_unpaired_comparison() -> None:

@@ -16,10 +16,13 @@ from search.units import (
     format_duration,
     format_number,
     parse_accuracy,
+    parse_bytes,
     parse_count,
     parse_number,
     rounded_down,
     rounded_up,
+    typed_bytes,
+    typed_count,
 )
 
 AMOUNTS = st.floats(1e-9, 1e15, allow_nan=False, allow_infinity=False)
@@ -116,6 +119,18 @@ def test_a_broken_limit_never_looks_kept(value: float, allowed: float) -> None:
             text = Broken(limit=limit, value=high, allowed=low).text()
             shown = text.split("allows ")[1].split(" (")[0].replace(",", "").split(" it has ")
             assert float(shown[1]) >= high and float(shown[0]) < float(shown[1]), text
+
+
+@given(st.integers(1, 10**15))
+def test_what_is_shown_to_be_typed_is_exact(number: int) -> None:
+    assert parse_count(typed_count(number), "--max-params") == number
+    assert parse_bytes(typed_bytes(number), "--max-memory") == number
+
+
+@given(st.integers(1, 10**5))
+def test_a_size_of_three_digits_loses_no_byte(number: int) -> None:
+    """As a float, 8.03kB is 8,029.99 bytes."""
+    assert parse_bytes(f"{number / 100:.2f}kB", "--max-memory") == 10 * number
 
 
 # what is typed

@@ -36,6 +36,17 @@ def wilson(right: int, of: int) -> Interval:
     return Interval(low, 1.0 if right == of else (centre + half) / (1 + weight))
 
 
+def of_accuracy(accuracy: float, images: int) -> Interval:
+    """The same of an accuracy on this many images, each of which is right or wrong. Raises the same error."""
+    return wilson(round(accuracy * images), images)
+
+
+def ends(interval: Interval | None, name: str = "accuracy") -> dict[str, float | None]:
+    """An interval as columns of a table or of a JSON object: `accuracy_low` and `accuracy_high`; None where unknown."""
+    low, high = interval or (None, None)
+    return {f"{name}_low": low, f"{name}_high": high}
+
+
 def mcnemar(only_one: int, only_other: int) -> float:
     """The p-value that two nets are equally accurate, from the images that only one of them has right.
 

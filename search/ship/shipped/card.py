@@ -6,6 +6,7 @@ from typing import Any
 
 from fitnets.opset import smallest_runtime, versions
 from fitnets.quantised import METHOD
+from search.read.evidence.statistics import ends, of_accuracy
 from search.ship.latencies import device
 from search.ship.shipped.exported import Accuracies, Exported, Runnable, Tested, now
 from search.units import format_accuracy
@@ -25,6 +26,7 @@ def measurements(exported: Exported, validation: Accuracies, tested: Tested) -> 
         "accuracy": {
             "validation": {
                 "accuracy": validation.shipped,
+                **ends(of_accuracy(validation.shipped, validation.float32.images)),
                 "torch_accuracy": validation.float32.torch_accuracy,
                 "images": validation.float32.images,
                 "how": "the exported ONNX file after the last epoch; the search chose by this number, "
@@ -32,6 +34,7 @@ def measurements(exported: Exported, validation: Accuracies, tested: Tested) -> 
             },
             "test": {
                 "accuracy": test.shipped,
+                **ends(of_accuracy(test.shipped, test.float32.images)),
                 "images": test.float32.images,
                 "how": "the exported ONNX file, on test images that training and search never saw",
                 "students_tested_in_this_study": tested.students,

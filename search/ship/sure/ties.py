@@ -10,7 +10,7 @@ from typing import Literal
 from fitnets.errors import InputError
 from fitnets.values.per_image import PerImage
 from search.read.candidates import Candidate, Snapshot
-from search.read.evidence.statistics import Interval, tied_paired, tied_unpaired, wilson
+from search.read.evidence.statistics import Interval, ends, tied_paired, tied_unpaired, wilson
 from search.read.reader import Reader
 from search.read.tradeoffs import front_on
 from search.ship.confirmed import Confirmation
@@ -55,10 +55,12 @@ class Ties:
         None where neither is known.
         """
         student = None if self.found is None else self.found.of(c.trial)
-        half = self.found.half_width(student) if self.found and student else None
-        if student is not None and half is not None:
-            return Interval(max(0.0, student.mean - half), min(1.0, student.mean + half))
-        return wilson(self._right(c), self.val) if self.val else None
+        over_seeds = self.found.interval(student) if self.found and student else None
+        return over_seeds or self._of_its_run(c)
+
+    def columns(self, c: Candidate) -> dict[str, float | None]:
+        """`accuracy_low` and `accuracy_high`: 95 % of the accuracy of the search's own run; None without one."""
+        return ends(None if c.outcome is None else self._of_its_run(c))
 
     def tied(self, one: Candidate, other: Candidate) -> tuple[bool, How]:
         """Whether two students cannot be told apart, and by what they were compared."""
@@ -92,6 +94,9 @@ class Ties:
             "paired": f"on the same {self.val:,} validation images, one by one (McNemar's test)",
             "unpaired": f"by their numbers of right images of {self.val:,} alone: which ones was not stored",
         }[self.tied(one, other)[1]]
+
+    def _of_its_run(self, c: Candidate) -> Interval | None:
+        return wilson(self._right(c), self.val) if self.val else None
 
     def _right(self, c: Candidate) -> int:
         """How many validation images the search's own run has right."""
