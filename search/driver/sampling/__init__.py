@@ -1,1 +1,0 @@
-"""Which student a search trains next."""
