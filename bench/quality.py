@@ -55,6 +55,18 @@ ARMS: dict[Compared, Arm] = {
 }
 
 
+SHOWN = (
+    Compared("random", NONE.name),
+    Compared("random", OURS.name),
+    Compared("NSGA-II", NONE.name),
+    Compared("MO-TPE", NONE.name),
+    Compared("MO-TPE", OURS.name),
+    Compared("ours", NONE.name),
+    PROJECT,
+)
+"""In the picture."""
+
+
 class Job(NamedTuple):
     """One search to simulate."""
 
@@ -202,14 +214,11 @@ def main() -> None:
     failures = found.gate()
     print("\n".join(failures) or "gate: stopping gains, and accuracy-only ASHA loses, on every table")
     if given.picture:
-        shown = [Compared("random", NONE.name), Compared("random", OURS.name), Compared("NSGA-II", NONE.name)]
-        shown += [Compared("MO-TPE", NONE.name), Compared("MO-TPE", OURS.name)]
-        shown += [Compared("ours", NONE.name), PROJECT]
         lines = {
             (name, spent, arm.name): np.array([getattr(run, spent) for run in found.curves[name, arm]])
             for name in found.tables
             for spent in SPENT
-            for arm in shown
+            for arm in SHOWN
         }
         draw(lines, found.grid, SPENT, given.picture)
 

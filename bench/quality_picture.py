@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-COLOURS = ("#999999", "#56B4E9", "#B85C00", "#000000", "#CC79A7", "#0072B2")  # for the colour-blind, too
+COLOURS = ("#999999", "#56B4E9", "#B85C00", "#000000", "#CC79A7", "#0072B2", "#009E73")  # for the colour-blind, too
 Floats = NDArray[np.float64]
 
 

@@ -2,11 +2,13 @@
 
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.quality import ARMS, PROJECT, Compared, Comparison, Curves
+from bench.quality import ARMS, PROJECT, SHOWN, SPENT, Compared, Comparison, Curves
+from bench.quality_picture import draw
 from bench.quality_rules import ACCURACY_ONLY, COUNT, NONE, OURS, RULES, Arm, Rule
 from bench.quality_samplers import SAMPLERS, RandomStudents
 from bench.quality_simulator import STAGE1, Searched, searched
@@ -164,3 +166,10 @@ def test_the_tables_pair_by_seed_and_the_gate_names_what_fails() -> None:
     assert "| +0.020 ± 0.000 | **-0.010 ± 0.000** |" in against["random: coin 1/3"]
     assert found.gate() == [f"second, ours: {OURS.name} is +0.000 ± 0.000 from no stopping"]
     assert "| random: none | 40 | 10 | 2 |" in found.counts()
+
+
+def test_the_picture_has_a_line_for_each_search_that_it_shows(tmp_path: Path) -> None:
+    lines = {("a", spent, arm.name): np.ones((3, 5)) for spent in SPENT for arm in SHOWN}
+    draw(lines, np.arange(5.0), SPENT, tmp_path / "quality.png")
+    assert (tmp_path / "quality.png").stat().st_size > 10_000
+    assert set(SHOWN) <= set(ARMS)
