@@ -36,7 +36,7 @@ def test_real_studies_end_when_their_epochs_are_spent(tmp_path: Path) -> None:
     assert workers.free() == 1, "the student whose epochs were spent is not heard by the next search"
     short, spent = stopping.searched(chosen, frame, workers, tmp_path, 5)
     assert (stopping.values_of(short), spent, workers.free()) == ([], 6, 1)
-    volumes = [stopping.hypervolume(stopping.values_of(search), chosen, frame, 0.1) for search in (whole, early)]
+    volumes = [stopping.hypervolume(stopping.values_of(search), chosen, frame, 0.05) for search in (whole, early)]
     assert all(0 < volume < 1 for volume in volumes)
 
 

@@ -206,8 +206,9 @@ def test_the_papers_points_are_drawn_as_reported(path: Path, opened: Opened) -> 
     synthetic.study(path, 30, study=definition)
     drawn = traces(opened())["The paper (test accuracy)"]
     assert drawn["marker"]["symbol"] == "diamond"
-    spec = dict(zip(drawn["text"], drawn["hovertext"], strict=True))
-    assert set(spec) == {"T", "F1", "F2", "F3", "F4"}
-    assert "as reported: 1.6M parameters, 392M multiply-adds" in spec["F3"]
-    assert "as our counter counts it: 1.57M weights, 392M multiply-adds" in spec["F3"]
+    assert len(drawn["text"]) == 5
+    assert {"T"} <= set(drawn["text"]) <= {"T", "F1", "F2", "F3", "F4", ""}, "a label that has no room is left out"
+    third = [spec for spec in drawn["hovertext"] if "as reported: 1.6M parameters, 392M multiply-adds" in spec]
+    assert len(third) == 1
+    assert "as our counter counts it: 1.57M weights, 392M multiply-adds" in third[0]
     assert "FitNet 1" in words(opened("student")) + str(opened("student").dataframe[-1].value)
