@@ -106,8 +106,8 @@ def main() -> None:
         crew = opened.enter_context(closing(RayWorkers(None, options.workers, study.gpu_fraction)))
         facts = crew.open(study.data, options.data, store)
         display = opened.enter_context(Display(console, total))
-        taught = crew.teach(study.resolved_teacher(facts.shape, len(facts.classes), facts.native), display.teacher)
         precision = precision_of(known, facts.native)
+        taught = crew.teach(study.resolved_teacher(facts.shape, len(facts.classes), precision), display.teacher)
         frame = study.frame(facts.shape, len(facts.classes), len(taught.hint_shapes), precision)
         planned = trainings(study, frame, options.students, options.seeds)
         images = facts.model_dump(mode="json") | {"data_dir": str(options.data.resolve())}

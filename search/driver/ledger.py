@@ -20,7 +20,7 @@ LARGE_ATTRIBUTES = ("reports", "classes", "right")  # 10 kB a trial: not held in
 
 
 STOPPED_AT = "stopped_at"  # a trial's attribute: the rung at which it was stopped
-WHY = "why"  # a PRUNED trial's attribute, for people: optuna-dashboard calls both kinds pruned, and lists attributes
+WHY = "why"  # a PRUNED trial's attribute, for people: optuna-dashboard lists attributes, and says no more than pruned
 
 
 def is_stopped(trial: FrozenTrial) -> bool:
