@@ -22,7 +22,7 @@ STUDY = Study(
         norm="batch",
         precision="auto",
         own_views=True,
-        training=FAST.changed(epochs=18),
+        training=FAST.changed(epochs=10),
     ),
     space=Space(
         stages=4,
