@@ -27,8 +27,8 @@ from rich.console import Console
 
 from fitnets.config import Recipe
 from fitnets.disk.store import Store
+from fitnets.nets.cost import cost
 from fitnets.values.base import seed_of
-from search.driver.checks import is_over_limits
 from search.driver.display import Display
 from search.driver.loop import Search
 from search.driver.registration import PRECISION, known_study, precision_of, recording_the_end, register
@@ -49,7 +49,7 @@ def drawn(study: Study, frame: Frame, students: int) -> list[tuple[dict[str, Any
     while len(found) < students:
         params = suggest(Draw(chance), study.space)
         recipe = recipe_of(params, study.space, frame)
-        if not is_over_limits(study, recipe):
+        if study.allows(cost(recipe.student)):
             found.setdefault(recipe.digest(), (params, recipe))
     return list(found.values())
 

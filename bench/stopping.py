@@ -102,7 +102,7 @@ def values_of(search: Search) -> list[list[float]]:
 def hypervolume(values: list[list[float]], study: Study, frame: Frame, chance: float) -> float:
     """The share of the box that these students (accuracy, log10 parameters, log10 multiply-adds) dominate."""
     prices = [cost(recipe.student) for recipe in draws(study, frame)]
-    fitting = [p for p in prices if max(study.over_budget(p.params, p.macs).values(), default=0.0) <= 0]
+    fitting = [p for p in prices if study.allows(p)]
     cheapest = cost(extreme(study.space, frame, 0).student)
     low = np.array([0.0, math.log10(cheapest.params), math.log10(cheapest.macs)])
     high = np.array([1 - chance, *(math.log10(max(getattr(p, n) for p in fitting)) for n in ("params", "macs"))])

@@ -76,9 +76,9 @@ def print_results(
         console.print(f"{snapshot.study}: no student has finished yet.")
     counts = Counter(c.state for c in snapshot.candidates)
     stopped = f"{counts['pruned']} stopped early, " if counts["pruned"] else ""
+    over = f"; {counts['infeasible']} over the limits and never trained" if counts["infeasible"] else ""
     console.print(
-        f"{counts['complete']} trained, {stopped}{counts['running']} running, {counts['failed']} failed; "
-        f"{counts['infeasible']} over the limits and never trained."
+        f"{counts['complete']} trained, {stopped}{counts['running']} running, {counts['failed']} failed{over}."
     )
     if images := snapshot.images_line():
         console.print(images, markup=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ByteSize, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from fitnets import own_code
-from fitnets.config import Brought, Data, Distill, Ensemble, Hint, Precision, Recipe, Trained, Training
+from fitnets.config import Brought, Cost, Data, Distill, Ensemble, Hint, Precision, Recipe, Trained, Training
 from fitnets.errors import InputError
 from fitnets.values.base import Value, explain, later
 from fitnets.values.net import Dense, Shape
@@ -161,10 +161,14 @@ class Study(Value):
             seed=self.seed,
         )
 
-    def over_budget(self, params: int, macs: int) -> dict[str, float]:
+    def excess(self, price: Cost) -> dict[str, float]:
         """Each limit's relative excess: positive where it is exceeded. Empty without limits."""
-        limits = {"max_params": (params, self.max_params), "max_macs": (macs, self.max_macs)}
+        limits = {"max_params": (price.params, self.max_params), "max_macs": (price.macs, self.max_macs)}
         return {name: value / limit - 1 for name, (value, limit) in limits.items() if limit is not None}
+
+    def allows(self, price: Cost) -> bool:
+        """Whether a student of this cost is within the limits."""
+        return max(self.excess(price).values(), default=0.0) <= 0
 
     def smoke(self) -> Self:
         """The same study on the same code path, shrunk to about a minute on two CPU cores.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fitnets.config import Brought, Recipe
+from fitnets.config import Brought
 from fitnets.errors import InputError
 from fitnets.images.printable import shown
 from fitnets.images.sources import check_folders
@@ -29,16 +29,10 @@ def check_files(study: Study, data: Path) -> None:
 def check_limits(study: Study, frame: Frame) -> None:
     """Raises InputError where the space's smallest student is over a limit of the study."""
     smallest = cost(extreme(study.space, frame, 0).student)
-    for name, excess in study.over_budget(smallest.params, smallest.macs).items():
+    for name, excess in study.excess(smallest).items():
         if excess > 0:
             value = smallest.params if name == "max_params" else smallest.macs
             raise InputError(
                 f"`{name}` is {getattr(study, name):,}, but the space's smallest student has {value:,}: "
                 "raise the limit, or lower `depth` or `base_width` in the study's space."
             )
-
-
-def is_over_limits(study: Study, recipe: Recipe) -> bool:
-    """Whether the recipe's student is over a limit of the study."""
-    price = cost(recipe.student)
-    return max(study.over_budget(price.params, price.macs).values(), default=0.0) > 0

@@ -116,8 +116,7 @@ class Display:
         counts = search.ledger.counts
         bar = Progress(BarColumn(bar_width=None), TextColumn("{task.description}"), expand=True)
         bar.add_task(
-            f"{self._done(search)}; {len(search.live)} running, {counts[TrialState.FAIL]} failed, "
-            f"{counts[TrialState.PRUNED] - search.ledger.stopped} over the limits",
+            f"{self._done(search)}; {len(search.live)} running, {counts[TrialState.FAIL]} failed",
             total=self.trials,
             completed=search.trained(),
         )

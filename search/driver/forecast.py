@@ -70,11 +70,7 @@ def draws(study: Study, frame: Frame) -> list[Recipe]:
 def typical(study: Study, frame: Frame) -> tuple[Recipe, float, float]:
     """A student of median cost within the limits, the mean cost relative to it, and the share of draws within them."""
     priced = [(cost(recipe.student), recipe) for recipe in draws(study, frame)]
-    fitting = [
-        (price.macs, index, recipe)
-        for index, (price, recipe) in enumerate(priced)
-        if max(study.over_budget(price.params, price.macs).values(), default=0.0) <= 0
-    ]
+    fitting = [(price.macs, index, recipe) for index, (price, recipe) in enumerate(priced) if study.allows(price)]
     chosen = sorted(fitting or [(price.macs, i, recipe) for i, (price, recipe) in enumerate(priced)])
     macs, _, median = chosen[len(chosen) // 2]
     return median, statistics.fmean(row[0] for row in chosen) / macs, len(fitting) / DRAWS

@@ -10,7 +10,6 @@ import optuna
 from fitnets.config import Recipe
 from fitnets.errors import InputError
 from fitnets.nets.cost import cost
-from search.driver.checks import is_over_limits
 from search.read.candidates import Candidate, Snapshot
 from search.ship.confirmed import Confirmation
 from search.space import Frame, params_of, recipe_of
@@ -67,7 +66,7 @@ def rebuilt(front: Iterable[tuple[str, Recipe]], study: Study, frame: Frame, cou
     found: dict[str, tuple[str, Recipe]] = {}
     for name, theirs in front:
         recipe = recipe_of(params_of(theirs, study.space, frame), study.space, frame)
-        if not is_over_limits(study, recipe):
+        if study.allows(cost(recipe.student)):
             found.setdefault(recipe.digest(), (name, recipe))
     return evenly_spaced(list(found.values()), count)
 

@@ -17,7 +17,7 @@ from fitnets.config import Outcome, Recipe, Report, Result
 from fitnets.disk.store import Store
 from fitnets.errors import DiskError
 from fitnets.nets.cost import cost
-from search.driver.checks import check_limits, is_over_limits
+from search.driver.checks import check_limits
 from search.driver.disk_limit import DiskLimit
 from search.driver.flight import ATTEMPTS, RunningTrial, compact
 from search.driver.ledger import STOPPED_AT, WHY, Ledger
@@ -123,7 +123,7 @@ class Search:
                 self._reuse(RunningTrial(frozen.number, Recipe.model_validate(attributes["recipe"])))
         known = {frozen.user_attrs.get("name") for frozen in self.ledger.trials}
         for name, recipe in self._first:
-            if name not in known and not is_over_limits(self.study, recipe):
+            if name not in known and self.study.allows(cost(recipe.student)):
                 self._named_students.append((name, recipe))
 
     def _continue(self, trial: RunningTrial) -> None:

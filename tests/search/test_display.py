@@ -77,7 +77,7 @@ def test_stopped_students_are_told_with_their_epoch_and_counted(tmp_path: Path, 
         assert len(lines) == stopped
         assert len([line for line in text.splitlines() if line.startswith("trial")]) == 9
     else:
-        assert "0 over the limits" in text
+        assert " running, 0 failed" in text
 
 
 def test_a_terminal_shows_a_panel(tmp_path: Path) -> None:

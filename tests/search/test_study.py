@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from fitnets.config import Brought, Hint, Trained, Training
+from fitnets.config import Brought, Cost, Hint, Trained, Training
 from fitnets.errors import InputError
 from fitnets.values.net import Net
 from search.read.definition import differences
@@ -76,11 +76,16 @@ def test_a_smoke_run_is_another_smaller_study(name: str) -> None:
     assert smoke.space.stages == study.space.stages
 
 
+def price(params: int, macs: int) -> Cost:
+    return Cost(params=params, weights=params, macs=macs, weight_bytes=4 * params, peak_activation_bytes=1)
+
+
 def test_limits_are_relative_excesses() -> None:
-    assert STUDY.over_budget(100, 100) == {}
+    assert STUDY.excess(price(100, 100)) == {} and STUDY.allows(price(100, 100))
     limited = STUDY.changed(max_params=1000, max_macs=50_000)
-    assert limited.over_budget(1000, 75_000) == {"max_params": 0.0, "max_macs": 0.5}
-    assert limited.over_budget(500, 50_000) == {"max_params": -0.5, "max_macs": 0.0}
+    assert limited.excess(price(1000, 75_000)) == {"max_params": 0.0, "max_macs": 0.5}
+    assert limited.excess(price(500, 50_000)) == {"max_params": -0.5, "max_macs": 0.0}
+    assert limited.allows(price(500, 50_000)) and not limited.allows(price(1000, 75_000))
 
 
 def test_a_staged_teacher_takes_its_ends_from_the_images() -> None:

@@ -25,11 +25,6 @@ class Proposal:
     """Its parameters in the space, or those of the nearest draw."""
     distributions: dict[str, BaseDistribution]
 
-    @property
-    def is_within(self) -> bool:
-        """Whether it is within the study's limits."""
-        return max(self.excess.values(), default=0.0) <= 0
-
 
 class Draw:
     """Draws parameters at random, the `fixed` ones excepted: the part of an Optuna trial that `suggest` uses."""

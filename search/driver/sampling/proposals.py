@@ -102,14 +102,14 @@ class Proposals:
         found = rejected = 0
         while found < most and rejected < REJECTS:
             proposal = self._proposal(Draw(chance), None)
-            rejected = 0 if proposal.is_within else rejected + 1
-            if proposal.is_within:
-                found += 1
-                yield proposal
+            if not self.study.allows(proposal.cost):
+                rejected += 1
+                continue
+            found, rejected = found + 1, 0
+            yield proposal
 
     def _proposal(self, draw: Draw, recipe: Recipe | None) -> Proposal:
         params = suggest(draw, self.study.space)
         recipe = recipe or recipe_of(params, self.study.space, self.frame)
         price = cost(recipe.student)
-        excess = self.study.over_budget(price.params, price.macs)
-        return Proposal(recipe, price, excess, params, draw.distributions)
+        return Proposal(recipe, price, self.study.excess(price), params, draw.distributions)
