@@ -52,6 +52,7 @@ def app(command: Callable[..., None]) -> Callable[[], None]:
     @functools.wraps(command)
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
+            _check_folder()
             command(*arguments, **options)
         except DiskError as error:
             ERRORS.print(f"stopped: {error}", markup=False)
@@ -77,6 +78,16 @@ def app(command: Callable[..., None]) -> Callable[[], None]:
     cli = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     cli.command()(guarded)
     return cli
+
+
+def _check_folder() -> None:
+    """Raises InputError where the working folder was deleted after the shell entered it."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise InputError(
+            "the folder that this command was started in does not exist any more: change to another one."
+        ) from None
 
 
 @contextmanager

@@ -201,6 +201,15 @@ def test_wrong_options_of_pick(words: list[str], told: str, finished: tuple[Path
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_working_folder_that_was_deleted(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    refused(invoke(command, "digits"), "does not exist any more", "change to another one")
+
+
 def test_no_study_at_all() -> None:
     for command in COMMANDS:
         refused(invoke(command), "STUDY")
