@@ -12,7 +12,7 @@ from search.read.candidates import Candidate
 from search.read.tradeoffs import Axis, on_axis
 from search.ship.confirmed import Confirmation, Confirmed
 
-SEARCHED = "The search's own run"
+SEARCHED = "In the search"
 
 
 def searched(drawing: go.Figure, rows: Sequence[Candidate], found: Confirmation, axis: Axis, palette: Palette) -> None:

@@ -21,8 +21,9 @@ from search.units import format_count, format_stages
 
 HEIGHT = 520
 TALL_LEGEND = 96  # pixels
-CONFIRMED_FRONT, CONFIRMED = "Confirmed front, 95% intervals", "Confirmed, not on the front"
-OVER, BEST, BEST_THAT_FITS = "Front, over the budget", "The most accurate", "The best that fits"
+# the legend's names are short: Plotly gives each the width of the longest, and so puts few in a row
+CONFIRMED_FRONT, CONFIRMED = "Confirmed front", "Confirmed"
+OVER, BEST, BEST_THAT_FITS = "Front, over budget", "Most accurate", "Best that fits"
 LEGEND = (CONFIRMED_FRONT, CONFIRMED)  # the first entries
 BEST_SIZE = 20  # pixels
 ALWAYS_SVG = 5000  # above so many points the cloud is drawn by WebGL
@@ -122,7 +123,7 @@ def _cloud(drawing: go.Figure, scene: Scene, palette: Palette) -> None:
     _students(drawing, scene, palette, within, "Others", {"size": 7, "color": palette.cloud, "opacity": 0.75})
     _students(drawing, scene, palette, sure, CONFIRMED, {"size": 8, "color": palette.ours})
     hollow = {"symbol": "circle-open", "size": 7, "color": palette.over, "opacity": 0.65}
-    _students(drawing, scene, palette, over, "Over the budget", hollow)
+    _students(drawing, scene, palette, over, "Over budget", hollow)
 
 
 def _front(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) -> None:

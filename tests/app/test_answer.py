@@ -96,7 +96,7 @@ def test_sentence_mark_and_table_agree(path: Path, opened: Opened) -> None:
     at = opened(max_params="3000", max_macs="50000")
     best = Choice.of(read(f"sqlite:///{path}", "digits"), None, Budget(max_params=3000, max_macs=50_000)).students[0]
     assert f"**student {best.trial}, " in at.markdown[0].value
-    mark = traces(at)["The best that fits"]
+    mark = traces(at)["Best that fits"]
     assert mark["customdata"] == [[best.trial]] and mark["text"] == [f"student {best.trial}"]
     rows = next(frame.value for frame in at.dataframe if "student" in frame.value)
     assert str(rows["student"].iloc[0]) == str(best.trial)

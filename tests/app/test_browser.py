@@ -161,7 +161,7 @@ def test_sentence_mark_and_table_name_the_student_that_pick_takes(visit: Any, ru
         best = Choice.of(snapshot, None, budget).students[0]
         said = f"Within {words.budget(budget)}: student {best.trial}, "
         named = f"document.querySelector('.st-key-answer')?.innerText.includes('{said}')"
-        mark = "g?.data?.find(t => t.name?.startsWith('The best that fits'))"
+        mark = "g?.data?.find(t => t.name?.startsWith('Best that fits'))"
         opened.page.wait_for_function(
             f"{named} && (() => {{ const g = document.querySelector('{FRONT}'); "
             f"return {mark}?.customdata[0][0] === {best.trial}; }})()"

@@ -22,8 +22,8 @@ def test_the_budget_hollows_points_and_names_the_limit(path: Path, opened: Opene
     synthetic.study(path, 120)
     at = opened(max_params="3000", max_macs="50000")
     drawn = traces(at)
-    assert drawn["Front, over the budget"]["marker"]["symbol"] == "circle-open"
-    hover = drawn["Front, over the budget"]["text"]
+    assert drawn["Front, over budget"]["marker"]["symbol"] == "circle-open"
+    hover = drawn["Front, over budget"]["text"]
     assert any("parameters, over the limit of 3k" in text for text in hover)
     assert any("multiply-adds, over the limit of 50k" in text for text in hover)
     shapes = json.loads(charts(at)[0].spec)["layout"]["shapes"]
