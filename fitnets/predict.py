@@ -178,8 +178,8 @@ def main(words: list[str] | None = None) -> int:
             code = 1
             continue
         best = np.argsort(-shares_K, kind="stable")[: given.top]
-        told = [f"{student.classes[k]}\t{shares_K[k]:.4f}" for k in best]
-        sys.stdout.write("\t".join([printable(str(file)), *told]) + "\n")
+        scores = [f"{student.classes[k]}\t{shares_K[k]:.4f}" for k in best]
+        sys.stdout.write("\t".join([printable(str(file)), *scores]) + "\n")
     return code
 
 

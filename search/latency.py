@@ -85,10 +85,10 @@ def main(
             f"written to {export}/: {len(trials)} students. On the device: python {folder.SCRIPT}", markup=False
         )
         return
-    told = f"written to {runs / latencies.LATENCIES}; "
+    message = f"written to {runs / latencies.LATENCIES}; "
     plain = not int8 and threads == batch == 1
-    told += "the pages now offer the axis `latency`." if plain else "each student's page shows it beside the others."
-    console.print(told, markup=False)
+    message += "the pages now offer the axis `latency`." if plain else "each student's page shows it beside the others."
+    console.print(message, markup=False)
 
 
 def _stored(chosen: list[Candidate], runs: Path, console: Console) -> Iterator[Candidate]:

@@ -196,11 +196,11 @@ def _search(
     images = facts.model_dump(mode="json") | {"data_dir": str(data.resolve())}
     with Display(console, study.trials) as display, beginning(study, storing, known, {"images": images}) as note_epoch:
 
-        def told(report: Report) -> None:
+        def on_report(report: Report) -> None:
             display.teacher(report)
             note_epoch(report)
 
-        teacher_facts = crew.teach(teacher, told)
+        teacher_facts = crew.teach(teacher, on_report)
         for line in teacher_facts.notes:
             console.print(f"note: {line}", markup=False)
         note = check_teacher(known, teacher_facts, study)

@@ -131,7 +131,7 @@ def _front(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) -> N
         xs = [on_axis(c, scene.axis) for c in scene.front]
         ys = [100 * accuracy(c) for c in scene.front]
         if scene.confirmation and any(scene.confirmed(c) is None and 100 * accuracy(c) > ys[-1] for c in scene.cloud):
-            edge = xs[-1]  # whether no dearer student is better is not known: some are not confirmed
+            edge = xs[-1]  # whether no costlier student is better is not known: some are not confirmed
         drawing.add_scatter(
             x=[*xs, max(edge, xs[-1])],
             y=[*ys, ys[-1]],

@@ -46,8 +46,8 @@ def write(
         name = f"student-{candidate.trial}.onnx"
         (out / name).write_bytes(content)
         students.append({"file": name, "trial": candidate.trial, "weights_sha256": candidate.outcome.weights_sha256})
-    told = {"study": study, "shape": list(shape), "precision": precision, "students": students}
-    (out / time_students.LIST).write_text(json.dumps(told, indent=1) + "\n")
+    listed = {"study": study, "shape": list(shape), "precision": precision, "students": students}
+    (out / time_students.LIST).write_text(json.dumps(listed, indent=1) + "\n")
     (out / SCRIPT).write_bytes(Path(time_students.__file__).read_bytes())
     (out / "README.md").write_text(README.format(study=study, add=add))
     return [student["trial"] for student in students]
@@ -59,11 +59,11 @@ def brought_back(file: Path, snapshot: Snapshot) -> Sequence[tuple[Candidate, Me
     Raises InputError where the file is another, another study's, or of students that the study does not have.
     """
     try:
-        told = json.loads(file.read_text())
-        study, fields = told["study"], Measured.model_fields
+        returned = json.loads(file.read_text())
+        study, fields = returned["study"], Measured.model_fields
         timings = [
             (row["weights_sha256"], Measured.model_validate({name: row[name] for name in fields if name in row}))
-            for row in told["timings"]
+            for row in returned["timings"]
         ]
     except OSError as error:
         raise InputError(f"`{file}` cannot be read ({error.strerror}): check the path given to --add.") from error

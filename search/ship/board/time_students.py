@@ -64,19 +64,19 @@ def main(words: list[str] | None = None) -> int:
         import onnxruntime
     except ImportError:
         parser.error("onnxruntime is not installed here: `pip install onnxruntime`")
-    told = json.loads((folder / LIST).read_text())
+    listed = json.loads((folder / LIST).read_text())
     device = given.device or device_name(onnxruntime.__version__)
     timings = []
-    for student in told["students"]:
+    for student in listed["students"]:
         file = folder / student["file"]
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-        p50, p90 = timed(file, told["shape"], given.threads, given.batch, given.runs)
+        p50, p90 = timed(file, listed["shape"], given.threads, given.batch, given.runs)
         sys.stderr.write(f"trial {student['trial']}: {p50:.3g} ms (p90 {p90:.3g})\n")
         timings.append(
             {
                 "trial": student["trial"],
                 "weights_sha256": student["weights_sha256"],
-                "precision": told["precision"],
+                "precision": listed["precision"],
                 "file_bytes": file.stat().st_size,
                 "threads": given.threads,
                 "batch": given.batch,
@@ -87,7 +87,7 @@ def main(words: list[str] | None = None) -> int:
                 "p90_ms": p90,
             }
         )
-    sys.stdout.write(json.dumps({"study": told["study"], "timings": timings}, indent=1) + "\n")
+    sys.stdout.write(json.dumps({"study": listed["study"], "timings": timings}, indent=1) + "\n")
     return 0
 
 
