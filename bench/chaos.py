@@ -25,6 +25,7 @@ from bench.hardware import table, versions
 from bench.victim import Command
 from fitnets.disk.store import Store
 from fitnets.training.checkpoints import KIND
+from search.driver.flight import ATTEMPTS
 from search.driver.stopping import Peer, Rungs
 from search.read.candidates import Candidate, marked
 from search.study import Study, find_study
@@ -32,9 +33,12 @@ from search.workers.logs import trained_epochs
 from search.workers.trainer import Trainer
 
 KINDS = ("driver", "worker", "node")
-TRAINING_SECONDS = 3.0  # the longest time between a kill and the first epoch after the previous one
-ANY_MOMENT = 0.2  # the share of kills that come at any moment instead, also during the start
+TRAINING_SECONDS = 3.0  # the longest time between a new epoch and a kill
+ANY_MOMENT = 0.2  # how often a kill comes at any moment instead, also during the start
 ANY_SECONDS = 12.0
+# A trial fails, as it should, when ATTEMPTS starts in a row got no epoch further: after a kill at any moment, so many
+# wait for a new epoch.
+PATIENT = ATTEMPTS
 STALLED_SECONDS = 400.0  # without an epoch for this long, the search counts as stalled
 STAGE1_EPOCHS, STAGE2_EPOCHS = 15, 45  # of 0.05 s each; checkpoints are written once a second
 Place = tuple[str, int]  # stage and epoch
@@ -98,14 +102,14 @@ class Witness:
 
 def disturbed(command: Command, witness: Witness, kills: int, seed: int) -> Counter[str]:
     """Run the study to its end with `kills` kills; returns their number by kind. Raises Wrong."""
-    rng, killed, excused = random.Random(seed), Counter[str](), False
+    rng, killed, excused, patient = random.Random(seed), Counter[str](), False, 0
     command.start()
     for number in range(kills):
         kind = KINDS[number % len(KINDS)]
         while True:
             if not goes_on(command, excused):
                 return killed
-            moment(command, rng)
+            patient = patient - 1 if moment(command, rng, patient > 0) else PATIENT
             if command.kill(kind, rng):
                 break
         killed[kind] += 1
@@ -130,21 +134,28 @@ def goes_on(command: Command, excused: bool) -> bool:
     return True
 
 
-def moment(command: Command, rng: random.Random) -> None:
-    """Wait for a random moment, or for the end: mostly a while after the next epoch."""
-    if rng.random() < ANY_MOMENT:
-        until = time.monotonic() + rng.uniform(0, ANY_SECONDS)
-    else:
+def moment(command: Command, rng: random.Random, patient: bool) -> bool:
+    """Wait for a random moment, or for the end: mostly, and where `patient` always, a while after a new epoch.
+
+    Returns whether it waited for the epoch.
+    """
+    waits = rng.random() >= ANY_MOMENT or patient
+    if waits:
         progress(command)
-        until = time.monotonic() + rng.uniform(0, TRAINING_SECONDS)
+    until = time.monotonic() + rng.uniform(0, TRAINING_SECONDS if waits else ANY_SECONDS)
     while not command.ended() and time.monotonic() < until:
         time.sleep(0.02)
+    return waits
 
 
 def progress(command: Command) -> None:
-    """Wait for the next epoch, or for the end. Raises Wrong when neither comes."""
-    before, since = command.written(), time.monotonic()
-    while not command.ended() and command.written() == before:
+    """Wait for an epoch that was never trained before, or for the end. Raises Wrong when neither comes."""
+    epochs, written, since = command.epochs(), command.written(), time.monotonic()
+    while not command.ended():
+        if command.written() != written:
+            written = command.written()
+            if command.epochs() > epochs:
+                return
         if time.monotonic() - since > STALLED_SECONDS:
             raise Wrong(f"no epoch for {STALLED_SECONDS:.0f} s:\n{command.output_tail()}")
         time.sleep(0.05)

@@ -14,7 +14,7 @@ from search.read.candidates import Candidate
 from search.read.reader import read
 from search.storage.address import storage_url
 from search.study import Study
-from search.workers.logs import logs_folder
+from search.workers.logs import logs_folder, trained_epochs
 
 
 class Command:
@@ -84,6 +84,10 @@ class Command:
     def written(self) -> int:
         """The size of the trials' logs in bytes, which grows with every epoch."""
         return sum(path.stat().st_size for path in self.logs.glob("*.log"))
+
+    def epochs(self) -> int:
+        """How many different epochs the trials' logs hold."""
+        return sum(len(set(trained_epochs(path))) for path in self.logs.glob("*.log"))
 
     def candidates(self) -> list[Candidate]:
         """The study's trials; none before it is stored."""
