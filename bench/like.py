@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from bench.hardware import table, versions
 from bench.stopping import hypervolume, opened, searched, values_of
 from fitnets.config import Recipe
-from search.driver.like import COUNT, rebuilt
+from search.driver.like import COUNT, Theirs, rebuilt
 from search.driver.loop import Search
 from search.read import pareto
 from search.space import Frame
@@ -68,11 +68,12 @@ def compared(
     )
 
 
-def _front(search: Search) -> list[tuple[str, Recipe]]:
-    """Names and recipes of a search's Pareto front."""
+def _front(search: Search) -> list[Theirs]:
+    """A search's Pareto front."""
     trials = [trial for trial in search.ledger.trials if trial.state == TrialState.COMPLETE]
     chosen = pareto.front([(-t.values[0], t.values[1], t.values[2]) for t in trials])
-    return [(f"like:{trials[i].number}", Recipe.model_validate(trials[i].user_attrs["recipe"])) for i in chosen]
+    recipes = [Recipe.model_validate(trials[i].user_attrs["recipe"]) for i in chosen]
+    return [Theirs(f"like:{trials[i].number}", r, trials[i].values[0]) for i, r in zip(chosen, recipes, strict=True)]
 
 
 def main() -> None:

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+import moocore
+import numpy as np
 import optuna
 
 from fitnets.config import Recipe
@@ -17,6 +19,15 @@ from search.study import Study
 
 LIKE = "like"  # the study's attribute with the names and recipes of these students, written before the first one
 COUNT = 8  # students by default: of 5 to 10, a near study's front gains most at the beginning
+WORST = 1.1  # the hypervolume's reference, where 1 is the worst of the front: beyond it, so that the front's ends count
+
+
+class Theirs(NamedTuple):
+    """A student of the other study's front."""
+
+    name: str
+    recipe: Recipe
+    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -26,16 +37,20 @@ class Like:
     other: Snapshot
     front: list[Candidate]
     """Of the other study's confirmed students where there are some, else of its single runs."""
+    accuracies: list[float]
+    """Of these, on its validation images."""
     count: int
 
     @classmethod
     def of(cls, other: Snapshot, confirmed: Confirmation | None, count: int) -> Self:
         """Raises InputError where the other study has no trained student."""
-        trials = {each.trial for each in confirmed.front()} if confirmed else {c.trial for c in other.front()}
-        front = [c for c in other.candidates if c.trial in trials]
+        known = {c.trial: c.outcome.val_accuracy for c in other.front() if c.outcome is not None}
+        if confirmed is not None:
+            known = {each.trial: each.mean for each in confirmed.front()}
+        front = [c for c in other.candidates if c.trial in known]
         if not front:
             raise InputError(f"`--like` names the study `{other.study}`, which has no trained student: run it first.")
-        return cls(other, front, count)
+        return cls(other, front, [known[c.trial] for c in front], count)
 
     def check(self, study: Study, known: optuna.Study | None) -> None:
         """Raises InputError where the study began otherwise, or the other's students have no place in its space."""
@@ -54,36 +69,44 @@ class Like:
 
     def students(self, study: Study, frame: Frame) -> list[tuple[str, Recipe]]:
         """Names and recipes of the students to train first: see `rebuilt`."""
-        front = [(f"like:{self.other.study}:{student.trial}", student.recipe) for student in self.front]
-        return rebuilt(front, study, frame, self.count)
+        named = [f"like:{self.other.study}:{student.trial}" for student in self.front]
+        recipes = [student.recipe for student in self.front]
+        return rebuilt(map(Theirs, named, recipes, self.accuracies), study, frame, self.count)
 
 
-def rebuilt(front: Iterable[tuple[str, Recipe]], study: Study, frame: Frame, count: int) -> list[tuple[str, Recipe]]:
-    """Up to `count` students of another study's front, evenly spaced by log multiply-adds.
+def rebuilt(front: Iterable[Theirs], study: Study, frame: Frame, count: int) -> list[tuple[str, Recipe]]:
+    """Up to `count` students of another study's front: see `most_volume`.
 
     Each is rebuilt within this study's space and by its frame; those over its limits are left out.
     """
-    found: dict[str, tuple[str, Recipe]] = {}
-    for name, theirs in front:
-        recipe = recipe_of(params_of(theirs, study.space, frame), study.space, frame)
+    found: dict[str, Theirs] = {}
+    for theirs in front:
+        recipe = recipe_of(params_of(theirs.recipe, study.space, frame), study.space, frame)
         if study.allows(cost(recipe.student)):
-            found.setdefault(recipe.digest(), (name, recipe))
-    return evenly_spaced(list(found.values()), count)
+            found.setdefault(recipe.digest(), theirs._replace(recipe=recipe))
+    return [(theirs.name, theirs.recipe) for theirs in most_volume(list(found.values()), count)]
 
 
-def evenly_spaced(students: Sequence[tuple[str, Recipe]], count: int) -> list[tuple[str, Recipe]]:
-    """The students nearest to `count` equal steps of log multiply-adds; all of them where there are no more."""
-    left = sorted(students, key=_log_macs)
-    if len(left) <= count:
-        return left
-    low, high = _log_macs(left[0]), _log_macs(left[-1])
-    chosen = []
-    for step in range(count):
-        wanted = low + (high - low) * step / max(1, count - 1)
-        nearest = min(left, key=lambda student: abs(_log_macs(student) - wanted))
-        left.remove(nearest)
-        chosen.append(nearest)
-    return sorted(chosen, key=_log_macs)
+def most_volume(students: Sequence[Theirs], count: int) -> list[Theirs]:
+    """Up to `count` students, each the one that adds most to the hypervolume of those before it.
+
+    Of loss, log parameters and log multiply-adds, each scaled to 0..1 over the students.
+    """
+    if not students:
+        return []
+    prices = [cost(each.recipe.student) for each in students]
+    losses = np.array(
+        [(1 - s.accuracy, math.log(p.params), math.log(p.macs)) for s, p in zip(students, prices, strict=True)]
+    )
+    spread = np.ptp(losses, axis=0)
+    scaled = (losses - losses.min(0)) / np.where(spread > 0, spread, 1.0)
+    chosen: list[int] = []
+    left = list(range(len(students)))
+    while left and len(chosen) < count:
+        best = max(left, key=lambda one: moocore.hypervolume(scaled[[*chosen, one]], ref=np.full(3, WORST)))
+        left.remove(best)
+        chosen.append(best)
+    return [students[i] for i in chosen]
 
 
 def stored(known: optuna.Study | None) -> list[tuple[str, Recipe]]:
@@ -96,7 +119,3 @@ def as_attribute(other: str, students: Sequence[tuple[str, Recipe]]) -> dict[str
     """What `stored` reads."""
     rows = [{"name": name, "recipe": recipe.model_dump(mode="json")} for name, recipe in students]
     return {"study": other, "students": rows}
-
-
-def _log_macs(student: tuple[str, Recipe]) -> float:
-    return math.log(cost(student[1].student).macs)

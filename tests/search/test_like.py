@@ -1,14 +1,17 @@
 """`search.run --like OTHER`: a new study begins with another one's front, and never sees its values."""
 
+import itertools
 import math
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import moocore
 import pytest
 
 from fitnets.nets.cost import cost
-from search.driver.like import Like, evenly_spaced
+from search.driver.like import Like, Theirs, most_volume
 from search.driver.sampling.proposals import Known
 from search.read.candidates import Snapshot
 from search.read.reader import read
@@ -136,20 +139,45 @@ def test_students_are_clipped_to_the_space_and_those_over_the_limits_left_out() 
     limit = sorted(cost(r.student).params for r in recipes)[3]
     study = STUDY.changed(max_params=limit)
     other = Snapshot(study="other", definition={}, teacher={}, images={}, candidates=tuple(front))
-    chosen = Like(other, front, 8).students(study, FRAME)
+    chosen = Like(other, front, [0.9] * len(front), 8).students(study, FRAME)
     assert chosen
     for _, recipe in chosen:
         assert cost(recipe.student).params <= limit
         assert recipe == recipe_of(params_of(recipe, STUDY.space, FRAME), STUDY.space, FRAME)
 
 
-def test_chosen_students_are_evenly_spaced_by_log_multiply_adds() -> None:
-    named = [(str(i), recipe) for i, recipe in enumerate(students(20))]
-    distinct = list({recipe.digest(): (name, recipe) for name, recipe in named}.values())
-    chosen = evenly_spaced(distinct, 4)
-    logs = [math.log(cost(recipe.student).macs) for _, recipe in chosen]
-    every = sorted(math.log(cost(recipe.student).macs) for _, recipe in distinct)
-    assert (logs[0], logs[-1]) == (every[0], every[-1])
-    assert len(chosen) == 4
-    assert logs == sorted(logs)
-    assert evenly_spaced(distinct[:2], 4) == sorted(distinct[:2], key=lambda s: cost(s[1].student).macs)
+def front_of(number: int) -> list[Theirs]:
+    """Different students; each that costs more is more accurate, those of a middling cost by little."""
+    distinct = list({recipe.digest(): recipe for recipe in students(number)}.values())
+    distinct.sort(key=lambda recipe: cost(recipe.student).macs)
+    return [Theirs(str(i), recipe, 0.5 + 0.4 * (i / len(distinct)) ** 0.3) for i, recipe in enumerate(distinct)]
+
+
+def volume(chosen: Iterable[Theirs], front: list[Theirs]) -> float:
+    """As in `most_volume`, written down again."""
+    rows = {
+        t.name: (-t.accuracy, *(math.log(getattr(cost(t.recipe.student), n)) for n in ("params", "macs")))
+        for t in front
+    }
+    lows, highs = ([pick(column) for column in zip(*rows.values(), strict=True)] for pick in (min, max))
+    points = [
+        [(x - low) / (high - low) for x, low, high in zip(rows[t.name], lows, highs, strict=True)] for t in chosen
+    ]
+    return float(moocore.hypervolume(points, ref=[1.1] * 3))
+
+
+def test_the_chosen_students_hold_most_of_the_fronts_hypervolume() -> None:
+    front = front_of(12)
+    chosen = most_volume(front, 3)
+    best = max(volume(three, front) for three in itertools.combinations(front, 3))
+    assert volume(chosen, front) > 0.95 * best
+    for number in range(1, 4):  # greedy: none that was left out would have added more
+        added = [volume([*chosen[: number - 1], one], front) for one in front if one not in chosen[: number - 1]]
+        assert volume(chosen[:number], front) == pytest.approx(max(added))
+
+
+def test_a_short_front_is_taken_whole_and_an_empty_one_is_empty() -> None:
+    front = front_of(3)
+    assert sorted(most_volume(front, 8)) == sorted(front)
+    assert most_volume(front[:1], 8) == front[:1]
+    assert most_volume([], 8) == []
