@@ -11,6 +11,7 @@ A student that is drawn again is trained again: with its next seed if the table 
 | metaqnn_* | convolutions, their mean width (log) and kernel, pools, place of the first pool, head, learning rate |
 | resnet39_cifar10 | parameters (log), learning rate (the source has no others) |
 | kd_digits_mlp | depth, first width (log), last over first (log), tau, lambda and its ratio, learning rate |
+| digits_students | the parameters of the study `digits`, logarithmic where `search.space.suggest` has them so |
 """
 
 import csv
@@ -146,6 +147,12 @@ def _kd(row: Row) -> dict[str, Any]:
     return {"depth": int(row["depth"]), "width": widths[0], "taper": widths[-1] / widths[0], **numbers}
 
 
+def _digits(row: Row) -> dict[str, Any]:
+    whole = ("depth1", "depth2", "base_width")
+    share = ("multiplier2", "guided", "hint", "tau", "lambda_start", "lambda_ratio", "lr1", "lr2")
+    return {name: int(row[name]) for name in whole} | {name: float(row[name]) for name in share}
+
+
 @dataclass(frozen=True)
 class _Source:
     drawn: Callable[[Row], dict[str, Any]]
@@ -162,6 +169,7 @@ SOURCES = {
     "metaqnn_svhn": META,
     "resnet39_cifar10": _Source(_resnet39, 10_000, ("params",), ("lr",)),
     "kd_digits_mlp": _Source(_kd, 399, ("width", "taper", "tau", "lambda_start", "lr")),
+    "digits_students": _Source(_digits, 396, ("multiplier2", "tau", "lambda_start", "lr1", "lr2")),
 }
 
 
