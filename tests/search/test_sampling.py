@@ -11,6 +11,7 @@ import optuna
 import pytest
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from fitnets.nets.cost import cost
 from search.driver.ledger import Ledger
@@ -282,3 +283,21 @@ def test_the_ledger_is_what_the_storage_holds(tmp_path: Path) -> None:
         assert (mine.distributions, mine.user_attrs) == (theirs.distributions, theirs.user_attrs)
         assert mine.constraints == theirs.constraints != {}
     assert ledger.counts == {state: sum(t.state == state for t in stored) for state in ledger.counts}
+
+
+def test_a_choice_computes_on_one_thread_so_that_cores_change_no_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+
+    def blas_threads() -> list[int]:
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    def watched(*arguments: Any) -> Any:
+        used.extend(blas_threads())
+        return predicted(*arguments)
+
+    monkeypatch.setattr(proposals, "predicted", watched)
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = blas_threads()
+        searched(Ledger(*in_memory()), FIRST + 2, 0)
+        assert blas_threads() == before
+    assert used and set(used) == {1}
