@@ -12,7 +12,7 @@ import optuna
 from fitnets.config import Recipe
 from fitnets.errors import InputError
 from fitnets.nets.cost import cost
-from search.read.candidates import Candidate, Snapshot
+from search.read.candidates import Snapshot
 from search.ship.confirmed import Confirmation
 from search.space import Frame, params_of, recipe_of
 from search.study import Study
@@ -35,22 +35,25 @@ class Like:
     """What --like asks for."""
 
     other: Snapshot
-    front: list[Candidate]
-    """Of the other study's confirmed students where there are some, else of its single runs."""
-    accuracies: list[float]
-    """Of these, on its validation images."""
+    front: list[Theirs]
+    """Of the other study's confirmed students, with their means, where there are some, else of its single runs."""
     count: int
 
     @classmethod
     def of(cls, other: Snapshot, confirmed: Confirmation | None, count: int) -> Self:
         """Raises InputError where the other study has no trained student."""
-        known = {c.trial: c.outcome.val_accuracy for c in other.front() if c.outcome is not None}
-        if confirmed is not None:
-            known = {each.trial: each.mean for each in confirmed.front()}
-        front = [c for c in other.candidates if c.trial in known]
+        if confirmed is None:
+            accuracies = {c.trial: c.outcome.val_accuracy for c in other.front() if c.outcome is not None}
+        else:
+            accuracies = {each.trial: each.mean for each in confirmed.front()}
+        front = [
+            Theirs(f"like:{other.study}:{c.trial}", c.recipe, accuracies[c.trial])
+            for c in other.candidates
+            if c.trial in accuracies
+        ]
         if not front:
             raise InputError(f"`--like` names the study `{other.study}`, which has no trained student: run it first.")
-        return cls(other, front, [known[c.trial] for c in front], count)
+        return cls(other, front, count)
 
     def check(self, study: Study, known: optuna.Study | None) -> None:
         """Raises InputError where the study began otherwise, or the other's students have no place in its space."""
@@ -60,7 +63,7 @@ class Like:
                 f"the study `{study.name}` began without `--like {name}`, which only a new study can take: give it "
                 "another name with --name, or leave --like out."
             )
-        others = {len(c.recipe.student.stages) for c in self.front} - {study.space.stages}
+        others = {len(theirs.recipe.student.stages) for theirs in self.front} - {study.space.stages}
         if others:
             raise InputError(
                 f"`--like` names the study `{name}`, whose students have {min(others)} stages, but this space has "
@@ -69,9 +72,7 @@ class Like:
 
     def students(self, study: Study, frame: Frame) -> list[tuple[str, Recipe]]:
         """Names and recipes of the students to train first: see `rebuilt`."""
-        named = [f"like:{self.other.study}:{student.trial}" for student in self.front]
-        recipes = [student.recipe for student in self.front]
-        return rebuilt(map(Theirs, named, recipes, self.accuracies), study, frame, self.count)
+        return rebuilt(self.front, study, frame, self.count)
 
 
 def rebuilt(front: Iterable[Theirs], study: Study, frame: Frame, count: int) -> list[tuple[str, Recipe]]:

@@ -21,7 +21,6 @@ from search.workers.inline import InlineWorkers
 from tests.commands import inline_crews, invoke, study_file
 from tests.helpers import STUDY
 from tests.search.test_loop import FRAME
-from tests.search.test_results import candidate
 
 
 @pytest.fixture
@@ -133,13 +132,11 @@ def test_another_number_of_stages_is_refused_before_anything_starts(runs: Path, 
 
 def test_students_are_clipped_to_the_space_and_those_over_the_limits_left_out() -> None:
     recipes = students(6)
-    front = [
-        candidate(i, 0.9, cost(r.student).params, cost(r.student).macs).changed(recipe=r) for i, r in enumerate(recipes)
-    ]
+    front = [Theirs(str(i), recipe, 0.9) for i, recipe in enumerate(recipes)]
     limit = sorted(cost(r.student).params for r in recipes)[3]
     study = STUDY.changed(max_params=limit)
-    other = Snapshot(study="other", definition={}, teacher={}, images={}, candidates=tuple(front))
-    chosen = Like(other, front, [0.9] * len(front), 8).students(study, FRAME)
+    other = Snapshot(study="other", definition={}, teacher={}, images={}, candidates=())
+    chosen = Like(other, front, 8).students(study, FRAME)
     assert chosen
     for _, recipe in chosen:
         assert cost(recipe.student).params <= limit
