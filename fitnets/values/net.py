@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, Self
 
-from pydantic import Field, PositiveInt, PrivateAttr, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from fitnets.values.base import Value, later
 
@@ -64,7 +64,6 @@ class Net(Value):
     output: Literal["softmax", "sigmoid"] = later("softmax")
     """`sigmoid`: two classes from one number z, as the logits (0, z): the paper's output for faces. Softmax,
     cross-entropy and softening by tau of these are exactly sigmoid, binary cross-entropy and sigmoid(z / tau)."""
-    _maps: tuple[tuple[Shape, Shape], ...] = PrivateAttr()
 
     @classmethod
     def staged(
@@ -106,12 +105,13 @@ class Net(Value):
             raise ValueError(f'`classes` is {self.classes}, but a sigmoid tells 2 apart: choose `output="softmax"`.')
         return self
 
-    def maps(self) -> tuple[tuple[Shape, Shape], ...]:
-        """For each convolution: the shape it computes (width, rows, columns), and the shape after its pooling."""
-        return self._maps
-
     @model_validator(mode="after")
     def _maps_stay_positive(self) -> Self:
+        self.maps()
+        return self
+
+    def maps(self) -> list[tuple[Shape, Shape]]:
+        """For each convolution: the shape it computes (width, rows, columns), and the shape after its pooling."""
         found: list[tuple[Shape, Shape]] = []
         _, rows, columns = self.input
         for number, conv in enumerate(self.convs, start=1):
@@ -141,8 +141,7 @@ class Net(Value):
                     )
                 rows, columns = (_pooled(size, conv) for size in (rows, columns))
             found.append((before, (conv.width, rows, columns)))
-        self._maps = tuple(found)
-        return self
+        return found
 
     @property
     def features(self) -> int:
