@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from bench.hardware import table, versions
-from fitnets.config import Hint, Recipe
+from fitnets.config import Hint, Precision, Recipe
 from fitnets.values.net import Net
 from search.study import Study, find_study
 from search.workers.trainer import Trainer
@@ -28,8 +28,13 @@ ADAMW_RATES = (3e-3, 1e-2, 3e-2)  # as much tuning as Muon had
 SEED = 2000  # not used by a search
 
 
-def recipe_for(study: Study, shape: tuple[int, int, int], classes: int, hints: int, epochs: int) -> Recipe:
-    """The student in the middle of the study's settings, with so many epochs of stage 2."""
+def recipe_for(
+    study: Study, shape: tuple[int, int, int], classes: int, hints: int, epochs: int, native: Precision = "bf16"
+) -> Recipe:
+    """The student in the middle of the study's settings, with so many epochs of stage 2.
+
+    `native`: the precision in which this processor trains fastest.
+    """
     frame = study.frame(shape, classes, hints)
     stages = STAGES[: study.space.stages]
     student = study.space.student(frame, stages, study.space.dense)
@@ -39,12 +44,12 @@ def recipe_for(study: Study, shape: tuple[int, int, int], classes: int, hints: i
         stage1=study.stage1,
         distill=study.distill.changed(tau=2.0, lambda_start=4.0, lambda_end=1.0),
         stage2=study.stage2.changed(epochs=epochs),
-        precision="bf16",
+        precision=study.resolved_precision(native),
     )
 
 
 def parts(recipe: Recipe) -> dict[str, Recipe]:
-    """The recipe with one part replaced, by the part's name."""
+    """The recipe with one part replaced, by the part's name; float32 for bf16 where the recipe has bf16."""
 
     def net(**changes: Any) -> Recipe:
         old = recipe.student
@@ -57,16 +62,17 @@ def parts(recipe: Recipe) -> dict[str, Recipe]:
         return recipe.changed(stage1=recipe.stage1.changed(**changes), stage2=recipe.stage2.changed(**changes))
 
     adamw = {rate: both(optimizer="adamw", lr=rate, schedule="one-cycle") for rate in ADAMW_RATES}
+    bf16 = {"float32, not bf16": recipe.changed(precision="float32")} if recipe.precision == "bf16" else {}
     return {f"AdamW {rate:g}, not Muon": variant for rate, variant in adamw.items()} | {
         "cosine, not linear": both(schedule="cosine"),
         "batch 125, not 250": both(batch=125),
         "batch 500, not 250": both(batch=500),
         "no shortcuts": net(shortcuts=False),
         "maxout, not ReLU": net(pieces=2),
-        "float32, not bf16": recipe.changed(precision="float32"),
         "no normalisation (AdamW 3e-3)": adamw[ADAMW_RATES[0]].changed(student=net(norm="none").student),
         "no hints: stage 2 alone": recipe.without_hints(),
         "labels alone": recipe.backpropagation(),
+        **bf16,
     }
 
 
@@ -116,7 +122,7 @@ def main() -> None:
     for report in trainer.train_teacher(teacher):
         print(f"teacher {report.epoch}/{report.epochs}", flush=True)
     opened = trainer.open_teacher(teacher, None)
-    base = recipe_for(study, facts.shape, len(facts.classes), len(opened.hint_shapes), options.epochs)
+    base = recipe_for(study, facts.shape, len(facts.classes), len(opened.hint_shapes), options.epochs, facts.native)
     chosen = {name: each for name, each in parts(base).items() if not options.part or name in options.part}
     rows, scores = [], dict[str, list[float]]()
     for name, variant in {"as the study trains": base, **chosen}.items():

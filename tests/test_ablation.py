@@ -21,6 +21,7 @@ def test_every_part_is_another_valid_recipe_of_the_same_images() -> None:
     assert {(recipe.student.input, recipe.student.stages) for recipe in found.values()} == {
         (RECIPE.student.input, RECIPE.student.stages)
     }
+    assert len(ablation.parts(RECIPE.changed(precision="float32"))) == len(found) - 1, "bf16 cannot be taken away"
     assert found["no shortcuts"].stage2 == RECIPE.stage2 and found["no hints: stage 2 alone"].stage1 is None
 
 
