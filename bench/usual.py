@@ -51,7 +51,7 @@ class Seconds(NamedTuple):
 
 
 def three(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The cheapest, the middle and the dearest of the finished students by multiply-adds."""
+    """The cheapest, the middle and the most expensive of the finished students by multiply-adds."""
     ended = sorted((c for c in candidates if c.state == "complete"), key=lambda c: c.cost.macs)
     if len(ended) < 3:
         raise InputError(f"the study has {len(ended)} finished students, and three are compared: train more first.")

@@ -157,8 +157,8 @@ def to_confirm(candidates: Sequence[Candidate], budget: Budget, val: int) -> lis
 
     def is_near(student: Candidate) -> bool:
         own = _accuracy(student)
-        no_dearer = [c for c in within if c.cost.params <= student.cost.params and c.cost.macs <= student.cost.macs]
-        return max(map(_accuracy, no_dearer)) - own <= math.sqrt(own * (1 - own) / val)
+        no_costlier = [c for c in within if c.cost.params <= student.cost.params and c.cost.macs <= student.cost.macs]
+        return max(map(_accuracy, no_costlier)) - own <= math.sqrt(own * (1 - own) / val)
 
     return sorted((c for c in within if is_near(c)), key=lambda c: c.trial)
 

@@ -119,7 +119,7 @@ def test_the_line_is_the_confirmed_front(path: Path, front: list[Candidate], ope
     assert f"students {numbers} and others are not confirmed: one run each, so optimistic." in words(at)
 
 
-def test_the_line_ends_where_a_dearer_student_was_not_confirmed(path: Path, opened: Opened) -> None:
+def test_the_line_ends_where_a_costlier_student_was_not_confirmed(path: Path, opened: Opened) -> None:
     found = searched(path)
     synthetic.confirm(path, [(c.trial, accuracies(c)) for c in found[:3]])
     line = traces(opened())["front"]

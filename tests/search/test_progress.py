@@ -56,7 +56,7 @@ def test_the_front_after_some_students_is_theirs_alone(snapshot: Snapshot, stude
     assert [c.cost.macs for c in found] == sorted(c.cost.macs for c in found)
 
 
-def test_the_dearest_student_is_a_gain_where_it_is_the_best(tmp_path: Path) -> None:
+def test_the_most_expensive_student_is_a_gain_where_it_is_the_best(tmp_path: Path) -> None:
     rng = random.Random(4)
     rows = [synthetic.trained(i, rng) for i in range(12)]
     rows.sort(key=lambda row: int(row["cost"]["params"]))
