@@ -4,8 +4,8 @@
 
 For each seed one search trains so many students to their end, and another one stops students early until it has
 trained as many epochs, both stages counted. One process, one thread, one student at a time; the teacher and its tables
-are trained once, before. The hypervolume is the share of the box between chance, the space's most expensive student within the
-limits and its cheapest one, costs on their logarithms; a student counts once it is trained to its end.
+are trained once, before. The hypervolume is the share of the box between chance, the space's most expensive student
+within the limits and its cheapest one, costs on their logarithms; a student counts once it is trained to its end.
 """
 
 import argparse
