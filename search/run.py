@@ -46,8 +46,9 @@ from search.results import print_results
 from search.ship.confirmed import stored_confirmation
 from search.ship.sure.ties import Ties
 from search.storage.address import storage_url
-from search.storage.faults import writing
+from search.storage.faults import StudyMissing, writing
 from search.storage.lock import driving
+from search.storage.writer import open_storage
 from search.study import Study
 from search.units import parse_bytes
 from search.workers.facts import Facts, Speed
@@ -100,12 +101,14 @@ def main(
         known: optuna.Study | None = None
         storing: optuna.storages.BaseStorage | None = None
         writable(runs)
-        if not dry_run:
+        if dry_run:
+            known = _known(chosen, url)
+        else:
             opened.enter_context(writing(url))
             storing = opened.enter_context(driving(url, chosen.name))
             known = known_study(chosen, storing)
-            if wanted is not None:
-                wanted.check(chosen, known)
+        if wanted is not None:
+            wanted.check(chosen, known)
         done = known is not None and trained_count(known) >= chosen.trials and not has_running_trials(known)
         if address is None:
             check_files(chosen, data)
@@ -118,7 +121,8 @@ def main(
         if known is not None and done:
             if address is not None:
                 check_on_cluster(known, chosen, crew, data, Store(runs / "store"))
-            record_folder(known, data)
+            if not dry_run:
+                record_folder(known, data)
             _print_finished(console, chosen, url, trained_count(known), again)
             return
         facts, teacher, expected = _open(console, chosen, known, crew, data, runs)
@@ -133,6 +137,15 @@ def main(
             cli.ERRORS.print("every student failed: see the reasons above, and correct the study.", markup=False)
             raise typer.Exit(cli.FAILED)
         console.print(f"\nnext: {_pick(study, runs, storage, snapshot)}", markup=False)
+
+
+def _known(study: Study, url: str) -> optuna.Study | None:
+    """The stored study, also while another process searches it. Nothing is made where none is."""
+    try:
+        read(url, study.name)
+    except StudyMissing:
+        return None
+    return known_study(study, open_storage(url))
 
 
 def _like(url: str, other: str, count: int) -> Like:

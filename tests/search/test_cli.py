@@ -31,6 +31,7 @@ from fitnets.values.base import sha256
 from search import cli, run
 from search.read.reader import read
 from search.storage.address import storage_url
+from search.storage.lock import driving
 from search.storage.writer import open_storage
 from search.study import Stopping, Study
 from search.units import parse_count
@@ -551,6 +552,19 @@ def test_a_dry_run_forecasts_and_leaves_no_study(tmp_path: Path) -> None:
         assert word in told.output
     assert not (tmp_path / "runs" / "studies.db").exists()
     assert not (tmp_path / "runs" / "store" / "teacher").exists()
+
+
+def test_a_dry_run_of_a_stored_study_forecasts_what_is_left(own: tuple[Path, Path]) -> None:
+    file, runs = own
+    before = storage_url(runs, None), rows(file, runs)
+    with driving(before[0], STUDY.name):
+        told = invoke("run", file, "--runs", runs, "--trials", 5, "--dry-run")
+    assert told.exit_code == cli.OK, "another process searches it, and may go on"
+    assert "3 of 5 trials are done; for what is left:" in told.output
+    assert "it is finished" in invoke("run", file, "--runs", runs, "--dry-run").output
+    study_file(file.parent, STUDY.changed(max_params=10**6))
+    refused(invoke("run", file, "--runs", runs, "--dry-run"), "is stored with another definition", "max_params")
+    assert rows(file, runs) == before[1]
 
 
 def test_interrupted_says_how_to_continue(own: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
