@@ -6,6 +6,7 @@ import pytest
 
 from bench import like, stopping
 from bench.begun import study
+from bench.quality_samplers import RandomStudents
 from bench.quality_tables import FOLDER, load
 from search.driver.stopping import Stopping
 from tests.helpers import STUDY
@@ -13,7 +14,7 @@ from tests.helpers import STUDY
 
 def test_as_many_students_cost_less_with_stopping_and_every_one_is_counted() -> None:
     known = load(FOLDER, "kd_digits_mlp")
-    whole, early = study(known, 3, 12, None), study(known, 3, 12, Stopping())
+    whole, early = (study(known, 3, 12, stopping, RandomStudents(known, 3)) for stopping in (None, Stopping()))
     assert whole.trainings == pytest.approx(12)
     assert (whole.ended, whole.stopped.total()) == (12, 0)
     assert early.ended + early.stopped.total() == early.reached[0] == 12
