@@ -1,13 +1,13 @@
 """Whether stopping trials early finds better students: the project's sampler and rule, and others, on tables.
 
-    python -m bench.quality [--tables DIR] [--seeds 20] [--trainings 30] [--jobs 1] [--quick] [--picture FILE]
+    python -m bench.quality [--tables DIR] [--seeds 20] [--trainings 30 60] [--jobs 1] [--quick] [--picture FILE]
 
 Searches are simulated on public tables of learning curves (`bench/tables`; see `bench/quality_tables.py` for how a draw
 becomes a student): 8 asynchronous workers, a third of stage 2's epochs for stage 1 of every student, rungs at 1/3 and
 2/3 of stage 2. Quality is the hypervolume of the fully trained students, as a share of the whole table's, over epochs
 and over epochs weighted by multiply-adds, both counted for every started student. Without stopping, workers finish in
-step, eight at once; so the hypervolume "at 30 trainings" is the mean from 26 to 34, one such round. Differences
-are paired by seed, ± one standard error.
+step, eight at once; so the hypervolume "at 30 trainings" is the mean from 26 to 34, one such round. A search goes on
+to the larger of the budgets. Differences are paired by seed, ± one standard error.
 """
 
 import argparse
@@ -109,30 +109,29 @@ def simulated(job: Job) -> Curves:
 class Comparison:
     """All searches: `curves[table, compared]` holds one for each seed."""
 
-    def __init__(self, curves: dict[tuple[str, Compared], list[Curves]], grid: Sequence[float], trainings: int):
-        self.curves, self.grid, self.trainings = curves, np.array(grid), trainings
+    def __init__(self, curves: dict[tuple[str, Compared], list[Curves]], grid: Sequence[float]):
+        self.curves, self.grid = curves, np.array(grid)
         self.tables = list(dict.fromkeys(name for name, _ in curves))
 
-    def quality(self, name: str, compared: Compared, spent: str) -> Floats:
+    def quality(self, name: str, compared: Compared, spent: str, trainings: int) -> Floats:
         """For each seed, the mean hypervolume within half a round of the workers around `trainings`."""
-        near = np.abs(self.grid - self.trainings) <= WORKERS / 2
+        near = np.abs(self.grid - trainings) <= WORKERS / 2
         return np.array([getattr(run, spent)[near].mean() for run in self.curves[name, compared]])
 
-    def absolute(self, spent: str) -> str:
+    def absolute(self, spent: str, trainings: int) -> str:
         """A table: no stopping as a value, every rule as its difference from no stopping with the same sampler."""
         rows = []
         for compared in ARMS:
             none = Compared(compared.sampler, NONE.name)
             cells = []
             for name in self.tables:
-                found = self.quality(name, compared, spent)
-                cells.append(
-                    _mean(found, "") if compared == none else _mean(found - self.quality(name, none, spent), "+")
-                )
+                found = self.quality(name, compared, spent, trainings)
+                gain = found - self.quality(name, none, spent, trainings)
+                cells.append(_mean(found, "") if compared == none else _mean(gain, "+"))
             rows.append([compared.name, *cells])
-        return table([f"at {self.trainings} trainings, by {SPENT[spent]}", *self.tables], rows)
+        return table([f"at {trainings} trainings, by {SPENT[spent]}", *self.tables], rows)
 
-    def against(self, spent: str) -> str:
+    def against(self, spent: str, trainings: int) -> str:
         """A table: the project's search minus each other one; bold where it is not above."""
         rows = []
         for compared in ARMS:
@@ -140,18 +139,19 @@ class Comparison:
                 continue
             cells = []
             for name in self.tables:
-                gain = self.quality(name, PROJECT, spent) - self.quality(name, compared, spent)
+                others = self.quality(name, compared, spent, trainings)
+                gain = self.quality(name, PROJECT, spent, trainings) - others
                 cells.append(_mean(gain, "+") if gain.mean() > 0 else f"**{_mean(gain, '+')}**")
             rows.append([compared.name, *cells])
-        return table([f"{PROJECT.name}, minus: (by {SPENT[spent]})", *self.tables], rows)
+        return table([f"{PROJECT.name}, minus: (at {trainings}, by {SPENT[spent]})", *self.tables], rows)
 
-    def gate(self) -> list[str]:
+    def gate(self, trainings: int) -> list[str]:
         """A line for each failure of the gate: by epochs, ours gains and accuracy-only ASHA loses on every table."""
         failures = []
         for sampler, name in itertools.product(("random", "MO-TPE", "ours"), self.tables):
-            none = self.quality(name, Compared(sampler, NONE.name), "epochs")
+            none = self.quality(name, Compared(sampler, NONE.name), "epochs", trainings)
             for rule, sign in ((OURS, 1), (ACCURACY_ONLY, -1)):
-                gain = self.quality(name, Compared(sampler, rule.name), "epochs") - none
+                gain = self.quality(name, Compared(sampler, rule.name), "epochs", trainings) - none
                 if sign * gain.mean() <= 0:
                     failures.append(f"{name}, {sampler}: {rule.name} is {_mean(gain, '+')} from no stopping")
         return failures
@@ -172,7 +172,7 @@ def _mean(values: Floats, sign: str) -> str:
 
 
 def compare(folder: Path, tables: Sequence[str], seeds: int, trainings: int, jobs: int = 1) -> Comparison:
-    """Every sampler and rule on every table, with seeds 0, 1, ..."""
+    """Every sampler and rule on every table, with seeds 0, 1, ..., up to so many trainings."""
     grid = tuple(np.arange(0, trainings + WORKERS / 2 + 0.25, 0.25).tolist())
     work = [Job(folder, name, arm, seed, grid) for name in tables for arm in ARMS for seed in range(seeds)]
     curves: dict[tuple[str, Compared], list[Curves]] = {}
@@ -181,7 +181,7 @@ def compare(folder: Path, tables: Sequence[str], seeds: int, trainings: int, job
             curves.setdefault((job.table, job.compared), []).append(found)
             if job.seed == seeds - 1:
                 print(f"{job.table}, {job.compared.name}", flush=True)
-    return Comparison(curves, grid, trainings)
+    return Comparison(curves, grid)
 
 
 def options() -> argparse.Namespace:
@@ -189,7 +189,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", type=Path, default=FOLDER, metavar="DIR", help="the folder of the CSV files")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--trainings", type=int, default=30, help="the budget, in full trainings")
+    parser.add_argument("--trainings", type=int, nargs="+", default=[30, 60], help="the budgets, in full trainings")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--quick", action="store_true", help="3 seeds, the two smallest tables")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="save the curves (PNG, SVG or PDF)")
@@ -197,7 +197,7 @@ def options() -> argparse.Namespace:
     missing = [name for name in SOURCES if not (given.tables / f"{name}.csv").is_file()]
     if missing:
         parser.error(f"{given.tables} has no {missing[0]}.csv: give the folder of the tables with --tables.")
-    if min(given.seeds, given.jobs) < 1 or given.trainings <= WORKERS / 2:
+    if min(given.seeds, given.jobs) < 1 or min(given.trainings) <= WORKERS / 2:
         parser.error(f"--seeds and --jobs are at least 1, and --trainings is more than {WORKERS // 2}.")
     return given
 
@@ -206,13 +206,14 @@ def main() -> None:
     """Print the tables."""
     given: Any = options()
     names, seeds = (QUICK, 3) if given.quick else (tuple(SOURCES), given.seeds)
-    found = compare(given.tables, names, seeds, given.trainings, given.jobs)
+    found = compare(given.tables, names, seeds, max(given.trainings), given.jobs)
     print(f"\n{versions('optuna', 'moocore', 'numpy')}, n={seeds}\n")
-    for spent in SPENT:
-        print(f"{found.absolute(spent)}\n\n{found.against(spent)}\n")
+    for trainings, spent in itertools.product(given.trainings, SPENT):
+        print(f"{found.absolute(spent, trainings)}\n\n{found.against(spent, trainings)}\n")
     print(f"{found.counts()}\n")
-    failures = found.gate()
-    print("\n".join(failures) or "gate: stopping gains, and accuracy-only ASHA loses, on every table")
+    for trainings in given.trainings:
+        failures = found.gate(trainings) or ["stopping gains, and accuracy-only ASHA loses, on every table"]
+        print("\n".join(f"gate at {trainings} trainings: {line}" for line in failures))
     if given.picture:
         lines = {
             (name, spent, arm.name): np.array([getattr(run, spent) for run in found.curves[name, arm]])

@@ -158,13 +158,13 @@ def test_the_tables_pair_by_seed_and_the_gate_names_what_fails() -> None:
             runs.append(Curves(np.where(near, level + gain, 9.0), np.where(near, level + gain, 9.0), 40, 10, 0.5))
         return runs
 
-    found = Comparison({(name, arm): curves(name, arm) for name in ("first", "second") for arm in ARMS}, list(grid), 30)
-    rows = {line.split(" | ")[0].strip("| "): line for line in found.absolute("epochs").splitlines()}
+    found = Comparison({(name, arm): curves(name, arm) for name in ("first", "second") for arm in ARMS}, list(grid))
+    rows = {line.split(" | ")[0].strip("| "): line for line in found.absolute("epochs", 30).splitlines()}
     assert "| 0.400 ± 0.200 | 0.400 ± 0.200 |" in rows["random: none"]
     assert "| +0.030 ± 0.000 | +0.000 ± 0.000 |" in rows[PROJECT.name]
-    against = {line.split(" | ")[0].strip("| "): line for line in found.against("macs").splitlines()}
+    against = {line.split(" | ")[0].strip("| "): line for line in found.against("macs", 30).splitlines()}
     assert "| +0.020 ± 0.000 | **-0.010 ± 0.000** |" in against["random: coin 1/3"]
-    assert found.gate() == [f"second, ours: {OURS.name} is +0.000 ± 0.000 from no stopping"]
+    assert found.gate(30) == [f"second, ours: {OURS.name} is +0.000 ± 0.000 from no stopping"]
     assert "| random: none | 40 | 10 | 2 |" in found.counts()
 
 
