@@ -83,7 +83,8 @@ def main(
 
 def _intention(fresh: FreshRuns, slots: int) -> str:
     students = len(fresh.plan.trials)
-    text = f"{fresh.plan.study}: {students} students on the front or near it, {fresh.plan.seeds} fresh seeds each: "
+    near = "near it" if fresh.plan.spread is None else "near it by the spread over seeds that is known"
+    text = f"{fresh.plan.study}: {students} students on the front or {near}, {fresh.plan.seeds} fresh seeds each: "
     if not fresh.missing:
         return f"{text}all {students * fresh.plan.seeds} runs are there."
     about = format_duration(fresh.seconds / slots)

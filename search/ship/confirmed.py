@@ -147,18 +147,21 @@ class Confirmation(Value):
         return inside * (1 - inside)
 
 
-def to_confirm(candidates: Sequence[Candidate], budget: Budget, val: int) -> list[Candidate]:
+def to_confirm(
+    candidates: Sequence[Candidate], budget: Budget, val: int, spread: float | None = None
+) -> list[Candidate]:
     """The trained students within the budget that are on the front or near it, in the order of their numbers.
 
-    Near: less accurate than the best student that costs no more, by at most the standard error of an accuracy that is
+    Near: less accurate than the best student that costs no more, by at most one standard deviation over seeds where
+    earlier fresh runs say it (`spread`, see `Confirmation`), else by at most the standard error of an accuracy that is
     counted on `val` images.
     """
-    within = fitting(candidates, budget)
+    within, phi = fitting(candidates, budget), 1 / val if spread is None else spread
 
     def is_near(student: Candidate) -> bool:
         own = _accuracy(student)
         no_costlier = [c for c in within if c.cost.params <= student.cost.params and c.cost.macs <= student.cost.macs]
-        return max(map(_accuracy, no_costlier)) - own <= math.sqrt(own * (1 - own) / val)
+        return max(map(_accuracy, no_costlier)) - own <= math.sqrt(phi * own * (1 - own))
 
     return sorted((c for c in within if is_near(c)), key=lambda c: c.trial)
 
