@@ -54,6 +54,8 @@ class Confirmation(Value):
     """Those with at least one run, the most accurate first."""
     missing: int = 0
     """Runs that are still to be trained."""
+    failed: tuple[Confirmed, ...] = ()
+    """Students without a mean: some of their runs failed, and none has finished."""
 
     @cached_property
     def spread(self) -> float | None:
@@ -105,6 +107,10 @@ class Confirmation(Value):
     def of(self, trial: int) -> Confirmed | None:
         """A trial's student; None where it was not confirmed."""
         return self._by_trial.get(trial)
+
+    def failure(self, trial: int) -> Confirmed | None:
+        """A trial's student where it has failed runs and no mean; None for every other trial."""
+        return next((each for each in self.failed if each.trial == trial), None)
 
     def front(self) -> tuple[Confirmed, ...]:
         """The students that no other beats in mean accuracy, parameters and multiply-adds, the smallest first."""
@@ -182,7 +188,7 @@ def confirmation(snapshot: Snapshot, runs: Snapshot) -> Confirmation | None:
         return None
     seeds, by_name = runs.confirms.seeds, {run.name: run for run in runs.candidates}
     searched = {c.trial: c for c in snapshot.candidates if c.state == "complete" and c.outcome is not None}
-    students, missing = [], 0
+    students, failures, missing = [], [], 0
     for trial in runs.confirms.trials:
         if (student := searched.get(trial)) is None:
             continue
@@ -190,17 +196,17 @@ def confirmation(snapshot: Snapshot, runs: Snapshot) -> Confirmation | None:
         done = [c.outcome.val_accuracy for c in own if c is not None and c.state == "complete" and c.outcome]
         failed = sum(c is not None and c.state == "failed" for c in own)
         missing += seeds - len(done) - failed
+        costs = {"params": student.cost.params, "macs": student.cost.macs}
+        row = Confirmed(trial=trial, search_accuracy=_accuracy(student), accuracies=tuple(done), failed=failed, **costs)
         if done:
-            costs = {"params": student.cost.params, "macs": student.cost.macs}
-            students.append(
-                Confirmed(
-                    trial=trial, search_accuracy=_accuracy(student), accuracies=tuple(done), failed=failed, **costs
-                )
-            )
+            students.append(row)
+        elif failed:
+            failures.append(row)
     students.sort(key=lambda each: (-each.mean, each.params, each.macs))
     if not students:
         return None
-    return Confirmation(seeds=seeds, val=int(runs.images["val"]), students=tuple(students), missing=missing)
+    known = {"students": tuple(students), "missing": missing, "failed": tuple(failures)}
+    return Confirmation(seeds=seeds, val=int(runs.images["val"]), **known)
 
 
 def stored_confirmation(url: str, snapshot: Snapshot) -> Confirmation | None:
@@ -216,11 +222,13 @@ def columns(found: Confirmation | None, trial: int) -> dict[str, float | int | N
     student = None if found is None else found.of(trial)
     if found is None or student is None:
         unknown = {"confirmed_accuracy": None, "confirmed_half_width": None, "confirmed_runs": 0}
-        return unknown | ends(None, "confirmed")
+        failed = None if found is None else found.failure(trial)
+        return unknown | {"confirmed_failed": failed.failed if failed else 0} | ends(None, "confirmed")
     known = {
         "confirmed_accuracy": student.mean,
         "confirmed_half_width": found.half_width(student),
         "confirmed_runs": len(student.accuracies),
+        "confirmed_failed": student.failed,
     }
     return known | ends(found.interval(student), "confirmed")
 
