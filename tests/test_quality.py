@@ -177,11 +177,8 @@ def test_the_command_prints_what_the_gate_says(
 
     def compared(folder: Path, tables: Sequence[str], seeds: int, trainings: int, jobs: int) -> Comparison:
         grid = np.arange(0, trainings + 4.5, 0.5)
-        curves = {
-            (name, arm): [Curves(*[np.full(len(grid), 0.5 + gains.get(arm.rule, 0.0))] * 2, 40, 10, 0.5)] * seeds
-            for name in tables
-            for arm in ARMS
-        }
+        level = {arm: np.full(len(grid), 0.5 + gains.get(arm.rule, 0.0)) for arm in ARMS}
+        curves = {(name, arm): [Curves(level[arm], level[arm], 40, 10, 0.5)] * seeds for name in tables for arm in ARMS}
         return Comparison(curves, grid.tolist(), trainings)
 
     monkeypatch.setattr(quality_bench, "compare", compared)
