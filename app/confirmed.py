@@ -117,11 +117,12 @@ def columns(c: Candidate, found: Confirmation | None, said: float) -> dict[str, 
     """The accuracy in a table of all students: where any is confirmed, beside what the search said."""
     if found is None:
         return {"accuracy %": float(words.percent(said)[:-1])}
-    student = found.of(c.trial)
+    student, failed = found.of(c.trial), found.failure(c.trial)
+    single = f"one run; {seeds(found, failed)}" if failed else "one run"
     return {
         "accuracy": percent(c, found),
         "the search said %": float(words.percent(said)[:-1]),
-        "note": note(found, student) if student else "one run",
+        "note": note(found, student) if student else single,
     }
 
 
@@ -136,8 +137,9 @@ def not_confirmed(found: Confirmation, front: Sequence[Candidate]) -> str:
 
 
 def chance(found: Confirmation) -> str:
-    """What fresh seeds do not show."""
+    """How much too good the search's own runs are on average, and what fresh seeds do not show."""
     return (
-        f"Fresh seeds do not remove the chance of these {found.val:,} validation images "
+        f"The search's single runs were {100 * found.optimism:+.2f} points better than the means, on average: the best "
+        f"of many is optimistic. Fresh seeds do not remove the chance of these {found.val:,} validation images "
         f"(± {100 * found.images_error:.2f} points)."
     )

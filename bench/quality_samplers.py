@@ -45,7 +45,11 @@ class RandomStudents:
 
 
 class Ours:
-    """The project's choice among random students, as in the driver; here each student has a few of the parameters."""
+    """The project's choice among random students; here each student has a few of the parameters.
+
+    A table's students are few, so one that has begun is left out. The driver leaves none out: its draws have continuous
+    settings, which do not come again, and where a study fixes them all, its `duplicates` says what a repeat is.
+    """
 
     def __init__(self, table: Table, seed: int):
         self._students, self._chance = table.students, np.random.default_rng(seed)

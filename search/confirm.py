@@ -1,7 +1,6 @@
 """`python -m search.confirm STUDY`: train the front's students again with fresh seeds, and say how good they are."""
 
 import os
-import shlex
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -20,6 +19,7 @@ from search.driver.registration import writable
 from search.read.budget import Budget, finished
 from search.read.candidates import SUFFIX, Snapshot
 from search.read.reader import read
+from search.ship import latencies
 from search.ship.confirmed import LEAST_SEEDS, confirmation
 from search.ship.sure.confirmed_table import confirmed_table, optimism
 from search.storage.address import storage_url
@@ -78,12 +78,14 @@ def main(
             with console.status("starting the workers ..."):
                 crew = opened.enter_context(closing(_workers(address, workers, fresh)))
             confirm(console, fresh, crew, searching, storing, data, runs)
-    _print(console, snapshot, read(url, snapshot.study + SUFFIX))
+    failures = latencies.command(fresh.study.name, runs, url, "results")
+    _print(console, snapshot, read(url, snapshot.study + SUFFIX), failures)
 
 
 def _intention(fresh: FreshRuns, slots: int) -> str:
     students = len(fresh.plan.trials)
-    text = f"{fresh.plan.study}: {students} students on the front or near it, {fresh.plan.seeds} fresh seeds each: "
+    near = "near it" if fresh.plan.spread is None else "near it by the spread over seeds that is known"
+    text = f"{fresh.plan.study}: {students} students on the front or {near}, {fresh.plan.seeds} fresh seeds each: "
     if not fresh.missing:
         return f"{text}all {students * fresh.plan.seeds} runs are there."
     about = format_duration(fresh.seconds / slots)
@@ -96,10 +98,11 @@ def _workers(address: str | None, slots: int | None, fresh: FreshRuns) -> "RayWo
     return RayWorkers(address, slots, fresh.study.gpu_fraction)
 
 
-def _print(console: Console, snapshot: Snapshot, runs: Snapshot) -> None:
+def _print(console: Console, snapshot: Snapshot, runs: Snapshot, failures: str) -> None:
+    """`failures`: the command that says why runs failed."""
     found = confirmation(snapshot, runs)
     if found is None:
-        raise InputError(f"every fresh run failed: see `{shlex.join([*cli.command('results'), snapshot.study])}`.")
+        raise InputError(f"every fresh run failed: `{failures}` says why.")
     console.print(confirmed_table(snapshot, found))
     console.print(optimism(found))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench import quality as quality_bench
 from bench.quality import ARMS, PROJECT, SHOWN, SPENT, Compared, Comparison, Curves
 from bench.quality_picture import draw
 from bench.quality_rules import ACCURACY_ONLY, COUNT, NONE, OURS, RULES, Arm, Rule
@@ -166,6 +167,31 @@ def test_the_tables_pair_by_seed_and_the_gate_names_what_fails() -> None:
     assert "| +0.020 ± 0.000 | **-0.010 ± 0.000** |" in against["random: coin 1/3"]
     assert found.gate(30) == [f"second, ours: {OURS.name} is +0.000 ± 0.000 from no stopping"]
     assert "| random: none | 40 | 10 | 2 |" in found.counts()
+
+
+@pytest.mark.parametrize("gain", [0.03, 0.0])
+def test_the_command_prints_what_the_gate_says(
+    gain: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gains = {OURS.name: gain, ACCURACY_ONLY.name: -0.1}
+
+    def compared(folder: Path, tables: Sequence[str], seeds: int, trainings: int, jobs: int) -> Comparison:
+        grid = np.arange(0, trainings + 4.5, 0.5)
+        level = {arm: np.full(len(grid), 0.5 + gains.get(arm.rule, 0.0)) for arm in ARMS}
+        curves = {(name, arm): [Curves(level[arm], level[arm], 40, 10, 0.5)] * seeds for name in tables for arm in ARMS}
+        return Comparison(curves, grid.tolist(), trainings)
+
+    monkeypatch.setattr(quality_bench, "compare", compared)
+    monkeypatch.setattr("sys.argv", ["quality", "--quick"])
+    quality_bench.main()
+    lines = capsys.readouterr().out.splitlines()
+    passed = "gate: stopping gains, and accuracy-only ASHA loses, on every table"
+    failed = [
+        f"{name}, {sampler}: {OURS.name} is +0.000 ± 0.000 from no stopping"
+        for sampler in ("random", "MO-TPE", "ours")
+        for name in quality_bench.QUICK
+    ]
+    assert lines[-1:] == [passed] if gain else lines[-len(failed) :] == failed and passed not in lines
 
 
 def test_the_picture_has_a_line_for_each_search_that_it_shows(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from search.driver.registration import (
 from search.read.budget import Budget
 from search.read.candidates import CONFIRMS, SUFFIX, Confirms, Snapshot
 from search.read.reader import read
-from search.ship.confirmed import run_name, run_seed, to_confirm
+from search.ship.confirmed import confirmation, run_name, run_seed, to_confirm
 from search.storage.faults import StudyMissing
 from search.study import Study
 from search.workers.logs import logs_folder
@@ -49,16 +49,22 @@ class FreshRuns:
 def planned(url: str, snapshot: Snapshot, budget: Budget, seeds: int) -> FreshRuns:
     """The runs for the students within the budget that are on the front or near it.
 
-    Students and seeds that an earlier call asked for stay: a later one only adds to them. Raises InputError where no
-    student is within the budget, or the name of the runs' study is taken.
+    Students and seeds that an earlier call asked for stay: a later one only adds to them. Near is judged by the spread
+    over seeds once all runs that were asked for have ended, and until then as it was before the first of them.
+    Raises InputError where no student is within the budget, or the name of the runs' study is taken.
     """
     before = _before(url, snapshot.study + SUFFIX)
-    chosen = [c.trial for c in to_confirm(snapshot.candidates, budget, int(snapshot.images["val"]))]
+    known = before.confirms if before is not None else None
+    found = confirmation(snapshot, before) if before is not None else None
+    spread = known.spread if known else None
+    if found is not None and not found.missing:
+        spread = found.spread
+    chosen = [c.trial for c in to_confirm(snapshot.candidates, budget, int(snapshot.images["val"]), spread)]
     if not chosen:
         raise InputError(f"no student of `{snapshot.study}` is within the limits: raise them, or train more students.")
-    known = before.confirms if before is not None else None
     trials = sorted({*chosen, *(known.trials if known else ())})
-    plan = Confirms(study=snapshot.study, trials=tuple(trials), seeds=max(seeds, known.seeds if known else 0))
+    most = max(seeds, known.seeds if known else 0)
+    plan = Confirms(study=snapshot.study, trials=tuple(trials), seeds=most, spread=spread)
     searched = Study.model_validate(snapshot.definition)
     candidates = {c.trial: c for c in snapshot.candidates}
     runs: list[tuple[str, Recipe]] = []

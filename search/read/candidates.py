@@ -126,6 +126,8 @@ class Confirms(Value):
     trials: tuple[int, ...]
     seeds: int
     """Runs a student."""
+    spread: float | None = None
+    """Of earlier runs over seeds, by which students near the front were chosen; None: by their validation images."""
 
 
 class Snapshot(Value):

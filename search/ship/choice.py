@@ -55,7 +55,8 @@ class Choice:
         if self.found is None or known is None:
             best = f", chosen as the best of {self.trained}: optimistic" if self.trained > 1 else ""
             return f"{single} (one run{best}; to confirm it: {confirm})"
-        return f"{interval(self.found, known)} ({len(known.accuracies)} fresh seeds; the search said {single})"
+        failed = f", {known.failed} failed" if known.failed else ""
+        return f"{interval(self.found, known)} ({len(known.accuracies)} fresh seeds{failed}; the search said {single})"
 
     def cheaper(self, chosen: Candidate) -> str | None:
         """For people: the cheapest student within one standard error of the chosen one, where that is another."""

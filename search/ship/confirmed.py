@@ -54,6 +54,8 @@ class Confirmation(Value):
     """Those with at least one run, the most accurate first."""
     missing: int = 0
     """Runs that are still to be trained."""
+    failed: tuple[Confirmed, ...] = ()
+    """Students without a mean: some of their runs failed, and none has finished."""
 
     @cached_property
     def spread(self) -> float | None:
@@ -106,6 +108,10 @@ class Confirmation(Value):
         """A trial's student; None where it was not confirmed."""
         return self._by_trial.get(trial)
 
+    def failure(self, trial: int) -> Confirmed | None:
+        """A trial's student where it has failed runs and no mean; None for every other trial."""
+        return next((each for each in self.failed if each.trial == trial), None)
+
     def front(self) -> tuple[Confirmed, ...]:
         """The students that no other beats in mean accuracy, parameters and multiply-adds, the smallest first."""
         on_front = pareto.front([(-each.mean, each.params, each.macs) for each in self.students])
@@ -147,18 +153,21 @@ class Confirmation(Value):
         return inside * (1 - inside)
 
 
-def to_confirm(candidates: Sequence[Candidate], budget: Budget, val: int) -> list[Candidate]:
+def to_confirm(
+    candidates: Sequence[Candidate], budget: Budget, val: int, spread: float | None = None
+) -> list[Candidate]:
     """The trained students within the budget that are on the front or near it, in the order of their numbers.
 
-    Near: less accurate than the best student that costs no more, by at most the standard error of an accuracy that is
+    Near: less accurate than the best student that costs no more, by at most one standard deviation over seeds where
+    earlier fresh runs say it (`spread`, see `Confirmation`), else by at most the standard error of an accuracy that is
     counted on `val` images.
     """
-    within = fitting(candidates, budget)
+    within, phi = fitting(candidates, budget), 1 / val if spread is None else spread
 
     def is_near(student: Candidate) -> bool:
         own = _accuracy(student)
         no_costlier = [c for c in within if c.cost.params <= student.cost.params and c.cost.macs <= student.cost.macs]
-        return max(map(_accuracy, no_costlier)) - own <= math.sqrt(own * (1 - own) / val)
+        return max(map(_accuracy, no_costlier)) - own <= math.sqrt(phi * own * (1 - own))
 
     return sorted((c for c in within if is_near(c)), key=lambda c: c.trial)
 
@@ -179,7 +188,7 @@ def confirmation(snapshot: Snapshot, runs: Snapshot) -> Confirmation | None:
         return None
     seeds, by_name = runs.confirms.seeds, {run.name: run for run in runs.candidates}
     searched = {c.trial: c for c in snapshot.candidates if c.state == "complete" and c.outcome is not None}
-    students, missing = [], 0
+    students, failures, missing = [], [], 0
     for trial in runs.confirms.trials:
         if (student := searched.get(trial)) is None:
             continue
@@ -187,17 +196,17 @@ def confirmation(snapshot: Snapshot, runs: Snapshot) -> Confirmation | None:
         done = [c.outcome.val_accuracy for c in own if c is not None and c.state == "complete" and c.outcome]
         failed = sum(c is not None and c.state == "failed" for c in own)
         missing += seeds - len(done) - failed
+        costs = {"params": student.cost.params, "macs": student.cost.macs}
+        row = Confirmed(trial=trial, search_accuracy=_accuracy(student), accuracies=tuple(done), failed=failed, **costs)
         if done:
-            costs = {"params": student.cost.params, "macs": student.cost.macs}
-            students.append(
-                Confirmed(
-                    trial=trial, search_accuracy=_accuracy(student), accuracies=tuple(done), failed=failed, **costs
-                )
-            )
+            students.append(row)
+        elif failed:
+            failures.append(row)
     students.sort(key=lambda each: (-each.mean, each.params, each.macs))
     if not students:
         return None
-    return Confirmation(seeds=seeds, val=int(runs.images["val"]), students=tuple(students), missing=missing)
+    known = {"students": tuple(students), "missing": missing, "failed": tuple(failures)}
+    return Confirmation(seeds=seeds, val=int(runs.images["val"]), **known)
 
 
 def stored_confirmation(url: str, snapshot: Snapshot) -> Confirmation | None:
@@ -213,11 +222,13 @@ def columns(found: Confirmation | None, trial: int) -> dict[str, float | int | N
     student = None if found is None else found.of(trial)
     if found is None or student is None:
         unknown = {"confirmed_accuracy": None, "confirmed_half_width": None, "confirmed_runs": 0}
-        return unknown | ends(None, "confirmed")
+        failed = None if found is None else found.failure(trial)
+        return unknown | {"confirmed_failed": failed.failed if failed else 0} | ends(None, "confirmed")
     known = {
         "confirmed_accuracy": student.mean,
         "confirmed_half_width": found.half_width(student),
         "confirmed_runs": len(student.accuracies),
+        "confirmed_failed": student.failed,
     }
     return known | ends(found.interval(student), "confirmed")
 

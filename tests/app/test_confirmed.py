@@ -163,6 +163,10 @@ def test_the_card_of_a_confirmed_student_says_what_the_search_said(
     )
     assert "search.confirm" not in text
     assert f"chance of these 396 validation images (± {100 * found.images_error:.2f} points)" in text
+    assert len({each.optimism for each in found.students}) > 1
+    average = sum(each.optimism for each in found.students) / len(found.students)
+    better = f"The search's single runs were {100 * average:+.2f} points better than the means, on average"
+    assert better in text and better in words(opened("student", trial=str(front[0].trial)))
 
 
 def test_a_student_that_cannot_be_told_from_a_cheaper_one_says_so(path: Path, opened: Opened) -> None:
@@ -236,6 +240,16 @@ def test_the_students_page_lists_its_fresh_runs(path: Path, opened: Opened) -> N
     assert "1 of 3 fresh seeds, 1 failed" in words(at)
     at = opened("student", trial=str(second.trial))
     assert "No run with a fresh seed has succeeded." in words(at)
+    at = opened()
+    at.session_state.w_table = True
+    at.run()
+    (table,) = (frame.value for frame in at.dataframe if "limits broken" in frame.value)
+    notes = dict(zip(table["trial"], table["note"], strict=True))
+    assert (notes[first.trial], notes[second.trial]) == (
+        "1 of 3 fresh seeds, 1 failed",
+        "one run; 0 of 3 fresh seeds, 1 failed",
+    )
+    at = opened("student", trial=str(second.trial))
     runs = next(frame.value for frame in at.dataframe if "run" in frame.value)
     assert list(runs["state"]) == ["failed", "running", "not begun"]
     assert "Fresh seeds" not in [

@@ -39,6 +39,13 @@ def test_the_front_and_what_is_within_a_standard_error_of_it_are_confirmed() -> 
     assert [c.trial for c in to_confirm(students, Budget(max_params=5000), val=100)] == [0, 1, 2, 3, 4]
 
 
+def test_near_is_one_standard_deviation_over_seeds_where_it_is_known() -> None:
+    """phi m(1 - m) of a student at 93 %: 0.5 points for phi = 0.0004, 2.6 for 0.0104; 1,000 images would say 0.8."""
+    students = [candidate(0, 0.95, 1000, 1000), candidate(1, 0.944, 1500, 1500), candidate(2, 0.93, 2000, 2000)]
+    found = [[c.trial for c in to_confirm(students, Budget(), val=1000, spread=s)] for s in (None, 0.0, 0.0004, 0.0104)]
+    assert found == [[0, 1], [0], [0], [0, 1, 2]]
+
+
 def test_a_failed_or_running_student_is_not_confirmed() -> None:
     students = [candidate(0, 0.9, 10, 10), candidate(1, 0.95, 10, 10, "running")]
     assert [c.trial for c in to_confirm(students, Budget(), 100)] == [0]

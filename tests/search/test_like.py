@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import random
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,9 +16,11 @@ from search.driver.like import Like, Theirs, most_volume
 from search.driver.sampling.proposals import Known
 from search.read.candidates import Snapshot
 from search.read.reader import read
+from search.ship.confirmed import stored_confirmation
 from search.space import params_of, recipe_of, suggest
 from search.storage.address import storage_url
 from search.workers.inline import InlineWorkers
+from tests.app import synthetic
 from tests.commands import inline_crews, invoke, study_file
 from tests.helpers import STUDY
 from tests.search.test_loop import FRAME
@@ -89,6 +92,80 @@ def test_a_study_that_stopped_before_its_first_student_begins_with_the_stored_fr
     names = [c.name or "" for c in read(storage_url(runs, None), "second").candidates]
     assert len(set(names)) == number
     assert all(name.startswith(f"like:{STUDY.name}:") for name in names)
+
+
+def confirm(runs: Path, *accuracies: float) -> list[int]:
+    """Fresh runs of the finished study's three students, the cheapest first; their numbers in that order."""
+    candidates = read(storage_url(runs, None), STUDY.name).candidates
+    trials = [c.trial for c in sorted(candidates, key=lambda c: (c.cost.params, c.cost.macs))]
+    found = [(trial, [mean - 0.01, mean, mean + 0.01]) for trial, mean in zip(trials, accuracies, strict=True)]
+    synthetic.confirm(runs / "studies.db", found, name=STUDY.name)
+    return trials
+
+
+@pytest.mark.parametrize(
+    ("means", "on_front"), [((0.9, 0.8, 0.7), [0]), ((0.7, 0.8, 0.9), [0, 2]), ((0.7, 0.9, 0.8), [0, 1])]
+)
+def test_where_the_other_study_is_confirmed_the_means_decide(
+    runs: Path, tmp_path: Path, means: tuple[float, ...], on_front: list[int]
+) -> None:
+    """Two of the three students cost the same."""
+    trials = confirm(runs, *means)
+    url = storage_url(runs, None)
+    other = read(url, STUDY.name)
+    like = Like.of(other, stored_confirmation(url, other), 8)
+    assert {(t.name, round(t.accuracy, 6)) for t in like.front} == {
+        (f"like:{STUDY.name}:{trials[i]}", means[i]) for i in on_front
+    }
+    assert all(t.accuracy != single for t in like.front for single in accuracies_of(other)), "no single run's"
+    file = study_file(tmp_path / "second", STUDY.changed(name="second", trials=len(on_front)))
+    assert invoke("run", file, "--runs", runs, "--like", STUDY.name).exit_code == 0
+    names = [c.name for c in read(url, "second").candidates]
+    assert sorted(name or "" for name in names) == sorted(t.name for t in like.front)
+
+
+def accuracies_of(study: Snapshot) -> list[float]:
+    """Of its single runs."""
+    return [c.outcome.val_accuracy for c in study.candidates if c.outcome]
+
+
+def test_a_driver_that_dies_midway_leaves_exactly_the_rest_to_the_next_one(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies when it gives the second to a worker: the first is trained, the others have not begun."""
+    path, rng = runs / "studies.db", random.Random(0)
+    synthetic.empty(path, "source")
+    for i, theirs in enumerate(front_of(8)):
+        about = synthetic.trained(i, rng, theirs.recipe)
+        about["outcome"]["val_accuracy"] = theirs.accuracy
+        synthetic.fill(path, [("COMPLETE", about)], "source")
+    url = storage_url(runs, None)
+    names = {f"like:source:{c.trial}" for c in read(url, "source").front()}
+    assert len(names) >= 3
+    file = study_file(tmp_path / "second", STUDY.changed(name="second", trials=len(names) + 1))
+    submit, submitted = InlineWorkers.submit, list[int]()
+
+    class Crash(BaseException):
+        """The driver dies."""
+
+    def dies(self: Any, number: int, recipe: Any) -> None:
+        submitted.append(number)
+        if submitted == [0, 1]:
+            raise Crash
+        submit(self, number, recipe)
+
+    monkeypatch.setattr(InlineWorkers, "submit", dies)
+    with pytest.raises(Crash):
+        invoke("run", file, "--runs", runs, "--like", "source")
+    before = read(url, "second").candidates
+    assert [c.state for c in before] == ["complete", "running"]
+    assert invoke("run", file, "--runs", runs).exit_code == 0
+    after = read(url, "second").candidates
+    assert submitted == [0, 1, *range(1, len(names) + 1)], "the second again, then the rest, then the sampler's first"
+    assert [c.recipe for c in after[:2]] == [c.recipe for c in before]
+    assert sorted(c.name or "" for c in after[:-1]) == sorted(names), "each once"
+    assert after[-1].name is None
+    assert {c.state for c in after} == {"complete"}
 
 
 def test_the_sampler_sees_no_value_of_the_other_study(

@@ -1,5 +1,6 @@
 """The rule that stops students, on arbitrary students: what it promises, whatever the peers and their order."""
 
+import itertools
 import random
 from collections.abc import Callable, Iterable
 
@@ -152,6 +153,38 @@ def test_every_stopped_student_is_beaten_by_one_that_went_on(
         if not told[rung, student.number].goes_on:
             earlier = [other for epoch, other in ledger[:place] if epoch == rung]
             assert any(other.dominates(student) and told[rung, other.number].goes_on for other in earlier)
+
+
+@settings(deadline=None)
+@given(searches(), ETAS, st.sampled_from([0.0, 0.3]))
+def test_every_stopped_student_is_linked_to_one_that_was_trained_to_its_end(
+    search: tuple[list[tuple[int, int, list[int]]], list[int]], eta: int, audit: float
+) -> None:
+    """Through students that each beat the last one at the rung where it stopped, none of them costlier than the last.
+
+    The one that beats a stopped student may itself be stopped at the next rung: the chain goes on from there. The rule
+    promises its end only where every student that goes on reaches the next rung: one that fails on its way breaks it.
+    """
+    stopping = UNAUDITED.changed(eta=eta, audit=audit)
+    ledger = run(search, stopping)
+    told = verdicts(ledger, stopping)
+    final = max(rung for rung, _ in ledger)
+    stops = {
+        student.number: (place, rung)
+        for place, (rung, student) in enumerate(ledger)
+        if not told[rung, student.number].goes_on
+    }
+    for number, (place, rung) in stops.items():
+        chain = [ledger[place][1]]
+        while True:
+            earlier = [other for epoch, other in ledger[:place] if epoch == rung and told[rung, other.number].goes_on]
+            chain.append(next(other for other in earlier if other.dominates(ledger[place][1])))
+            if chain[-1].number not in stops:
+                break
+            assert stops[chain[-1].number][1] > rung, "it had gone on, so it stopped at a later rung"
+            place, rung = stops[chain[-1].number]
+        assert told[final, chain[-1].number].goes_on, f"student {number}'s chain ends before the end of training"
+        assert all(o.params <= s.params and o.macs <= s.macs for s, o in itertools.pairwise(chain))
 
 
 @settings(deadline=None)

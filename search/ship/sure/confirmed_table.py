@@ -8,19 +8,21 @@ from search.units import format_accuracy, format_count, format_stages
 
 
 def confirmed_table(snapshot: Snapshot, found: Confirmation) -> Table:
-    """The confirmed front, the smallest student first, then the others, then the teacher."""
+    """The confirmed front, the smallest student first, the others, those whose runs failed, and the teacher."""
     title = f"{snapshot.study}: confirmed front, mean validation accuracy of {found.seeds} fresh seeds"
     table = Table(title=title, title_justify="left", padding=(0, 0))
     for heading in ("trial", "accuracy", "search said", "params", "mult-adds", "stages", "note"):
-        table.add_column(heading, justify="left" if heading in ("stages", "note") else "right", no_wrap=True)
+        wraps = heading in ("stages", "note")  # so that no number is cut where the terminal is narrow
+        table.add_column(heading, justify="left" if wraps else "right", no_wrap=not wraps)
     front = found.front()
     others = sorted((c for c in found.students if c not in front), key=lambda each: (each.params, each.macs))
+    failed = sorted(found.failed, key=lambda each: (each.params, each.macs))
     recipes = {c.trial: c.recipe for c in snapshot.candidates}
-    for group in (front, others):
+    for group in (front, others, failed):
         for each in group:
             table.add_row(
                 str(each.trial),
-                interval(found, each),
+                interval(found, each) if each.accuracies else "",
                 format_accuracy(each.search_accuracy),
                 format_count(each.params),
                 format_count(each.macs),
@@ -52,6 +54,8 @@ def optimism(found: Confirmation) -> str:
 def _note(found: Confirmation, student: Confirmed) -> str:
     """Fewer runs than asked for, and which cheaper student of the front it cannot be told from."""
     notes = [f"{student.failed} run(s) failed"] if student.failed else []
+    if not student.accuracies:
+        return f"all {student.failed} runs failed" if student.failed == found.seeds else notes[0]
     tied = found.cheaper_tie(student)
     notes += [f"tied with {tied.trial}"] if tied else []
     return ", ".join(notes)
