@@ -134,7 +134,8 @@ def picture(name: str) -> Picture:
     reports_versions = (seen.reports_version, fresh.reports_version if fresh else None)
     last = cached.picture
     if last is None or cached.versions != versions:
-        timed = latencies.attached(seen.snapshot, latencies.stored(runs(), name))
+        sizes = latencies.file_sizes(runs(), name)
+        timed = latencies.attached(seen.snapshot, latencies.stored(runs(), name), sizes)
         version = 1 if last is None else last.version + 1
         standing, trained = progress.standing(timed, seen.last_report, cached.since), finished(timed.candidates)
         found = confirmation(timed, fresh.snapshot) if fresh else None

@@ -28,7 +28,7 @@ from search.units import (
 LABELS = {
     "max_params": "Parameters, at most",
     "max_macs": "Multiply-adds, at most",
-    "max_size_kb": "Size of the weights, at most",
+    "max_size_kb": "Size of the file, at most",
     "max_int8_size": "Size of the int8 weights, at most",
     "max_memory": "Peak memory, float32, at most",
     "max_int8_memory": "Peak memory, int8, at most",
@@ -180,6 +180,8 @@ def _range(name: str, rows: Sequence[Candidate]) -> str:
         low, high = (words.percent(value) for value in (min(found), max(found)))
     else:
         costs = [on_axis(c, axis) for c in tradeoffs.measured(rows, axis)]
+        if name == "max_size_kb":
+            costs = [tradeoffs.limited_bytes(c) for c in rows]
         low, high = (words.cost(value, axis).replace("bytes", "B") for value in (min(costs), max(costs)))
     return f"found {low} to {high}"
 

@@ -7,7 +7,7 @@ its own machine.
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -74,6 +74,15 @@ def stored(runs: Path, study: str) -> dict[str, Timing]:
     return found
 
 
+def file_sizes(runs: Path, study: str) -> dict[str, int]:
+    """The size of each student's float32 ONNX file, by its weights' SHA-256, where one was measured on any device."""
+    return {
+        weights: timing.file_bytes
+        for weights, timing in _rows(runs, study)
+        if timing.precision == "float32" and timing.file_bytes is not None
+    }
+
+
 def of_device(runs: Path, study: str, device: str, precision: Precision = "float32") -> dict[str, Measured]:
     """The newest timing of each student on this device, one thread and one image, by its weights' SHA-256."""
     return {
@@ -127,12 +136,17 @@ def command(study: str, runs: Path, url: str, name: str = "latency", *words: str
     return shlex.join(argv)
 
 
-def attached(snapshot: Snapshot, known: dict[str, Timing]) -> Snapshot:
-    """The study with its students' timings."""
-    if not known:
+def attached(snapshot: Snapshot, timings: Mapping[str, Timing], sizes: Mapping[str, int] | None = None) -> Snapshot:
+    """The study with its students' timings, and with the sizes of their files."""
+    sizes = sizes or {}
+    if not timings and not sizes:
         return snapshot
     rows = [
-        c.model_copy(update={"timing": known.get(c.outcome.weights_sha256)}) if c.outcome else c
+        c
+        if c.outcome is None
+        else c.model_copy(
+            update={"timing": timings.get(c.outcome.weights_sha256), "file_bytes": sizes.get(c.outcome.weights_sha256)}
+        )
         for c in snapshot.candidates
     ]
     return snapshot.model_copy(update={"candidates": tuple(rows)})
