@@ -30,11 +30,11 @@ class Answer:
 
 
 def found(picture: Picture, axis: Axis, budget: Budget) -> Answer:
-    """The answer; computed once for a picture, an axis and a budget."""
+    """The answer; computed once for a picture, an axis and a budget, unless its ties cannot be read just now."""
     key = (axis, budget)
-    if key not in picture.answers:
-        picture.answers[key] = _found(picture, axis, budget)
-    answer: Answer = picture.answers[key]
+    answer: Answer = picture.answers.get(key) or _found(picture, axis, budget)
+    if not picture.ties.unread:
+        picture.answers[key] = answer
     return answer
 
 
@@ -63,7 +63,7 @@ def sentence(picture: Picture, axis: Axis, budget: Budget) -> str:
         return about
     limits = words.budget(budget)
     begins = f"Within **{limits}**: " if limits else "The most accurate: "
-    unsure = " ".join([*_size(picture, budget, answer.best), *_latency(picture, budget)])
+    unsure = " ".join([*_ties(picture), *_size(picture, budget, answer.best), *_latency(picture, budget)])
     unsure = f" {unsure}" if unsure else ""
     if answer.best is None:
         return f"{about} {begins}{misses(students, budget)}{unsure}"
@@ -72,6 +72,16 @@ def sentence(picture: Picture, axis: Axis, budget: Budget) -> str:
     if answer.cheapest is not None:
         text += f"; the cheapest that cannot be told from it is {_short(answer.cheapest, axis)}"
     return f"{text}.{unsure}"
+
+
+def _ties(picture: Picture) -> list[str]:
+    """What students were compared by, where the storage keeps back what is stored."""
+    if not picture.ties.unread:
+        return []
+    return [
+        "Which images each student has right cannot be read just now: what cannot be told from it goes by accuracies "
+        "alone."
+    ]
 
 
 def _size(picture: Picture, budget: Budget, best: Candidate | None) -> list[str]:

@@ -1,6 +1,8 @@
 """The answer: the sentence, the mark and the table name the student that `search.pick` takes."""
 
 import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 
 from app import answer
 from app.source import Picture
+from fitnets.errors import InputError
+from fitnets.values.per_image import PerImage
 from search.read import tradeoffs
 from search.read.budget import Budget, Miss, finished, nearest_miss
 from search.read.candidates import Candidate
@@ -114,6 +118,27 @@ def test_a_size_that_is_not_stored_is_said_to_go_by_the_weights(path: Path) -> N
     assert "size" not in answer.sentence(seen, "parameters", Budget(max_params=3000))
     measure(path, precision="int8", file_bytes=1)
     assert answer.found(picture(path), "parameters", budget).best == by_file, "a float32 file is larger"
+
+
+def test_an_answer_without_the_stored_images_says_so_and_is_not_kept(path: Path) -> None:
+    synthetic.study(path, 200)
+    good, locked = picture(path), [True]
+
+    def read_right(trials: Sequence[int]) -> Mapping[int, PerImage]:
+        if locked[0]:
+            raise InputError("locked")
+        return good.ties.read(trials)
+
+    seen = replace(good, ties=Ties(good.ties.val, None, read_right), answers={})
+    assert "cannot be read just now" in answer.sentence(seen, "parameters", Budget())
+    locked[0], seen.ties.unread = False, False
+    text = answer.sentence(seen, "parameters", Budget())
+    assert text == answer.sentence(good, "parameters", Budget()) and "just now" not in text
+    best, cheapest = (
+        answer.found(seen, "parameters", Budget()).best,
+        answer.found(seen, "parameters", Budget()).cheapest,
+    )
+    assert best and cheapest and seen.ties.tied(best, cheapest) == (True, "paired")
 
 
 def test_an_unconfirmed_student_within_a_size_is_said_to_be_one(path: Path) -> None:
