@@ -53,6 +53,7 @@ def draw(snapshot: Snapshot, rows: Sequence[Candidate], paper: Sequence[Publishe
         st.header("Deployment budget", anchor=False)
         axes = tradeoffs.axes(rows)
         _axis(axes)
+        _device(snapshot.study)
         offers = presets(snapshot, paper)
         st.selectbox(
             "Preset",
@@ -120,6 +121,20 @@ def presets(snapshot: Snapshot, paper: Sequence[Published]) -> dict[str, Preset]
 def _axis(axes: list[Axis]) -> None:
     index = axes.index(state.axis())
     st.selectbox("Cost to draw", axes, index=index, key="w_axis", on_change=_copy("axis", "w_axis"))
+
+
+def _device(study: str) -> None:
+    """Whose timings are the latency axis and meet its limit; nothing where a single device timed."""
+    devices = source.devices(study)
+    if len(devices) < 2:
+        return
+    st.selectbox(
+        "Latency on",
+        devices,
+        index=devices.index(state.hold("w_device", source.device(study) or devices[-1])),
+        key="w_device",
+        on_change=_copy("device", "w_device"),
+    )
 
 
 def _field(name: str, rows: Sequence[Candidate]) -> None:
