@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app import state
 from app.charts import palette, search_chart
@@ -15,7 +16,7 @@ from search.read.evidence.class_rows import rows
 from search.read.reader import read
 from search.ship.sure.ties import Ties
 from tests.app import synthetic
-from tests.app.pages import Opened, charts, words
+from tests.app.pages import Opened, charts, traces, words
 
 
 def test_the_best_cells_are_marked_and_ties_too(path: Path) -> None:
@@ -76,6 +77,24 @@ def test_ranges_stand_in_the_address_and_filter_the_charts(path: Path, opened: O
     assert len(drawn) < len(tau)
     next(b for b in at.button if b.label == "Widen all ranges").click().run()
     assert "ranges" not in at.query_params
+
+
+def test_ranges_filter_the_points_beside_the_front_alone(path: Path, opened: Opened) -> None:
+    """Front, table and answer stay what `search.pick` takes, and the page says so."""
+    synthetic.study(path, 60)
+    tau = {c.trial: c.recipe.distill.tau for c in finished(read(f"sqlite:///{path}", "digits").candidates)}
+    whole, narrowed = opened(), opened(ranges="tau:2:4")
+
+    def drawn(at: AppTest, name: str) -> set[int]:
+        return {row[0] for row in traces(at)[name]["customdata"]}
+
+    inside = {trial for trial, value in tau.items() if 2 <= value <= 4}
+    assert drawn(narrowed, "Others") == drawn(whole, "Others") & inside < drawn(whole, "Others")
+    assert drawn(narrowed, "Front") == drawn(whole, "Front") and not drawn(whole, "Front") <= inside
+    assert narrowed.markdown[0].value == whole.markdown[0].value
+    assert list(narrowed.dataframe[0].value["student"]) == list(whole.dataframe[0].value["student"])
+    assert "left out of the points beside the front; the front, the tables and the answer are of all" in words(narrowed)
+    assert "as `search.pick` takes them" in words(opened("matters", ranges="tau:2:4"))
 
 
 def test_ranges_are_read_from_an_address() -> None:
