@@ -251,7 +251,7 @@ def _table(rows: Sequence[Candidate], scene: Scene, trained: Sequence[Candidate]
     table = [
         {
             "trial": c.trial,
-            **confirmed.columns(c, found, said[c.trial]),
+            **confirmed.columns(c, found, said[c.trial], scene.ties),
             "parameters": c.cost.params,
             "multiply-adds": c.cost.macs,
             "weights kB": rounded_up(c.cost.weight_bytes / 1000, 1),

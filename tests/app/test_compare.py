@@ -8,13 +8,16 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import state
+from app import words as text
 from app.charts import palette, search_chart
 from app.widgets.side_by_side import best_cells, differences
 from fitnets.config import Report
-from search.read.budget import finished
+from search.read.budget import Budget, finished
 from search.read.evidence.class_rows import rows
 from search.read.reader import read
+from search.read.tradeoffs import verdict
 from search.ship.sure.ties import Ties
+from search.units import format_bytes
 from tests.app import synthetic
 from tests.app.pages import Opened, charts, traces, words
 
@@ -64,6 +67,24 @@ def test_the_teacher_has_a_column(path: Path, opened: Opened) -> None:
     facts = dict(zip(table["what"], table["the teacher"], strict=True))
     assert facts["validation accuracy"] == "98.74%" and facts["parameters"] == "84.5k"
     assert "Layer by layer" in words(at) and "Class by class" in words(at)
+
+
+def test_what_a_device_needs_and_the_budget_have_rows(path: Path, opened: Opened) -> None:
+    students = finished(read(synthetic.study(path, 60), "digits").candidates)
+    large = students[0]
+    small = min(students, key=lambda c: c.footprint.int8_size)
+    limit = small.footprint.int8_size + 1
+    at = opened("compare", compare=f"{large.trial},{small.trial}", max_int8_size=str(limit))
+    table = at.dataframe[0].value
+    for c in (large, small):
+        facts = dict(zip(table["what"], table[f"Student {c.trial}"], strict=True))
+        assert facts["weights, int8"].removesuffix(" (best)") == format_bytes(c.footprint.int8_size)
+        assert facts["activations, peak, int8"].removesuffix(" (best)") == format_bytes(c.footprint.int8_memory)
+        broken = verdict(c, Budget(max_int8_size=limit))
+        assert facts["fits the budget"] == (f"no: {text.limits(broken)}" if c is large else "yes")
+    assert "(best)" in facts["weights, int8"]
+    without = opened("compare", compare=f"{large.trial},{small.trial}").dataframe[0].value
+    assert "fits the budget" not in list(without["what"])
 
 
 def test_ranges_stand_in_the_address_and_filter_the_charts(path: Path, opened: Opened) -> None:
