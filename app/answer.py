@@ -9,7 +9,7 @@ from search.read import tradeoffs
 from search.read.budget import Budget
 from search.read.candidates import Candidate
 from search.read.tradeoffs import TEACHERS, Axis, accuracy, on_axis
-from search.units import format_count
+from search.units import format_bytes, format_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,10 @@ class Answer:
     """What fits the budget. Confirmed students are at their means."""
 
     best: Candidate | None
-    """The student that `search.pick` takes with the same limits; None where none fits."""
+    """The student that `search.pick` takes with the same limits; None where none fits.
+
+    With a limit on size or latency, by what is stored: `search.pick` measures the files itself. `sentence` says so.
+    """
     front: Sequence[Candidate] = ()
     """Of what fits, on the axis that is drawn, the cheapest first."""
     beyond: Sequence[Candidate] = ()
@@ -27,11 +30,11 @@ class Answer:
 
 
 def found(picture: Picture, axis: Axis, budget: Budget) -> Answer:
-    """The answer; computed once for a picture, an axis and a budget."""
+    """The answer; computed once for a picture, an axis and a budget, unless its ties cannot be read just now."""
     key = (axis, budget)
-    if key not in picture.answers:
-        picture.answers[key] = _found(picture, axis, budget)
-    answer: Answer = picture.answers[key]
+    answer: Answer = picture.answers.get(key) or _found(picture, axis, budget)
+    if not picture.ties.unread:
+        picture.answers[key] = answer
     return answer
 
 
@@ -60,13 +63,57 @@ def sentence(picture: Picture, axis: Axis, budget: Budget) -> str:
         return about
     limits = words.budget(budget)
     begins = f"Within **{limits}**: " if limits else "The most accurate: "
+    unsure = " ".join([*_ties(picture), *_size(picture, budget, answer.best), *_latency(picture, budget)])
+    unsure = f" {unsure}" if unsure else ""
     if answer.best is None:
-        return f"{about} {begins}{misses(students, budget)}"
+        return f"{about} {begins}{misses(students, budget)}{unsure}"
     text = f"{about} {begins}**student {answer.best.trial}, {words.percent(accuracy(answer.best))}**"
     text += f"{_sure(picture, answer.best)}{_smaller(picture, answer.best, axis)}"
     if answer.cheapest is not None:
         text += f"; the cheapest that cannot be told from it is {_short(answer.cheapest, axis)}"
-    return f"{text}."
+    return f"{text}.{unsure}"
+
+
+def _ties(picture: Picture) -> list[str]:
+    """What students were compared by, where the storage keeps back what is stored."""
+    if not picture.ties.unread:
+        return []
+    return [
+        "Which images each student has right cannot be read just now: what cannot be told from it goes by accuracies "
+        "alone."
+    ]
+
+
+def _size(picture: Picture, budget: Budget, best: Candidate | None) -> list[str]:
+    """What a limit on the file's size was held against: `search.pick` checks the file itself."""
+    if budget.max_size_kb is None:
+        return []
+    if best is None or best.file_bytes is None:
+        return [
+            "The size limit is held against the float32 weights alone: `search.pick` checks the exported file, which "
+            "is a little larger, and may take another student or none."
+        ]
+    size = f"Its exported file has {format_bytes(best.file_bytes)}"
+    if picture.confirmation is None or picture.confirmation.of(best.trial):
+        return [f"{size}."]
+    return [
+        f"{size}. It is not confirmed: `search.pick` checks the files of the confirmed students alone, if any fits."
+    ]
+
+
+def _latency(picture: Picture, budget: Budget) -> list[str]:
+    """Which timings a limit on latency was held against: `search.pick` makes its own."""
+    if budget.max_latency_ms is None:
+        return []
+    timed = [c.timing.device for c in picture.students if c.timing is not None]
+    by = (
+        f"The latency limit is held against stored timings alone, on {words.escaped(timed[0])}, which "
+        f"{len(timed):,} of {words.plural(len(picture.students), 'student')} "
+        f"{'has' if len(timed) == 1 else 'have'}"
+        if timed
+        else "No student is timed, so none is within the latency limit here"
+    )
+    return [f"{by}: `search.pick` times students on the machine that it runs on, and may take another or none."]
 
 
 def misses(students: Sequence[Candidate], budget: Budget) -> str:

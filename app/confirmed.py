@@ -11,6 +11,7 @@ from search.read.candidates import Candidate, Confirms, Snapshot
 from search.read.progress import Standing
 from search.read.tradeoffs import Axis, accuracy
 from search.ship.confirmed import Confirmation, Confirmed, run_name
+from search.ship.sure.ties import Ties
 
 NAMED = 8  # students in a sentence
 
@@ -80,6 +81,19 @@ def percent(c: Candidate, found: Confirmation | None) -> str:
     return words.percent(accuracy(c)) if found is None or student is None else interval(found, student)
 
 
+def between(c: Candidate, found: Confirmation | None, ties: Ties | None) -> str:
+    """The interval that stands behind an accuracy without a ±: ` (97.4 to 99.5)`; empty behind one that has it."""
+    student = None if found is None else found.of(c.trial)
+    if ties is None or (found is not None and student is not None and found.half_width(student) is not None):
+        return ""
+    return words.between(ties.interval(c))
+
+
+def with_interval(c: Candidate, found: Confirmation | None, ties: Ties | None) -> str:
+    """A student's accuracy and its 95 % interval: 98.10% ± 0.31 over fresh seeds, else 98.10% (96.2 to 99.1)."""
+    return percent(c, found) + between(c, found, ties)
+
+
 def interval(found: Confirmation, student: Confirmed) -> str:
     """98.10% ± 0.31; no interval while no student has two runs."""
     half = found.half_width(student)
@@ -113,14 +127,14 @@ def note(found: Confirmation, student: Confirmed) -> str:
     return "; ".join(part for part in (seeds(found, student), tie(found, student)) if part)
 
 
-def columns(c: Candidate, found: Confirmation | None, said: float) -> dict[str, float | str]:
+def columns(c: Candidate, found: Confirmation | None, said: float, ties: Ties | None) -> dict[str, float | str]:
     """The accuracy in a table of all students: where any is confirmed, beside what the search said."""
     if found is None:
-        return {"accuracy %": float(words.percent(said)[:-1])}
+        return {"accuracy %": float(words.percent(said)[:-1]), "95% interval": between(c, found, ties).strip(" ()")}
     student, failed = found.of(c.trial), found.failure(c.trial)
     single = f"one run; {seeds(found, failed)}" if failed else "one run"
     return {
-        "accuracy": percent(c, found),
+        "accuracy": with_interval(c, found, ties),
         "the search said %": float(words.percent(said)[:-1]),
         "note": note(found, student) if student else single,
     }

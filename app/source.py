@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import confirmed
+from app import confirmed, state
 from app.confirmed import FreshRuns
 from fitnets.config import Report
 from fitnets.errors import InputError
@@ -109,9 +109,24 @@ class _Cached:
     """Of the study and of the fresh runs."""
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _cached(url: str, name: str) -> _Cached:
+@st.cache_resource(max_entries=16, show_spinner=False)  # one a study and device
+def _cached(url: str, name: str, device: str | None) -> _Cached:
     return _Cached()
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _devices(runs: Path, name: str, stamp: int | None) -> list[str]:
+    return latencies.comparable(runs, name)
+
+
+def devices(name: str) -> list[str]:
+    """The devices whose timings can be the latency axis, the one that timed last at the end."""
+    return _devices(runs(), name, latencies.stamp(runs()))
+
+
+def device(name: str) -> str | None:
+    """The device whose timings are the latency axis and meet its limit, as the visitor chose; None without timings."""
+    return latencies.chosen(devices(name), state.get("device"))
 
 
 def picture(name: str) -> Picture:
@@ -119,7 +134,8 @@ def picture(name: str) -> Picture:
 
     Raises StudyMissing when the study is no longer there, InputError when it has never been read and cannot be now.
     """
-    reader, cached = _reader(url(), name), _cached(url(), name)
+    timed_on = device(name)
+    reader, cached = _reader(url(), name), _cached(url(), name, timed_on)
     try:
         seen = reader.look()
         fresh = _fresh_runs(name) if seen.has_fresh_runs else None
@@ -134,7 +150,8 @@ def picture(name: str) -> Picture:
     reports_versions = (seen.reports_version, fresh.reports_version if fresh else None)
     last = cached.picture
     if last is None or cached.versions != versions:
-        timed = latencies.attached(seen.snapshot, latencies.stored(runs(), name))
+        sizes = latencies.file_sizes(runs(), name)
+        timed = latencies.attached(seen.snapshot, latencies.stored(runs(), name, timed_on), sizes)
         version = 1 if last is None else last.version + 1
         standing, trained = progress.standing(timed, seen.last_report, cached.since), finished(timed.candidates)
         found = confirmation(timed, fresh.snapshot) if fresh else None
@@ -251,4 +268,4 @@ def quick_counts(name: str) -> dict[str, int]:
 
 def is_cold(name: str) -> bool:
     """Whether this server has not read the study yet."""
-    return _cached(url(), name).picture is None
+    return _cached(url(), name, device(name)).picture is None

@@ -191,13 +191,9 @@ def _students(
 
 def _hover(scene: Scene, c: Candidate, broken: Sequence[Broken]) -> str:
     found, student = scene.confirmation, scene.confirmed(c)
-    if found is None or student is None:
-        shown, runs = words.percent(accuracy(c)), []
-    else:
-        shown = confirmed.interval(found, student)
+    shown, runs = confirmed.with_interval(c, found, scene.ties), []
+    if found is not None and student is not None:
         runs = [f"{confirmed.seeds(found, student)}; {confirmed.said(student)}", confirmed.tie(found, student)]
-    if student is None and scene.ties is not None:
-        shown += words.between(scene.ties.interval(c))
     first = f"<b>{words.html_escaped(words.title(c))}</b>  {shown}"
     return "<br>".join([first, *filter(None, runs), _costs(c), *(words.limit(b) for b in broken)])
 

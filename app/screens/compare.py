@@ -10,6 +10,7 @@ from app.source import Picture
 from app.widgets import downloads, side_by_side, style, tables
 from fitnets.config import Cost
 from fitnets.errors import InputError
+from search.read import tradeoffs
 from search.read.candidates import Candidate, Snapshot
 from search.read.published import Published, published
 from search.read.tradeoffs import accuracy
@@ -52,7 +53,7 @@ def main() -> None:
         )
         if not rows:
             return
-    _table(picture, rows, found)
+    _table(picture, rows)
     students = [row for row in rows if isinstance(row, Candidate)]
     with st.container(horizontal=True):
         for c in students:
@@ -93,7 +94,7 @@ def _title(net: Compared) -> str:
     return f"the paper's {net.name}" if isinstance(net, Published) else words.title(net)
 
 
-def _table(picture: Picture, rows: list[Compared], found: Confirmation | None) -> None:
+def _table(picture: Picture, rows: list[Compared]) -> None:
     snapshot = picture.snapshot
     st.header("What differs", anchor=False)
     text = "A column for each; what is the same in all of them is left out unless you ask for it."
@@ -102,8 +103,7 @@ def _table(picture: Picture, rows: list[Compared], found: Confirmation | None) -
     st.markdown(text)
     readings = test_reads.readings(source.runs(), snapshot.study)
     everything = st.toggle("Show what is the same, too", key="w_same")
-    front = {c.trial for c in picture.front(state.axis())}
-    columns = [_published(row) if isinstance(row, Published) else _facts(row, readings, found, front) for row in rows]
+    columns = [_published(row) if isinstance(row, Published) else _facts(row, readings, picture) for row in rows]
     students = [i for i, row in enumerate(rows) if isinstance(row, Candidate) and row.outcome is not None]
     marks = side_by_side.best_cells(picture.ties, {i: row for i in students if isinstance(row := rows[i], Candidate)})
     for (i, name), mark in marks.items():
@@ -135,22 +135,23 @@ def _teachers(snapshot: Snapshot) -> dict[str, str]:
     return found | {name: format_bytes(teacher[key]) for name, key in SIZES.items() if key in teacher}
 
 
-def _facts(
-    c: Candidate, readings: dict[str, dict[str, Any]], found: Confirmation | None, front: set[int]
-) -> dict[str, str]:
-    recipe = c.recipe
-    outcome = c.outcome
+def _facts(c: Candidate, readings: dict[str, dict[str, Any]], picture: Picture) -> dict[str, str]:
+    recipe, outcome, found = c.recipe, c.outcome, picture.confirmation
+    front = {other.trial for other in picture.front(state.axis())}
     reading = readings.get(outcome.weights_sha256, {}).get("accuracy") if outcome else None
     return {
         "state": words.state(c.state),
-        "validation accuracy": confirmed.percent(c, found) if outcome else "none",
+        "validation accuracy": confirmed.with_interval(c, found, picture.ties) if outcome else "none",
         **(_fresh(c, found) if found and outcome else {}),
         "test accuracy": words.percent(reading) if isinstance(reading, float) else "not read",
         "parameters": format_count(c.cost.params),
         "multiply-adds": format_count(c.cost.macs),
         "weights, float32": format_bytes(c.cost.weight_bytes),
+        "weights, int8": format_bytes(c.footprint.int8_size),
         "activations, peak": format_bytes(c.footprint.memory),
+        "activations, peak, int8": format_bytes(c.footprint.int8_memory),
         "latency": words.milliseconds(c.timing.p50_ms) if c.timing else "not timed",
+        **({"fits the budget": _fits(c)} if state.limited() else {}),
         f"on the front ({state.axis()})": "yes" if c.trial in front else "no",
         "widths": format_stages(recipe.student.stages),
         "layers": str(recipe.student.depth),
@@ -165,6 +166,14 @@ def _facts(
         "seed": str(recipe.seed),
         "training time": format_duration(outcome.seconds) if outcome else "none",
     }
+
+
+def _fits(c: Candidate) -> str:
+    """Whether a student is within the budget, or which limits it breaks."""
+    if c.outcome is None:
+        return "no result"
+    broken = tradeoffs.verdict(c, state.budget())
+    return f"no: {words.limits(broken)}" if broken else "yes"
 
 
 def _fresh(c: Candidate, found: Confirmation) -> dict[str, str]:
@@ -189,7 +198,9 @@ def _published(p: Published) -> dict[str, str]:
         "parameters": format_count(p.params),
         "multiply-adds": format_count(p.macs) if p.macs else "not stated",
         "weights, float32": format_bytes(p.counted.weight_bytes),
+        "weights, int8": format_bytes(p.footprint.int8_size),
         "activations, peak": format_bytes(p.counted.peak_activation_bytes),
+        "activations, peak, int8": format_bytes(p.footprint.int8_memory),
         "widths": format_stages(p.net.stages),
         "layers": str(p.net.depth),
         "trained by": how,

@@ -88,9 +88,10 @@ def _known(students: str, _rows: Sequence[Candidate], _axis: Axis) -> _Known:
 def _parallel(rows: list[Candidate], known: _Known) -> None:
     st.header("All settings at once", anchor=False)
     st.markdown(
-        "Each line is a student, coloured by its accuracy. The sliders narrow the "
-        "settings on all pages: what they exclude is faint here, and left out of the other charts. Settings in which "
-        "no student differs are left out."
+        "Each line is a student, coloured by its accuracy. What the sliders exclude is faint here, and left out of the "
+        "scatter charts below and of the points beside the front on Trade-offs. Answer, fronts, tables of students and "
+        "importances are of all students, as `search.pick` takes them. Settings in which no student differs are left "
+        "out."
     )
     settings = _most_important(known.settings, known.importances)
     if not settings:

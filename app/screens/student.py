@@ -146,7 +146,7 @@ def _numbers(picture: Picture, c: Candidate, readings: dict[str, dict[str, Any]]
         below = words.points(mine - theirs) + " to the teacher" if theirs else ""
         if found and student:
             below += f"{'; ' if below else ''}{confirmed.seeds(found, student)}; {confirmed.said(student)}"
-        shown = confirmed.interval(found, student) if found and student else words.percent(mine)
+        shown = confirmed.with_interval(c, found, picture.ties)
         cells.append(("Validation accuracy", shown, below))
         reading = readings.get(c.outcome.weights_sha256)
         if reading and isinstance(reading.get("accuracy"), float):

@@ -194,7 +194,8 @@ def _below(scene: Scene, rows: Sequence[Candidate], picture: Picture) -> str:
     if state.ranges():
         named = words.listed([words.escaped(name) for name in state.ranges()])
         sentences.append(
-            f"Students outside the ranges of {named}, narrowed on What matters, are left out of the others."
+            f"Students outside the ranges of {named}, narrowed on What matters, are left out of the points beside the "
+            "front; the front, the tables and the answer are of all students, as `search.pick` takes them."
         )
     if len(rows) < FEW:
         sentences.append(
@@ -250,7 +251,7 @@ def _table(rows: Sequence[Candidate], scene: Scene, trained: Sequence[Candidate]
     table = [
         {
             "trial": c.trial,
-            **confirmed.columns(c, found, said[c.trial]),
+            **confirmed.columns(c, found, said[c.trial], scene.ties),
             "parameters": c.cost.params,
             "multiply-adds": c.cost.macs,
             "weights kB": rounded_up(c.cost.weight_bytes / 1000, 1),

@@ -50,7 +50,7 @@ def _rows(found: Sequence[Candidate], scene: Scene, choose: Callable[[int], None
         [
             {
                 "student": str(c.trial) + (f" {c.name}" if c.name else ""),
-                "accuracy": confirmed.percent(c, scene.confirmation),
+                "accuracy": confirmed.with_interval(c, scene.confirmation, scene.ties),
                 **({"search said": _searched(c, scene)} if any(map(scene.confirmed, found)) else {}),
                 cost_title: words.cost(on_axis(c, scene.axis), scene.axis),
             }
@@ -123,8 +123,8 @@ def compare_button(c: Candidate) -> None:
 
 def paragraphs(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[list[str]]:
     """A student's card, paragraph by paragraph: what it is, what it breaks, what the next ones give."""
-    single = words.between(scene.ties.interval(c)) if scene.ties and not scene.confirmed(c) else ""
-    accurate = f"**{confirmed.percent(c, scene.confirmation)}**{single}"
+    between = confirmed.between(c, scene.confirmation, scene.ties)
+    accurate = f"**{confirmed.percent(c, scene.confirmation)}**{between}"
     lines = [f"{accurate} validation accuracy ({runs(snapshot, c, scene)})"]
     for axis in CARD_AXES:
         of = "of " if axis in ("size", "memory") else ""

@@ -28,7 +28,7 @@ from search.units import (
 LABELS = {
     "max_params": "Parameters, at most",
     "max_macs": "Multiply-adds, at most",
-    "max_size_kb": "Size of the weights, at most",
+    "max_size_kb": "Size of the file, at most",
     "max_int8_size": "Size of the int8 weights, at most",
     "max_memory": "Peak memory, float32, at most",
     "max_int8_memory": "Peak memory, int8, at most",
@@ -53,6 +53,7 @@ def draw(snapshot: Snapshot, rows: Sequence[Candidate], paper: Sequence[Publishe
         st.header("Deployment budget", anchor=False)
         axes = tradeoffs.axes(rows)
         _axis(axes)
+        _device(snapshot.study)
         offers = presets(snapshot, paper)
         st.selectbox(
             "Preset",
@@ -122,6 +123,20 @@ def _axis(axes: list[Axis]) -> None:
     st.selectbox("Cost to draw", axes, index=index, key="w_axis", on_change=_copy("axis", "w_axis"))
 
 
+def _device(study: str) -> None:
+    """Whose timings are the latency axis and meet its limit; nothing where a single device timed."""
+    devices = source.devices(study)
+    if len(devices) < 2:
+        return
+    st.selectbox(
+        "Latency on",
+        devices,
+        index=devices.index(state.hold("w_device", source.device(study) or devices[-1])),
+        key="w_device",
+        on_change=_copy("device", "w_device"),
+    )
+
+
 def _field(name: str, rows: Sequence[Candidate]) -> None:
     """A limit, written as for a command: 250k, 64KiB. A text that is none stays, with its error; the limit holds on."""
     value, key = state.get(name), f"w_{name}"
@@ -180,6 +195,8 @@ def _range(name: str, rows: Sequence[Candidate]) -> str:
         low, high = (words.percent(value) for value in (min(found), max(found)))
     else:
         costs = [on_axis(c, axis) for c in tradeoffs.measured(rows, axis)]
+        if name == "max_size_kb":
+            costs = [tradeoffs.limited_bytes(c) for c in rows]
         low, high = (words.cost(value, axis).replace("bytes", "B") for value in (min(costs), max(costs)))
     return f"found {low} to {high}"
 

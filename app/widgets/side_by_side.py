@@ -10,10 +10,19 @@ from fitnets.errors import InputError
 from search.read import layers
 from search.read.candidates import Candidate, Snapshot
 from search.read.evidence import class_rows
-from search.read.tradeoffs import accuracy
+from search.read.tradeoffs import Axis, accuracy, on_axis
 from search.ship.sure.ties import Ties
 
 MOST_CLASSES = 20
+AXES: dict[str, Axis] = {
+    "parameters": "parameters",
+    "multiply-adds": "multiply-adds",
+    "weights, float32": "size",
+    "weights, int8": "int8 size",
+    "activations, peak": "memory",
+    "activations, peak, int8": "int8 memory",
+}
+"""The rows of which the least is best, each with its cost."""
 
 
 def best_cells(ties: Ties, students: Mapping[int, Candidate]) -> dict[tuple[int, str], str]:
@@ -27,13 +36,8 @@ def best_cells(ties: Ties, students: Mapping[int, Candidate]) -> dict[tuple[int,
             marks[i, "validation accuracy"] = "best"
         elif ties.tied(top, c)[0]:
             marks[i, "validation accuracy"] = "tied"
-    for name, key in (
-        ("parameters", "params"),
-        ("multiply-adds", "macs"),
-        ("weights, float32", "weight_bytes"),
-        ("activations, peak", "peak_activation_bytes"),
-    ):
-        values = {i: getattr(c.cost, key) for i, c in students.items()}
+    for name, axis in AXES.items():
+        values = {i: on_axis(c, axis) for i, c in students.items()}
         least = min(values.values())
         if least < max(values.values()):
             marks |= {(i, name): "best" for i, value in values.items() if value == least}

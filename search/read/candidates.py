@@ -66,6 +66,8 @@ class Candidate(Value):
     """The trial of the same recipe whose outcome this one shares."""
     timing: Timing | None = None
     """None where it was not timed: the search itself times nothing."""
+    file_bytes: int | None = None
+    """The size of its float32 ONNX file; None where none was measured: the search itself exports nothing."""
     rungs: tuple[Arrival, ...] = ()
     """The rungs that it reached, with the verdicts."""
     stopped_at: int | None = None

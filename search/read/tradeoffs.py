@@ -70,15 +70,20 @@ def knee_of(front: Sequence[Candidate], axis: Axis) -> Candidate | None:
 
 
 def verdict(candidate: Candidate, budget: Budget) -> list[Broken]:
-    """The limits that a finished student breaks; size is that of its float32 weights.
+    """The limits that a finished student breaks, as far as they are known without exporting it: see `limited_bytes`.
 
     A student that was not timed breaks a limit on latency too.
     """
     latency = candidate.timing.p50_ms if candidate.timing else None
-    found = broken(candidate, budget, latency_ms=latency, size_kb=candidate.cost.weight_bytes / 1000)
+    found = broken(candidate, budget, latency_ms=latency, size_kb=limited_bytes(candidate) / 1000)
     if latency is None and budget.max_latency_ms is not None:
         found.append(Broken(limit="max_latency_ms", value=None, allowed=budget.max_latency_ms))
     return found
+
+
+def limited_bytes(candidate: Candidate) -> int:
+    """What a limit on size is held against: the ONNX file where its size is stored, else the float32 weights alone."""
+    return candidate.cost.weight_bytes if candidate.file_bytes is None else candidate.file_bytes
 
 
 def best(candidates: Iterable[Candidate], budget: Budget, count: int = 5) -> list[Candidate]:

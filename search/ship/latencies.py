@@ -1,13 +1,13 @@
 """Measured latencies: a file of timings beside the studies, by student and device. Reads and appends; no torch.
 
 `python -m search.latency STUDY` appends to it, and so does `python -m search.pick` with a limit on latency. A latency
-depends on the device: the pages show the timings of the device that timed last, and `search.pick` uses only those of
-its own machine.
+depends on the device: the pages show those of one device, by default this machine's, and `search.pick` uses only those
+of its own machine.
 """
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -59,19 +59,37 @@ def add(runs: Path, study: str, candidate: Candidate, timing: Timing) -> None:
         append(path, {**about, **timing.model_dump(mode="json")})
 
 
-def stored(runs: Path, study: str) -> dict[str, Timing]:
-    """The newest timing of each student by its weights' SHA-256, all from the machine that timed last.
+def stored(runs: Path, study: str, wanted: str | None = None) -> dict[str, Measured]:
+    """The newest timing of each student by its weights' SHA-256, of the device that `chosen` takes.
 
     Of float32, one thread and one image alone: what the axis compares is alike.
     """
-    found: dict[str, Timing] = {}
-    for weights, timing in _rows(runs, study):
-        if (timing.precision, timing.threads, timing.batch) != ("float32", 1, 1):
-            continue
-        if any(other.device != timing.device for other in found.values()):
-            found = {}
-        found[weights] = timing
-    return found
+    on = chosen(comparable(runs, study), wanted)
+    return {} if on is None else of_device(runs, study, on)
+
+
+def comparable(runs: Path, study: str) -> list[str]:
+    """The devices with timings for the axis: float32, one thread and one image. The one that timed last comes last."""
+    last: dict[str, None] = {}
+    for _, timing in _rows(runs, study):
+        if (timing.precision, timing.threads, timing.batch) == ("float32", 1, 1):
+            last.pop(timing.device, None)
+            last[timing.device] = None
+    return list(last)
+
+
+def chosen(devices: Sequence[str], wanted: str | None = None) -> str | None:
+    """The device whose timings are shown: the wanted one, else this machine, else the last; None of none."""
+    return next((name for name in (wanted, device()) if name in devices), devices[-1] if devices else None)
+
+
+def file_sizes(runs: Path, study: str) -> dict[str, int]:
+    """The size of each student's float32 ONNX file, by its weights' SHA-256, where one was measured on any device."""
+    return {
+        weights: timing.file_bytes
+        for weights, timing in _rows(runs, study)
+        if timing.precision == "float32" and timing.file_bytes is not None
+    }
 
 
 def of_device(runs: Path, study: str, device: str, precision: Precision = "float32") -> dict[str, Measured]:
@@ -127,12 +145,17 @@ def command(study: str, runs: Path, url: str, name: str = "latency", *words: str
     return shlex.join(argv)
 
 
-def attached(snapshot: Snapshot, known: dict[str, Timing]) -> Snapshot:
-    """The study with its students' timings."""
-    if not known:
+def attached(snapshot: Snapshot, timings: Mapping[str, Timing], sizes: Mapping[str, int] | None = None) -> Snapshot:
+    """The study with its students' timings, and with the sizes of their files."""
+    sizes = sizes or {}
+    if not timings and not sizes:
         return snapshot
     rows = [
-        c.model_copy(update={"timing": known.get(c.outcome.weights_sha256)}) if c.outcome else c
+        c
+        if c.outcome is None
+        else c.model_copy(
+            update={"timing": timings.get(c.outcome.weights_sha256), "file_bytes": sizes.get(c.outcome.weights_sha256)}
+        )
         for c in snapshot.candidates
     ]
     return snapshot.model_copy(update={"candidates": tuple(rows)})

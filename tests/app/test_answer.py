@@ -1,6 +1,8 @@
 """The answer: the sentence, the mark and the table name the student that `search.pick` takes."""
 
 import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,19 @@ import pytest
 
 from app import answer
 from app.source import Picture
+from fitnets.errors import InputError
+from fitnets.values.per_image import PerImage
 from search.read import tradeoffs
 from search.read.budget import Budget, Miss, finished, nearest_miss
+from search.read.candidates import Candidate
 from search.read.reader import read
+from search.ship import latencies
 from search.ship.choice import Choice
 from search.ship.confirmed import at_means, stored_confirmation
+from search.ship.first_fit import FileCost, FirstFit
+from search.ship.latencies import Measured
 from search.ship.sure.ties import Ties
+from search.units import format_bytes
 from tests.app import synthetic
 from tests.app.pages import Opened, charts, traces, words
 from tests.search.test_results import candidate
@@ -25,13 +34,18 @@ BUDGETS = [
     Budget(max_macs=60_000, min_accuracy=0.9),
     Budget(max_params=900),
     Budget(min_accuracy=0.985),
+    Budget(max_size_kb=14),
+    Budget(max_size_kb=9.5, max_macs=120_000),
+    Budget(max_latency_ms=0.06),
+    Budget(max_latency_ms=0.1, max_size_kb=20),
 ]
 
 
 def picture(path: Path) -> Picture:
     """What `source.picture` makes of a storage, without Streamlit."""
     url = f"sqlite:///{path}"
-    snapshot = read(url, "digits")
+    timings, sizes = latencies.stored(path.parent, "digits"), latencies.file_sizes(path.parent, "digits")
+    snapshot = latencies.attached(read(url, "digits"), timings, sizes)
     found, trained = stored_confirmation(url, snapshot), finished(snapshot.candidates)
     students = at_means(trained, found)
     ties = Ties.stored(url, snapshot, found)
@@ -47,17 +61,111 @@ def confirm_front(path: Path, seed: int) -> None:
     synthetic.confirm(path, list(zip([c.trial for c in rows], runs, strict=True)))
 
 
+def measure(path: Path, device: str | None = None, every: int = 1, **about: Any) -> dict[int, FileCost]:
+    """Stored timings of a study's students, as an export gives them: the files are 3 kB larger than the weights."""
+    costs = {}
+    for c in finished(read(f"sqlite:///{path}", "digits").candidates)[::every]:
+        file_bytes, ms = c.cost.weight_bytes + 3000 + 700 * (c.trial % 7), c.cost.macs / 1e6
+        timing = Measured(
+            p50_ms=ms,
+            p90_ms=ms,
+            threads=1,
+            device=device or latencies.device(),
+            date="2026-11-20",
+            load=0.1,
+            file_bytes=file_bytes,
+        )
+        latencies.add(path.parent, "digits", c, timing.changed(**about))
+        costs[c.trial] = FileCost(latency_ms=ms, size_kb=file_bytes / 1000)
+    return costs
+
+
+def refused(c: Candidate) -> None:
+    raise AssertionError(f"student {c.trial} was exported, but its file is known")
+
+
 @pytest.mark.parametrize("seeds", [0, 1])
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_the_answer_is_the_student_that_pick_takes(path: Path, budget: Budget, seeds: int) -> None:
     synthetic.study(path, 80, seed=4)
     if seeds:
         confirm_front(path, seeds)
+    files = measure(path)
     seen = picture(path)
-    picked = Choice.of(seen.snapshot, seen.confirmation, budget).students
+    students = Choice.of(seen.snapshot, seen.confirmation, budget).students
+    picked = FirstFit(budget.changed(min_accuracy=None), files, refused).first(students)
     for axis in ("parameters", "multiply-adds"):
         best = answer.found(seen, axis, budget).best
-        assert (best.trial if best else None) == (picked[0].trial if picked else None)
+        assert (best.trial if best else None) == (picked.trial if picked else None)
+
+
+def test_a_size_that_is_not_stored_is_said_to_go_by_the_weights(path: Path) -> None:
+    """The page may then name a student whose file is over the limit: never without a word."""
+    synthetic.study(path, 80, seed=4)
+    for kilobytes in (6, 9.5, 14):
+        budget = Budget(max_size_kb=kilobytes)
+        text = answer.sentence(picture(path), "parameters", budget)
+        assert "held against the float32 weights alone: `search.pick` checks the exported file" in text
+    by_weights = answer.found(picture(path), "parameters", budget).best
+    files = measure(path)
+    seen = picture(path)
+    by_file = answer.found(seen, "parameters", budget).best
+    assert by_weights is not None and by_file is not None
+    assert files[by_weights.trial].size_kb > 14 >= files[by_file.trial].size_kb  # type: ignore[operator]
+    text = answer.sentence(seen, "parameters", budget)
+    assert "weights alone" not in text
+    assert f"Its exported file has {format_bytes(1000 * files[by_file.trial].size_kb)}." in text  # type: ignore[operator]
+    assert "size" not in answer.sentence(seen, "parameters", Budget(max_params=3000))
+    measure(path, precision="int8", file_bytes=1)
+    assert answer.found(picture(path), "parameters", budget).best == by_file, "a float32 file is larger"
+
+
+def test_an_answer_without_the_stored_images_says_so_and_is_not_kept(path: Path) -> None:
+    synthetic.study(path, 200)
+    good, locked = picture(path), [True]
+
+    def read_right(trials: Sequence[int]) -> Mapping[int, PerImage]:
+        if locked[0]:
+            raise InputError("locked")
+        return good.ties.read(trials)
+
+    seen = replace(good, ties=Ties(good.ties.val, None, read_right), answers={})
+    assert "cannot be read just now" in answer.sentence(seen, "parameters", Budget())
+    locked[0], seen.ties.unread = False, False
+    text = answer.sentence(seen, "parameters", Budget())
+    assert text == answer.sentence(good, "parameters", Budget()) and "just now" not in text
+    best, cheapest = (
+        answer.found(seen, "parameters", Budget()).best,
+        answer.found(seen, "parameters", Budget()).cheapest,
+    )
+    assert best and cheapest and seen.ties.tied(best, cheapest) == (True, "paired")
+
+
+def test_an_unconfirmed_student_within_a_size_is_said_to_be_one(path: Path) -> None:
+    """`search.pick` exports no unconfirmed student while a confirmed one is within the other limits."""
+    synthetic.study(path, 80, seed=4)
+    measure(path)
+    large = max(read(f"sqlite:///{path}", "digits").front(), key=lambda c: c.cost.params)
+    synthetic.confirm(path, [(large.trial, [0.9, 0.91, 0.92])])
+    seen, budget = picture(path), Budget(max_size_kb=14)
+    best = answer.found(seen, "parameters", budget).best
+    assert best is not None and best.trial != large.trial
+    assert "It is not confirmed: `search.pick` checks the files of the confirmed students alone" in answer.sentence(
+        seen, "parameters", budget
+    )
+
+
+def test_a_latency_limit_names_whose_timings_it_goes_by(path: Path) -> None:
+    synthetic.study(path, 80, seed=4)
+    budget = Budget(max_latency_ms=0.06)
+    assert "No student is timed, so none is within" in answer.sentence(picture(path), "parameters", budget)
+    timed = measure(path, device="a [board]", every=2)
+    seen = picture(path)
+    text = answer.sentence(seen, "parameters", budget)
+    assert (
+        f"stored timings alone, on a \\[board\\], which {len(timed)} of {len(seen.students)} students have: "
+        "`search.pick` times students on the machine that it runs on, and may take another or none." in text
+    )
 
 
 def test_the_front_is_that_of_what_fits_and_the_others_stay(path: Path) -> None:

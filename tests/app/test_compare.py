@@ -5,17 +5,21 @@ import random
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app import state
+from app import words as text
 from app.charts import palette, search_chart
 from app.widgets.side_by_side import best_cells, differences
 from fitnets.config import Report
-from search.read.budget import finished
+from search.read.budget import Budget, finished
 from search.read.evidence.class_rows import rows
 from search.read.reader import read
+from search.read.tradeoffs import verdict
 from search.ship.sure.ties import Ties
+from search.units import format_bytes
 from tests.app import synthetic
-from tests.app.pages import Opened, charts, words
+from tests.app.pages import Opened, charts, traces, words
 
 
 def test_the_best_cells_are_marked_and_ties_too(path: Path) -> None:
@@ -65,6 +69,24 @@ def test_the_teacher_has_a_column(path: Path, opened: Opened) -> None:
     assert "Layer by layer" in words(at) and "Class by class" in words(at)
 
 
+def test_what_a_device_needs_and_the_budget_have_rows(path: Path, opened: Opened) -> None:
+    students = finished(read(synthetic.study(path, 60), "digits").candidates)
+    large = students[0]
+    small = min(students, key=lambda c: c.footprint.int8_size)
+    limit = small.footprint.int8_size + 1
+    at = opened("compare", compare=f"{large.trial},{small.trial}", max_int8_size=str(limit))
+    table = at.dataframe[0].value
+    for c in (large, small):
+        facts = dict(zip(table["what"], table[f"Student {c.trial}"], strict=True))
+        assert facts["weights, int8"].removesuffix(" (best)") == format_bytes(c.footprint.int8_size)
+        assert facts["activations, peak, int8"].removesuffix(" (best)") == format_bytes(c.footprint.int8_memory)
+        broken = verdict(c, Budget(max_int8_size=limit))
+        assert facts["fits the budget"] == (f"no: {text.limits(broken)}" if c is large else "yes")
+    assert "(best)" in facts["weights, int8"]
+    without = opened("compare", compare=f"{large.trial},{small.trial}").dataframe[0].value
+    assert "fits the budget" not in list(without["what"])
+
+
 def test_ranges_stand_in_the_address_and_filter_the_charts(path: Path, opened: Opened) -> None:
     synthetic.study(path, 60)
     at = opened("matters", ranges="tau:2:4;nonsense;x::")
@@ -76,6 +98,24 @@ def test_ranges_stand_in_the_address_and_filter_the_charts(path: Path, opened: O
     assert len(drawn) < len(tau)
     next(b for b in at.button if b.label == "Widen all ranges").click().run()
     assert "ranges" not in at.query_params
+
+
+def test_ranges_filter_the_points_beside_the_front_alone(path: Path, opened: Opened) -> None:
+    """Front, table and answer stay what `search.pick` takes, and the page says so."""
+    synthetic.study(path, 60)
+    tau = {c.trial: c.recipe.distill.tau for c in finished(read(f"sqlite:///{path}", "digits").candidates)}
+    whole, narrowed = opened(), opened(ranges="tau:2:4")
+
+    def drawn(at: AppTest, name: str) -> set[int]:
+        return {row[0] for row in traces(at)[name]["customdata"]}
+
+    inside = {trial for trial, value in tau.items() if 2 <= value <= 4}
+    assert drawn(narrowed, "Others") == drawn(whole, "Others") & inside < drawn(whole, "Others")
+    assert drawn(narrowed, "Front") == drawn(whole, "Front") and not drawn(whole, "Front") <= inside
+    assert narrowed.markdown[0].value == whole.markdown[0].value
+    assert list(narrowed.dataframe[0].value["student"]) == list(whole.dataframe[0].value["student"])
+    assert "left out of the points beside the front; the front, the tables and the answer are of all" in words(narrowed)
+    assert "as `search.pick` takes them" in words(opened("matters", ranges="tau:2:4"))
 
 
 def test_ranges_are_read_from_an_address() -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app import words as text
 from app.widgets import cards, panel
@@ -144,6 +145,35 @@ def test_latency_is_offered_once_it_was_measured(path: Path, opened: Opened) -> 
     assert at.query_params["max_latency_ms"] == str(float(slow))
     assert [row.split()[0] for row in at.dataframe[0].value["student"]] == [str(min(c.trial for c in timed))]
     assert not at.exception
+
+
+def test_the_device_of_the_latency_axis_and_limit_is_chosen(path: Path, opened: Opened) -> None:
+    """`search.latency --add` switched every page to the board."""
+    rows = finished(read(synthetic.study(path, 60), "digits").candidates)
+    here = latencies.device()
+
+    def scale(at: AppTest) -> set[float]:
+        drawn = [trace for trace in traces(at).values() if trace.get("customdata")]
+        return {x / (point[0] + 1) for trace in drawn for point, x in drawn_points(trace)}
+
+    for device, factor in ((here, 1.0), ("a board", 100.0)):
+        for c in rows:
+            ms = factor * (c.trial + 1)
+            timing = Timing(p50_ms=ms, p90_ms=ms, threads=1, device=device, date="2026-11-20", load=0.25)
+            latencies.add(path.parent, "digits", c, timing)
+        if device == here:
+            assert "Latency on" not in [s.label for s in opened(axis="latency").selectbox], "one device: no choice"
+    at = opened(axis="latency", max_latency_ms="20")
+    box = next(s for s in at.selectbox if s.label == "Latency on")
+    assert (box.value, box.options) == (here, [here, "a board"])
+    assert scale(at) == {1.0}
+    assert "Within **20 ms of latency**: **student " in at.markdown[0].value
+    box.select("a board").run()
+    assert not at.exception
+    assert scale(at) == {100.0}
+    assert "no student. The nearest: " in at.markdown[0].value and "on a board, which" in at.markdown[0].value
+    at.switch_page("screens/student.py").run()
+    assert "on a board, which" in at.markdown[0].value, "the other pages follow"
 
 
 def test_the_tick_goes_with_its_student(path: Path, opened: Opened) -> None:

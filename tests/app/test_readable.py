@@ -1,12 +1,16 @@
-"""What pages say once and in one way: the front that is drawn, a card's costs, a budget's line, every layer."""
+"""What pages say once and in one way: the front that is drawn, an accuracy's interval, costs, budgets, layers."""
 
 from pathlib import Path
 
+from app import confirmed
+from app import words as shown
 from search.read import tradeoffs
 from search.read.budget import finished
+from search.read.evidence.statistics import wilson
 from search.read.reader import read
 from tests.app import synthetic
 from tests.app.pages import Opened, charts, words
+from tests.app.test_answer import picture
 
 
 def test_on_the_front_is_the_front_that_is_drawn(path: Path, opened: Opened) -> None:
@@ -46,3 +50,35 @@ def test_every_layer_of_a_deep_student_is_in_view(path: Path, opened: Opened) ->
     page = opened("student", trial=str(deepest.trial))
     table = next(frame for frame in page.dataframe if "guided layer" in str(frame.value.to_dict()))
     assert len(table.value) == deepest.recipe.student.depth
+
+
+def test_an_accuracy_of_one_run_stands_with_its_interval_everywhere(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 60)
+    seen = picture(path)
+    best, second = seen.students[:2]
+    texts = [confirmed.with_interval(c, None, seen.ties) for c in (best, second)]
+    low, high = wilson(round(396 * tradeoffs.accuracy(best)), 396)
+    assert texts[0] == f"{shown.percent(tradeoffs.accuracy(best))} ({100 * low:.1f} to {100 * high:.1f})"
+    assert f"Validation accuracy  \n**{texts[0]}**" in words(opened("student", trial=str(best.trial)))
+    compared = opened("compare", compare=f"{best.trial},{second.trial}").dataframe[0].value
+    facts = compared[compared["what"] == "validation accuracy"].iloc[0]
+    for c, text in zip((best, second), texts, strict=True):
+        assert facts[f"Student {c.trial}"].startswith(text)
+    at = opened()
+    assert list(at.dataframe[0].value["accuracy"])[:2] == texts
+    at.session_state.w_table = True
+    at.run()
+    (table,) = (frame.value for frame in at.dataframe if "limits broken" in frame.value)
+    assert table["95% interval"].iloc[0] == f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def test_a_mean_without_a_spread_stands_with_its_own_interval(path: Path, opened: Opened) -> None:
+    synthetic.study(path, 60)
+    trial = picture(path).students[0].trial
+    synthetic.confirm(path, [(trial, [0.95])])
+    low, high = wilson(376, 396)
+    text = f"95.00% ({100 * low:.1f} to {100 * high:.1f})"
+    assert f"**{text}**" in words(opened("student", trial=str(trial)))
+    at = opened()
+    assert f"**student {trial}, 95.00%** ({100 * low:.1f} to {100 * high:.1f}, mean of 1 fresh seed)" in words(at)
+    assert text in list(at.dataframe[0].value["accuracy"])

@@ -50,6 +50,27 @@ def test_timings_of_two_machines_are_never_mixed(tmp_path: Path, snapshot: Snaps
     assert set(latencies.stored(tmp_path, "digits")) == {first.outcome.weights_sha256 if first.outcome else ""}
 
 
+def test_whose_timings_are_shown_is_chosen_and_this_machines_by_default(tmp_path: Path, snapshot: Snapshot) -> None:
+    """The newest timing, a board's, replaced this machine's on every page."""
+    here, rows = latencies.device(), snapshot.candidates
+
+    def shown(wanted: str | None = None) -> set[str]:
+        return {timing.device for timing in latencies.stored(tmp_path, "digits", wanted).values()}
+
+    assert shown() == shown("a board") == set()
+    latencies.add(tmp_path, "digits", rows[0], TIMING.changed(device="a board"))
+    latencies.add(tmp_path, "digits", rows[0], TIMING.changed(device="a phone"))
+    latencies.add(tmp_path, "digits", rows[1], TIMING.changed(device="a board"))
+    latencies.add(tmp_path, "digits", rows[2], TIMING.changed(device="a laptop", threads=2))
+    assert latencies.comparable(tmp_path, "digits") == ["a phone", "a board"], "two threads are not compared with one"
+    assert shown() == shown("elsewhere") == shown("a laptop") == {"a board"}
+    assert shown("a phone") == {"a phone"}
+    latencies.add(tmp_path, "digits", rows[0], TIMING.changed(device=here))
+    latencies.add(tmp_path, "digits", rows[0], TIMING.changed(device="a board"))
+    assert shown() == {here}
+    assert shown("a board") == {"a board"}
+
+
 def test_a_record_of_another_version_is_left_out(tmp_path: Path, snapshot: Snapshot) -> None:
     latencies.add(tmp_path, "digits", snapshot.candidates[0], TIMING)
     with (tmp_path / latencies.LATENCIES).open("a") as lines:

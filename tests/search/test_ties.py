@@ -12,7 +12,7 @@ from search.read.candidates import Candidate, Snapshot
 from search.read.evidence.statistics import wilson
 from search.read.reader import read
 from search.ship.confirmed import at_means, columns
-from search.ship.sure.ties import Ties, summary
+from search.ship.sure.ties import RETRY, Ties, summary
 from tests.app import synthetic
 from tests.search.test_confirmed import confirmation, confirmed
 from tests.search.test_results import candidate
@@ -74,11 +74,34 @@ def test_a_rows_interval_is_that_of_the_accuracy_beside_it() -> None:
     assert ties(RIGHT, val=0).columns(STUDENTS[0]) == unknown
 
 
-def test_a_storage_that_cannot_be_read_now_leaves_the_unpaired_comparison() -> None:
-    def busy(trials: Sequence[int]) -> Mapping[int, PerImage]:
-        raise InputError("locked")
+def test_the_interval_is_that_of_the_mean_while_there_are_single_runs_alone() -> None:
+    """It was that of the search's run: beside 95.0 % stood 97.4 to 99.6."""
+    runs = confirmation(confirmed(0, 376 / 396, search=392 / 396), val=396)
+    assert runs.half_width(runs.students[0]) is None
+    found = ties(RIGHT, found=runs)
+    assert found.interval(at_means(STUDENTS, runs)[0]) == found.interval(STUDENTS[0]) == wilson(376, 396)
+    assert found.interval(STUDENTS[1]) == wilson(388, 396), "not confirmed"
 
-    assert Ties(396, None, busy).tied(STUDENTS[0], STUDENTS[1]) == (True, "unpaired")
+
+def test_a_storage_that_cannot_be_read_now_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be read was taken as not stored, for good and without a word."""
+    clock, asked, locked = [100.0], [0], [True]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+
+    def busy(trials: Sequence[int]) -> Mapping[int, PerImage]:
+        asked[0] += 1
+        if locked[0]:
+            raise InputError("locked")
+        return {trial: RIGHT[trial] for trial in trials}
+
+    found = Ties(396, None, busy)
+    best, near, far = STUDENTS
+    assert found.tied(best, near) == (True, "unpaired") and found.unread
+    assert found.how(best, near).endswith("which ones cannot be read just now")
+    assert found.tied_with(best, [near, far]) == [near]
+    assert asked[0] == 1, "each attempt may wait for seconds"
+    clock[0], locked[0] = 100 + 1.1 * RETRY, False
+    assert found.tied(best, near) == (True, "paired") and not found.unread
 
 
 def test_the_sentence_names_the_interval_and_the_tie() -> None:

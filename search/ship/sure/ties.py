@@ -3,6 +3,8 @@
 The rules are those of `search.read.evidence.statistics`; with fresh seeds, those of `search.ship.confirmed`.
 """
 
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,7 +24,10 @@ How = Literal["seeds", "paired", "unpaired"]
 Right = Callable[[Sequence[int]], Mapping[int, PerImage]]
 
 
-@dataclass(frozen=True)
+RETRY = 5.0  # seconds until a storage that could not be read is asked again: an attempt may take two
+
+
+@dataclass
 class Ties:
     """A study's validation images, the fresh runs of its students, and which images each student has right."""
 
@@ -30,8 +35,12 @@ class Ties:
     """The number of validation images; 0 where the study does not say."""
     found: Confirmation | None
     read: Right
-    """Which images these trials have right; it is asked once for each of them."""
+    """Which images these trials have right; what was read is not read again."""
+    unread: bool = False
+    """Whether the storage could not be read when it was last asked: students are then compared by numbers alone."""
     _known: dict[int, PerImage | None] = field(default_factory=dict)
+    _asked: float = -math.inf
+    """When it was last asked, by the monotonic clock."""
 
     @classmethod
     def of(cls, snapshot: Snapshot, found: Confirmation | None, read: Right) -> "Ties":
@@ -50,13 +59,14 @@ class Ties:
         return cls.of(snapshot, found, read)
 
     def interval(self, c: Candidate) -> Interval | None:
-        """95 % of a student's accuracy: over seeds where it was confirmed, else by the number of validation images.
+        """95 % of a student's accuracy; of a confirmed one, of its mean.
 
-        None where neither is known.
+        Over seeds where their spread is known, else by the number of validation images; None where neither is known.
         """
         student = None if self.found is None else self.found.of(c.trial)
-        over_seeds = self.found.interval(student) if self.found and student else None
-        return over_seeds or self._of_its_run(c)
+        if self.found is None or student is None:
+            return self._of_its_run(c)
+        return self.found.interval(student) or self._wilson(student.mean)
 
     def columns(self, c: Candidate) -> dict[str, float | None]:
         """`accuracy_low` and `accuracy_high`: 95 % of the accuracy of the search's own run; None without one."""
@@ -69,7 +79,7 @@ class Ties:
             if first is not None and second is not None:
                 return self.found.tied(first, second), "seeds"
         self._fetch([one.trial, other.trial])
-        mine, theirs = self._known[one.trial], self._known[other.trial]
+        mine, theirs = self._known.get(one.trial), self._known.get(other.trial)
         if mine is not None and theirs is not None and mine.of == theirs.of:
             return tied_paired(*mine.only(theirs)), "paired"
         return not self.val or tied_unpaired((self._right(one), self._right(other)), self.val), "unpaired"
@@ -89,31 +99,47 @@ class Ties:
 
     def how(self, one: Candidate, other: Candidate) -> str:
         """By what two students were compared, for people."""
+        by = self.tied(one, other)[1]
+        both_read = one.trial in self._known and other.trial in self._known
         return {
             "seeds": "by the means of their fresh seeds",
             "paired": f"on the same {self.val:,} validation images, one by one (McNemar's test)",
-            "unpaired": f"by their numbers of right images of {self.val:,} alone: which ones was not stored",
-        }[self.tied(one, other)[1]]
+            "unpaired": f"by their numbers of right images of {self.val:,} alone: which ones "
+            + ("was not stored" if both_read else "cannot be read just now"),
+        }[by]
 
     def _of_its_run(self, c: Candidate) -> Interval | None:
-        return wilson(self._right(c), self.val) if self.val else None
+        return self._wilson(self._searched(c))
+
+    def _wilson(self, share: float) -> Interval | None:
+        return wilson(self._count(share), self.val) if self.val else None
 
     def _right(self, c: Candidate) -> int:
         """How many validation images the search's own run has right."""
+        return self._count(self._searched(c))
+
+    def _searched(self, c: Candidate) -> float:
+        """The accuracy of the search's own run."""
         assert c.outcome is not None
         student = None if self.found is None else self.found.of(c.trial)
-        share = student.search_accuracy if student else c.outcome.val_accuracy
+        return student.search_accuracy if student else c.outcome.val_accuracy
+
+    def _count(self, share: float) -> int:
         return min(self.val, max(0, round(share * self.val)))
 
     def _fetch(self, trials: Sequence[int]) -> None:
-        """Read what is not known yet; a storage that cannot be read now leaves the comparison unpaired."""
+        """Read what is not known yet. A storage that cannot be read now leaves the comparison unpaired until it can."""
         left = [trial for trial in dict.fromkeys(trials) if trial not in self._known]
-        if left:
-            try:
-                found = self.read(left)
-            except InputError:
-                found = {}
+        if not left or (self.unread and time.monotonic() - self._asked < RETRY):
+            return
+        try:
+            found = self.read(left)
+        except InputError:
+            self.unread = True
+        else:
+            self.unread = False
             self._known.update({trial: found.get(trial) for trial in left})
+        self._asked = time.monotonic()
 
 
 def summary(ties: Ties, students: Sequence[Candidate]) -> str | None:
