@@ -2,11 +2,17 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from bench import gpu
+from bench import gpu, gpu_study
+from fitnets.config import Precision, Trained
+from fitnets.values.net import Net
+from search.study import Staged, find_study
+from search.workers.facts import Facts, Speed, TeacherFacts
+from search.workers.inline import InlineWorkers
 
 
 def ran(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path) -> tuple[int, str]:
@@ -28,6 +34,35 @@ def test_it_runs_both_halves_on_a_cpu(
             assert f"| {name} | {way}" in told
     assert "trials an hour" in told and "Forecast of 100 trials" in told
     assert "failed" not in told and "**NO**" not in told
+
+
+def test_the_forecasts_teacher_is_the_searchs(tmp_path: Path) -> None:
+    """In the students' precision where it is `auto`, as `cifar10`'s, and timed on all cores of its node."""
+    taught, timed = list[Trained](), list[tuple[Net, Precision, bool]]()
+
+    class Bf16(InlineWorkers):
+        """On a card that is fastest in bf16."""
+
+        def open(self, *arguments: Any) -> Facts:
+            return super().open(*arguments).changed(native="bf16")
+
+        def teach(self, teacher: Any, on_report: Any) -> TeacherFacts:
+            taught.append(teacher)
+            return super().teach(teacher, on_report)
+
+        def measure(self, net: Any, training: Any, precision: Any, *rest: Any, whole_node: bool = False) -> Speed:
+            timed.append((net, precision, whole_node))
+            return Speed(train_step=1e-3, forward=1e-4)
+
+    study = find_study("digits").smoke()
+    assert isinstance(study.teacher, Staged)
+    study = study.changed(precision="auto", teacher=study.teacher.changed(precision="auto"))
+    told = list(gpu_study.measured_on(study, Bf16(), tmp_path, tmp_path))
+    assert "trials an hour" in told[0]
+    searched = study.resolved_teacher((1, 8, 8), 10, "bf16")
+    assert isinstance(searched, Trained) and searched.precision == "bf16"
+    assert [(teacher.net, teacher.precision) for teacher in taught] == [(searched.net, "bf16")]
+    assert timed[1:] == [(searched.net, "bf16", True)] and timed[0][1:] == ("bf16", False)
 
 
 def test_without_ray_and_optuna_it_ends_after_the_first_half(
