@@ -181,7 +181,8 @@ def _preprocess(pixels_NHWC: Tensor, data: Data, digest: str, store: Store | Non
     entry = key(zca=digest, torch=torch.__version__)
     stored = store.get("images", entry) if store is not None and data.whiten else None
     if stored is not None:
-        return Preprocess(**safetensors.torch.load(stored["zca.safetensors"]))
+        tensors = safetensors.torch.load(stored["zca.safetensors"])
+        return Preprocess(tensors["mean"], tensors["deviation"], tensors["zca"])
     fitted = Preprocess.fitted(pixels_NHWC, data)
     if store is not None and data.whiten:
         store.try_put("images", entry, {"zca.safetensors": safetensors.torch.save(fitted.state_dict())})
