@@ -3,10 +3,10 @@
     python -m bench.gpu DIR [--study cifar10] [--rounds 3] [--seconds 1.0] [--tiny]
 
 Under ten minutes on one card. DIR holds the study's images (`DIR/cifar10`), for the second half. The first half needs
-`fitnets/`, `bench/` and PyTorch, and takes random images; the second, trials on Ray's slots, needs the whole
-installation and is left out where Ray or Optuna is missing. Ends with a block in Markdown for bench/RESULTS.md, and
-with 1 where a check failed. Without a GPU everything runs on the CPU, where "captured" is the step as it is; `--tiny`
-makes that a matter of seconds, to see that it runs (a test does). **It has not been run on a GPU yet.**
+`fitnets/`, `bench/`, PyTorch, NumPy and pydantic, and takes random images; the second, trials on Ray's slots, needs the
+whole installation and is left out where Ray or Optuna is missing. Ends with a block in Markdown for bench/RESULTS.md,
+and with 1 where a check failed. Without a GPU everything runs on the CPU, where "captured" is the step as it is;
+`--tiny` makes that a matter of seconds, to see that it runs (a test does). **It has not been run on a GPU yet.**
 """
 
 import argparse
@@ -19,18 +19,23 @@ from pathlib import Path
 
 import torch
 
-from bench.gpu_steps import NETS, Call, Random, Stacked, kd_step, rate, student, usual, wait
+from bench.gpu_processes import Processes
+from bench.gpu_steps import NETS, Call, Random, Stacked, folded, kd_step, rate, student, usual, wait
 from bench.hardware import table, versions
 from bench.nets import FITNET_1, TEACHER_NET
 from fitnets.config import Precision
 from fitnets.nets.cost import cost
+from fitnets.nets.network import Network
 from fitnets.nets.precision import native, use_ieee_float32
 from fitnets.training.step import GraphedStep
 from fitnets.values.net import Net
 
 BATCH, STEPS, NUM_IMAGES = 128, 50, 50_000
+USUAL = "the usual loop"  # in float32
 TOLERANCE = 1e-3  # of a loss, CPU to GPU, after 50 steps in float32: rounding grows from step to step
 CPU = torch.device("cpu")
+FLOAT32: Precision = "float32"
+Change = Callable[[Network], Network]
 
 
 class Bench:
@@ -40,6 +45,7 @@ class Bench:
         self.device, self.rounds, self.seconds = device, rounds, seconds
         self.batch, self.steps = (8, 6) if tiny else (BATCH, STEPS)
         self.counts = (2,) if tiny else (2, 4, 8, 16)
+        self.updates = 1 if tiny else 10  # of each process in one call
         self.teacher = FITNET_1 if tiny else TEACHER_NET
         self.images = Random(device, 64 if tiny else NUM_IMAGES)
         self.lines: list[str] = []
@@ -55,9 +61,9 @@ class Bench:
         self.say(f"- {what}: {'yes' if holds else '**NO**'}")
         self.failed += [] if holds else [what]
 
-    def captured(self, net: Net, precision: Precision, seed: int = 0) -> Call:
+    def captured(self, net: Net, precision: Precision, seed: int = 0, change: Change = lambda network: network) -> Call:
         """A student's step as a CUDA graph; the step as it is without a GPU."""
-        step = kd_step(student(net, seed, self.device), self.images, self.batch, precision)
+        step = kd_step(change(student(net, seed, self.device)), self.images, self.batch, precision)
         return GraphedStep(step) if self.device.type == "cuda" else step
 
     def losses(self, net: Net, device: torch.device, precision: Precision, *, graphed: bool = False) -> list[float]:
@@ -90,25 +96,32 @@ class Bench:
 
     def speeds(self) -> None:
         """Images per second of each way, in interleaved rounds, and the share of the card's peak."""
-        precision, peak = native(self.device), self.peak(native(self.device))
-        self.say(
-            f"\nSpeed, batch {self.batch}, {precision}; peak of a large matrix product {peak / 1e12:,.2f} TFLOP/s:\n"
-        )
+        precision = native(self.device)
+        peaks = {each: self.peak(each) for each in dict.fromkeys((precision, FLOAT32))}
+        told = " and ".join(f"{peak / 1e12:,.2f} TFLOP/s in {each}" for each, peak in peaks.items())
+        self.say(f"\nSpeed, batch {self.batch}; peak of a large matrix product: {told}:\n")
         rows = []
         for name, net in NETS.items():
-            for way, speed in self.timed(self.ways(net, precision)).items():
-                share = 6 * cost(net).macs * speed / peak  # two operations a multiply-add, three passes
-                rows.append([name, way, f"{speed:,.0f}", f"{100 * share:.1f} %"])
-        self.say(table(["student", "way", "images per second", "of the peak"], rows))
+            speeds = self.timed(self.ways(net, precision)) | self.apart(name)
+            for way, speed in speeds.items():
+                its = FLOAT32 if way == USUAL else precision
+                share = 6 * cost(net).macs * speed / peaks[its]  # two operations a multiply-add, three passes
+                rows.append([name, way, its, f"{speed:,.0f}", f"{100 * share:.1f} %"])
+        self.say(table(["student", "way", "precision", "images per second", "of its precision's peak"], rows))
 
     def ways(self, net: Net, precision: Precision) -> dict[str, Callable[[], tuple[Call, int]]]:
         """Each way, as a function that makes it: its call, and the images of one call."""
         images, batch = self.images, self.batch
         found: dict[str, Callable[[], tuple[Call, int]]] = {
-            "the usual loop": lambda: (usual(net, self.teacher, images, batch), batch),
+            USUAL: lambda: (usual(net, self.teacher, images, batch), batch),
             "eager": lambda: (kd_step(student(net, 0, self.device), images, batch, precision), batch),
             "captured": lambda: (self.captured(net, precision), batch),
         }
+        if net.norm == "none":  # maxout: `folded` is for layers without normalisation
+            found["captured, each maxout one folded convolution"] = lambda: (
+                self.captured(net, precision, change=folded),
+                batch,
+            )
         for count in self.counts:
             found[f"{count} captured, each on a stream of its own"] = lambda k=count: (  # type: ignore[misc]
                 self.together(net, precision, k),
@@ -131,6 +144,15 @@ class Bench:
                     step()
 
         return call
+
+    def apart(self, name: str) -> dict[str, float]:
+        """As `timed`, of K processes: one K after the other, since processes that wait hold memory too."""
+        speeds: dict[str, float] = {}
+        for count in self.counts:
+            with Processes(name, count, self.batch, self.images.num_images, self.updates) as processes:
+                way = f"{count} captured, each in a process of its own"
+                speeds |= self.timed({way: lambda made=processes: (made, made.images)})  # type: ignore[misc]
+        return speeds
 
     def timed(self, ways: dict[str, Callable[[], tuple[Call, int]]]) -> dict[str, float]:
         """The median of each way; one that fails is reported and left out."""

@@ -1,4 +1,4 @@
-"""Steps for `bench.gpu`: one student's training step as `fitnets` makes it, beside other ways to make it. torch alone.
+"""Steps for `bench.gpu`: one student's training step as `fitnets` makes it, beside other ways to make it.
 
 Shape suffixes: K students (in `Stacked`) or classes, N images, B batch, C channels, H rows, W columns.
 """
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
@@ -15,7 +16,7 @@ from bench.nets import FITNET_1
 from fitnets.config import Data, Distill, Precision, Training
 from fitnets.distill.losses import kd_loss
 from fitnets.images.views import Plan, view
-from fitnets.nets.network import Network, initialise
+from fitnets.nets.network import Layer, Network, initialise
 from fitnets.nets.precision import computing
 from fitnets.training.optim import optimiser
 from fitnets.training.step import Step
@@ -64,6 +65,33 @@ def kd_step(network: nn.Module, images: Random, batch: int, precision: Precision
         return kd_loss(logits_BK, images.logits_NK[index_B], images.label_N[index_B], LAMBDA, DISTILL)
 
     return Step(optimiser(TRAINING, network), loss, images.batches(1, batch)[0])
+
+
+class Folded(nn.Module):
+    """A layer of two maxout pieces as one convolution or product, whose filters are [b; a - b]: b + relu(a - b)."""
+
+    def __init__(self, layer: Layer):
+        super().__init__()
+        self.linear, self.pool = layer.linear, layer.pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As `Layer.forward`, for a layer without normalisation or shortcut."""
+        weight, bias = (torch.cat([b, a - b]) for a, b in (both.chunk(2) for both in self.linear.parameters()))
+        if isinstance(self.linear, nn.Conv2d):
+            both = F.conv2d(x, weight, bias, padding=self.linear.padding)
+        else:
+            both = F.linear(x.flatten(1), weight, bias)
+        b, difference = both.chunk(2, 1)
+        largest: Tensor = b + F.relu(difference)
+        return largest if self.pool is None else self.pool(largest)
+
+
+def folded(network: Network) -> Network:
+    """The network with its layers of two maxout pieces folded, in place; their weights stay the same parameters."""
+    network.layers = nn.ModuleList(
+        Folded(layer) if isinstance(layer, Layer) and layer.pieces == 2 else layer for layer in network.layers
+    )
+    return network
 
 
 def usual(net: Net, teacher_net: Net, images: Random, batch: int) -> Call:

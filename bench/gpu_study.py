@@ -25,27 +25,28 @@ def measured(name: str, data: Path, *, tiny: bool) -> Iterator[str]:
     study = find_study(name).smoke() if tiny else find_study(name)
     with tempfile.TemporaryDirectory() as place:
         if tiny:
-            yield from _measured(study, InlineWorkers(), data, Path(place))
+            yield from measured_on(study, InlineWorkers(), data, Path(place))
             return
         from search.workers.crew import RayWorkers
 
         with closing(RayWorkers(None, None, study.gpu_fraction)) as crew:
-            yield from _measured(study, crew, data, Path(place))
+            yield from measured_on(study, crew, data, Path(place))
 
 
-def _measured(study: Study, crew: Any, data: Path, folder: Path) -> Iterator[str]:
+def measured_on(study: Study, crew: Any, data: Path, folder: Path) -> Iterator[str]:
+    """The same on these workers, whose caches go into `folder`. The teacher trains one epoch: its tables are timed."""
     facts = crew.open(study.data, data, folder / "store")
     if not isinstance(study.teacher, Staged):
         raise InputError(f"`{study.name}` has a teacher that is not given by its stages: choose a shipped study.")
     short = study.teacher.changed(training=study.teacher.training.changed(epochs=1))
-    teacher = short.resolved(facts.shape, len(facts.classes))
+    precision = study.resolved_precision(facts.native)
+    teacher = short.resolved(facts.shape, len(facts.classes), precision)
     crew.teach(teacher, lambda report: None)
     frame = study.frame(facts.shape, len(facts.classes), teacher.hints, facts.native)
     recipe = typical(study, frame)[0]
-    measure = crew.trainer.measure if isinstance(crew, InlineWorkers) else crew.measure
     speeds = (
-        measure(recipe.student, recipe.stage2, recipe.precision, recipe.distill),
-        measure(teacher.net, teacher.training, teacher.precision),
+        crew.measure(recipe.student, recipe.stage2, recipe.precision, recipe.distill),
+        crew.measure(teacher.net, teacher.training, teacher.precision, whole_node=True),
     )
     epochs = study.teacher.training.epochs
     stopped = shares_stopped(study, [])

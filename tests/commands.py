@@ -35,11 +35,6 @@ class Crew(InlineWorkers):
     def has(self, teacher: Any) -> bool:
         return self.trainer.has(teacher)
 
-    def measure(
-        self, net: Any, training: Any, precision: Any, distill: Any = None, *, whole_node: bool = False
-    ) -> Speed:
-        return self.trainer.measure(net, training, precision, distill)
-
     def measure_brought(self, teacher: Any, batch: int) -> Speed:
         self.trainer.open_teacher(teacher, None)
         return self.trainer.measure_teacher(batch)

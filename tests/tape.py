@@ -1,8 +1,10 @@
 """Stand-ins for a GPU on a CPU: a counter of what would wait for the device, a tape that replays as a CUDA graph."""
 
 from collections import Counter
+from contextlib import nullcontext
 from typing import Any, Self
 
+import pytest
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -85,3 +87,47 @@ class Tape(TorchDispatchMode):
         for func, args, kwargs, recorded in self._calls:
             result = tree_leaves(func(*tree_map(now, args), **tree_map(now, kwargs)))
             made |= {id(old): new for old, new in zip(recorded, result, strict=True) if isinstance(old, Tensor)}
+
+
+class Graph(Tape):
+    """In a CUDA graph's place. Recording runs the operators here, which stands for the first replay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replays = 0
+
+    def replay(self) -> None:
+        self.replays += 1
+        if self.replays > 1:
+            super().replay()
+
+
+class FakeCuda:
+    """In torch.cuda's place: streams that remember what they waited for, and graphs that are tapes."""
+
+    class Stream:
+        def __init__(self) -> None:
+            self.waited: list[FakeCuda.Stream] = []
+
+        def wait_stream(self, other: "FakeCuda.Stream") -> None:
+            self.waited.append(other)
+
+    def __init__(self, patch: pytest.MonkeyPatch):
+        self.usual, self.made, self.graphs = self.Stream(), list[FakeCuda.Stream](), list[Graph]()
+        self.warmed: list[FakeCuda.Stream] = []
+        """The stream of each update that was made as usual."""
+        patch.setattr(torch.cuda, "Stream", lambda: added(self.made, self.Stream()))
+        patch.setattr(torch.cuda, "CUDAGraph", lambda: added(self.graphs, Graph()))
+        patch.setattr(torch.cuda, "stream", lambda stream: nullcontext(added(self.warmed, stream)))
+        patch.setattr(torch.cuda, "graph", self.recording)
+        patch.setattr(torch.cuda, "current_stream", lambda: self.usual)
+
+    def recording(self, graph: Graph, *, stream: "FakeCuda.Stream", capture_error_mode: str) -> Graph:
+        assert stream is self.made[-1] and capture_error_mode == "thread_local", "other threads may use the GPU"
+        return graph
+
+
+def added(made: list[Any], new: Any) -> Any:
+    """`new`, noted in `made`."""
+    made.append(new)
+    return new

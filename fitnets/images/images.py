@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from fitnets.config import Data
-from fitnets.disk.store import Store
+from fitnets.disk.store import Store, key
 from fitnets.errors import InputError
 from fitnets.images.contrast import global_contrast, local_contrast
 from fitnets.images.identity import digest_of, limited, undivided
@@ -146,9 +147,9 @@ class Images:
 def load(data: Data, root: Path, store: Store | None = None, device: torch.device | None = None) -> Images:
     """Training and validation images of `data`, split class by class. No test image is decoded.
 
-    If the images come with a validation part, it is used and nothing is split. Decoded image files are cached in
-    `store`, so that the next process need not decode them again. Raises InputError when the images cannot be obtained,
-    are all equal, or are too small for `data.shift`.
+    If the images come with a validation part, it is used and nothing is split. Decoded image files and the whitening
+    are cached in `store`, so that the next process need not make them again. Raises InputError when the images cannot
+    be obtained, are all equal, or are too small for `data.shift`.
     """
     device = device or torch.device("cpu")
     whole = undivided(data, root, store)
@@ -161,8 +162,8 @@ def load(data: Data, root: Path, store: Store | None = None, device: torch.devic
         )
     parts = whole if len(whole) == 2 else raw.split(data.val_fraction, data.seed)
     train, val = (_split(part) for part in parts)
-    preprocess = Preprocess.fitted(train.pixels_NHWC, data)
     digest = digest_of(data, whole)
+    preprocess = _preprocess(train.pixels_NHWC, data, digest, store)
     if not data.standardised:
         train, val = _normalised(train, preprocess), _normalised(val, preprocess)
     moved = train.to(device), val.to(device), raw.classes, preprocess.to(device)
@@ -173,6 +174,19 @@ def load_test(data: Data, root: Path, images: Images, store: Store | None = None
     """The test images, preprocessed as `images` are. Use them once, at the end."""
     split = _split(limited(part_of(data, root, "test", store, images.shape), data))
     return (split if data.standardised else _normalised(split, images.preprocess)).to(images.device)
+
+
+def _preprocess(pixels_NHWC: Tensor, data: Data, digest: str, store: Store | None) -> Preprocess:
+    """As `Preprocess.fitted`; the whitening, an eigendecomposition, is kept in `store`."""
+    entry = key(zca=digest, torch=torch.__version__)
+    stored = store.get("images", entry) if store is not None and data.whiten else None
+    if stored is not None:
+        tensors = safetensors.torch.load(stored["zca.safetensors"])
+        return Preprocess(tensors["mean"], tensors["deviation"], tensors["zca"])
+    fitted = Preprocess.fitted(pixels_NHWC, data)
+    if store is not None and data.whiten:
+        store.try_put("images", entry, {"zca.safetensors": safetensors.torch.save(fitted.state_dict())})
+    return fitted
 
 
 def _split(raw: Raw) -> Split:

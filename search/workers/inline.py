@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fitnets.config import Brought, Data, Ensemble, Recipe, Report, Result, Trained
+from fitnets.config import Brought, Data, Distill, Ensemble, Precision, Recipe, Report, Result, Trained, Training
+from fitnets.values.net import Net
 from search.workers.actor import Actor, Fault, Limits
-from search.workers.facts import Facts, TeacherFacts
+from search.workers.facts import Facts, Speed, TeacherFacts
 from search.workers.protocol import EndedEarly, EpochDone, Event, Failed, Finished
 from search.workers.trainer import Trainer
 
@@ -42,6 +43,18 @@ class InlineWorkers:
         for report in self.trainer.train_teacher(teacher):
             on_report(report)
         return self.trainer.open_teacher(teacher, None)
+
+    def measure(
+        self,
+        net: Net,
+        training: Training,
+        precision: Precision,
+        distill: Distill | None = None,
+        *,
+        whole_node: bool = False,
+    ) -> Speed:
+        """Time a training of `net` in this process, on one core: it is the whole node."""
+        return self.trainer.measure(net, training, precision, distill)
 
     def free(self) -> int:
         """1 when no trial is running."""

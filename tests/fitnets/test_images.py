@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,6 +136,24 @@ def test_whitening_against_numpy_and_towards_identity() -> None:
     assert float(values.max()) < 1.0001
     diagonal = covariance.diagonal()
     assert float((covariance - torch.diag(diagonal)).abs().max()) < 0.5
+
+
+def test_the_whitening_is_made_once_for_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, solve = [], torch.linalg.eigh
+
+    def eigh(matrix: Tensor) -> Any:
+        made.append(matrix)
+        return solve(matrix)
+
+    monkeypatch.setattr(torch.linalg, "eigh", eigh)
+    data, store = Data(name="digits", whiten=True), Store(tmp_path)
+    first, second = load(data, NOWHERE, store), load(data, NOWHERE, store)
+    assert len(made) == 1
+    for name, tensor in first.preprocess.state_dict().items():
+        assert torch.equal(tensor, second.preprocess.state_dict()[name]), name
+    assert torch.equal(first.train.pixels_NHWC, second.train.pixels_NHWC)
+    load(data.changed(seed=1), NOWHERE, store)
+    assert len(made) == 2, "other training images, other statistics"
 
 
 @pytest.mark.parametrize("normalisation", ["whiten", "local_contrast"])

@@ -31,12 +31,12 @@ from fitnets.training.optim import (
 )
 from fitnets.training.run import Run
 from fitnets.training.state_optimizer import StateOptimizer
-from fitnets.training.step import Step, quickest
+from fitnets.training.step import SWITCH, WARM_UP, GraphedStep, Step, quickest
 from fitnets.values.base import seed_of
 from fitnets.values.net import Net
 from fitnets.values.updates import ExponentialDecay, LrScale, MaxNorm, Ramp
 from tests.helpers import RECIPE, STUDENT, ended
-from tests.tape import Reads, Tape
+from tests.tape import FakeCuda, Reads, Tape
 
 CPU = torch.device("cpu")
 NORMALISED = Net.staged((1, 8, 8), 10, ((8, 8), (12,)), pieces=1, norm="batch")
@@ -238,8 +238,39 @@ def test_what_waits_is_counted() -> None:
     assert reads.seen == {"_local_scalar_dense": 2, "cpu": 1, "tolist": 1, "nonzero": 1, "mask": 1}
 
 
-def test_only_a_gpu_where_it_is_switched_on_replays_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_graphed_training_is_the_plain_one_bit_for_bit(
+    name: str, digits: Images, teacher: Teacher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training, plain = TRAININGS[name], student_of(name)
+    graphed = copy.deepcopy(plain)
+    settings: Any = {"num_images": len(digits.train), "seed": 5, "device": CPU}
+    usual = [epoch.loss for epoch in fit(Run(plain, training), kd_of(plain, digits, teacher), **settings)]
+    cuda = FakeCuda(monkeypatch)
+    monkeypatch.setattr("fitnets.training.loop.quickest", GraphedStep)
+    losses = [epoch.loss for epoch in fit(Run(graphed, training), kd_of(graphed, digits, teacher), **settings)]
+    assert losses == usual
+    for (key, mine), other in zip(plain.state_dict().items(), graphed.state_dict().values(), strict=True):
+        assert torch.equal(mine, other), key
+    steps = len(digits.train) // training.batch
+    assert [graph.replays for graph in cuda.graphs] == [steps - WARM_UP] * 2, "each epoch is recorded anew"
+    assert cuda.warmed == [stream for stream in cuda.made for _ in range(WARM_UP)], "on the recording's stream"
+    assert all(stream.waited == [cuda.usual] * WARM_UP for stream in cuda.made) and cuda.usual.waited == cuda.warmed
+
+
+@pytest.mark.parametrize(("device", "switch", "graphs"), [
+    ("cuda:0", "1", True), ("cuda:0", "0", False), ("cuda:0", None, False), ("cpu", "1", False), ("cpu", None, False),
+])  # fmt: skip
+def test_only_a_gpu_where_it_is_switched_on_replays_graphs(
+    device: str, switch: str | None, graphs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeCuda(monkeypatch)
     module = nn.Linear(1, 1)
-    step = Step(optimiser(BASE, module), lambda index_B: module.weight.sum(), torch.zeros(1, dtype=torch.long))
-    monkeypatch.setenv("FITNET_CUDA_GRAPH", "1")
-    assert quickest(step) is step
+    with FakeTensorMode():  # tensors that claim to be on a GPU
+        index_B = torch.zeros(1, dtype=torch.long, device=device)
+        step = Step(optimiser(BASE, module), lambda index_B: module.weight.sum(), index_B)
+    monkeypatch.delenv(SWITCH, raising=False)
+    if switch is not None:
+        monkeypatch.setenv(SWITCH, switch)
+    found = quickest(step)
+    assert isinstance(found, GraphedStep) if graphs else found is step

@@ -3,13 +3,15 @@
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
-from fitnets.config import Outcome, Recipe, Report, Result
+from fitnets.config import Data, Outcome, Recipe, Report, Result
 from fitnets.errors import Diverged, InputError
-from search.workers.actor import Actor, Fault, Limits
+from search.workers.actor import Actor, Fault, Limits, memory_share, trainer
 from search.workers.faults import describe, foreseen, over_time, spoils, why_died, without_numbers
 from search.workers.logs import trained_epochs
 from tests.helpers import RECIPE
@@ -215,3 +217,15 @@ def test_a_stopped_trial_ends_before_its_next_epoch_without_a_result(tmp_path: P
     assert (tmp_path / "7.log").read_text().splitlines()[-1].endswith("Z stopped")
     worker.trainer = Trainer(well)
     assert items(worker.train(8, RECIPE, never))[-1] == RESULT, "the process goes on"
+
+
+@pytest.mark.parametrize(("share", "limits"), [(0.25, [memory_share(0.25, 80 * 2**30)]), (0.0, [])])
+def test_a_worker_on_a_gpu_keeps_to_its_share_of_the_memory(
+    share: float, limits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[Any] = []
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=80 * 2**30))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", done.append)
+    monkeypatch.setattr("search.workers.trainer.Trainer", lambda *arguments: done.append(arguments[3:]))
+    trainer(Data(name="digits"), "data", "store", share)
+    assert done == [*limits, ("cuda", None) if share else ("cpu", 1)], "before it allocates anything"

@@ -1,15 +1,22 @@
 """Which nodes of a cluster have slots, as nodes with and without GPUs come and go, and what an autoscaler is asked."""
 
+import json
+import shlex
+import subprocess
+import sys
+from contextlib import suppress
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from search.workers import cluster, slots
 from search.workers.actor import memory_share
-from search.workers.cluster import GROUP, MODEL
+from search.workers.cluster import GROUP, MODEL, MOST_REQUESTED
 from search.workers.nodes import Nodes
 from search.workers.protocol import Stopped
 from search.workers.slots import Slot, Slots
+from tests.search import autoscaled
 
 
 def node(name: str, *, model: str = "", managed: bool = False, **resources: float) -> dict[str, Any]:
@@ -93,6 +100,40 @@ def test_trials_that_wait_ask_the_autoscaler_and_a_study_that_ends_asks_for_less
     slots._nodes.look()
     slots.need(0)
     assert reported.requests[2:] == [(0, 0.0)]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:ray")  # Ray tells of its own next version
+def test_rays_autoscaler_is_asked_for_a_core_and_a_share_for_each_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.ray()  # sets what Ray reads when it is imported
+    asked: list[list[dict[str, float]]] = []
+    monkeypatch.setattr("ray.autoscaler.sdk.request_resources", lambda *, bundles: asked.append(bundles))
+    cluster.request(2, 0.25)
+    cluster.request(3, 0.0)
+    cluster.request(0, 0.25)
+    cluster.request(MOST_REQUESTED + 1, 0.0)
+    assert asked == [[{"CPU": 1, "GPU": 0.25}] * 2, [{"CPU": 1}] * 3, [], [{"CPU": 1}] * MOST_REQUESTED]
+
+
+IN_A_NAMESPACE = ["unshare", "--user", "--map-root-user", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
+
+
+def has_namespaces() -> bool:
+    """Whether this machine lets its users have networks of their own."""
+    with suppress(OSError):
+        return subprocess.run([*IN_A_NAMESPACE, "ip", "link", "set", "lo", "up"], capture_output=True).returncode == 0
+    return False
+
+
+@pytest.mark.slow
+def test_rays_autoscaler_starts_a_node_for_a_trial() -> None:
+    """The real one, on a head without cores: see `tests.search.autoscaled`."""
+    if not has_namespaces():
+        pytest.skip("needs a network namespace (Linux: unshare and ip): Ray's test nodes want the port 6379")
+    with TemporaryDirectory() as place:  # pytest's has too long a name for Ray's sockets
+        ran = f"ip link set lo up && exec {shlex.join([sys.executable, '-m', autoscaled.__name__, place])}"
+        told = subprocess.run([*IN_A_NAMESPACE, "sh", "-c", ran], capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout.splitlines()[-1]) == {"before": [0, 1], "after": [1, 2], "ended": [7]}
 
 
 def test_ray_on_this_machine_is_asked_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
