@@ -102,8 +102,8 @@ def _draw(picture: Picture, paused: bool, new_trials: int) -> None:
         st.warning(f"The storage {picture.fault}: showing data from {since}. This page retries by itself.")
     if word == "silent" and standing.news is not None:
         st.warning(
-            f"Nothing has been reported for {format_duration(now - standing.news)}, much longer than a student takes. "
-            f"The search was stopped or has died: {CONTINUES}"
+            f"Nothing has been reported for {format_duration(now - standing.news)}, much longer than "
+            f"{_usual(picture)} takes. The search was stopped or has died: {CONTINUES}"
         )
     _ended(picture, word, now)
     _teaching(picture, word)
@@ -113,6 +113,13 @@ def _draw(picture: Picture, paused: bool, new_trials: int) -> None:
         each = [f"{words.named(c)} ({words.epoch(c)})" for c in training[:MOST_NAMED]]
         st.markdown(f"In training: {words.listed(each)}.")
     _unread(picture.snapshot)
+
+
+def _usual(picture: Picture) -> str:
+    """What is reported next while all goes well."""
+    if picture.standing.counts:
+        return "a student"
+    return "an epoch of the teacher" if picture.snapshot.teaching is not None else "a teacher's first epoch usually"
 
 
 def _ended(picture: Picture, word: str, now: float) -> None:

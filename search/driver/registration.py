@@ -172,7 +172,7 @@ def beginning(
     if known is not None:
         yield lambda report: None
         return
-    register(study, storage, about)
+    register(study, storage, about | {TEACHING: None})  # not the last epoch of a driver that died
     made = optuna.load_study(study_name=study.name, storage=storage)
     written = -math.inf
 

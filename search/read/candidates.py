@@ -140,7 +140,8 @@ class Snapshot(Value):
     candidates: tuple[Candidate, ...]
     unread: tuple[Unread, ...] = ()
     stopped: float | None = None
-    """When its driver ended, in seconds since 1970; None while it runs, and where it was killed."""
+    """When its driver ended, in seconds since 1970; None while it runs, and where it was killed or ended by an error
+    that was not foreseen."""
     reason: str | None = None
     """The error that ended its driver; None where it came to its end, or was told to stop."""
     teaching: Report | None = None

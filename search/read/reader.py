@@ -46,6 +46,9 @@ class Observation(NamedTuple):
     """Rises with every epoch that a trial in training reports."""
     last_report: float | None
     """When a trial in training was last seen to have changed, in seconds since 1970; None until one was."""
+    last_change: float
+    """When the study itself, such as its teacher's last epoch, was last seen to change, in seconds since 1970; until it
+    was, when it was first read."""
     has_fresh_runs: bool
     """Whether the storage has a study of the name of its fresh runs (see `search.confirm`)."""
 
@@ -84,7 +87,8 @@ class Reader(AbstractContextManager["Reader"]):
             self._check_file()
             found = self._storage.read(self._query)
             snapshot = self._update(found)
-            return Observation(snapshot, self._version, self._reports_version, self._last_report, found.has_fresh_runs)
+            moments = self._last_report, self._last_change
+            return Observation(snapshot, self._version, self._reports_version, *moments, found.has_fresh_runs)
 
     def reports(self, trial: int) -> tuple[Report, ...]:
         """One trial's reports so far, which `refresh` reads for running trials only."""
@@ -133,6 +137,7 @@ class Reader(AbstractContextManager["Reader"]):
         self._rows: dict[int, Candidate | Unread] = {}
         self._snapshot: Snapshot | None = None
         self._last_report: float | None = None
+        self._last_change = time.time()
 
     def _query(self, engine: sqlalchemy.Engine) -> StudyRows:
         """What is new in the storage. Changes nothing in this object."""
@@ -148,6 +153,8 @@ class Reader(AbstractContextManager["Reader"]):
             self._reset(self._file)
             self._study_id = found.study_id
         changed, reported = self._store(found.trials)
+        if found.attributes != self._about:
+            self._last_change = time.time()
         if changed or found.attributes != self._about or self._snapshot is None:
             self._about = found.attributes
             self._snapshot = self._build(found.attributes)

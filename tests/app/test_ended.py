@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from app.widgets import live
 from search.read.candidates import ENDED, REASON
 from search.read.progress import Standing
@@ -62,6 +64,31 @@ def test_the_teachers_training_is_shown(path: Path, opened: Opened) -> None:
     said = words(opened())
     assert "The teacher is in training" not in said
     assert "3 workers in a row died" in said
+
+
+def test_a_teacher_whose_driver_was_killed_is_in_training_no_longer(
+    path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was "in training, about 56 s left" for ever."""
+    last: Any = {"stage": "teacher", "epoch": 12, "epochs": 40, "loss": 0.5, "val_accuracy": 0.9712, "seconds": 2.0}
+    synthetic.empty(path, teacher={}, teaching=last)
+    at = opened()
+    assert "The teacher is in training" in words(at)
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    said = words(at.run())
+    assert "The teacher is in training" not in said
+    assert "Nothing has been reported for 61 s, much longer than an epoch of the teacher takes." in said
+    assert "the command that started it, given again, continues it" in said
+
+
+def test_an_error_that_was_not_foreseen_is_told_while_the_teacher_trains(path: Path, opened: Opened) -> None:
+    """It stores no time of its end."""
+    synthetic.empty(path, teacher={}, teaching=None)
+    about(path, **{REASON: "KeyError: 'x'"})
+    said = words(opened())
+    assert "The search stopped: KeyError: 'x'" in said
+    assert "its epochs appear here" not in said
 
 
 def test_the_header_says_how_many_of_how_many_and_the_time_left() -> None:
