@@ -205,6 +205,23 @@ def test_back_returns_from_page_to_page(visit: Any) -> None:
         opened.page.wait_for_timeout(2500)
 
 
+def test_two_quick_backs_go_two_addresses_back(visit: Any) -> None:
+    """The second was ignored for two seconds after the first, and the address was written anew."""
+    opened = visit("/?max_params=4000")
+    opened.wait_for_chart()
+    for limit in ("3k", "2k"):
+        opened.page.get_by_label(LIMIT).fill(limit)
+        opened.page.get_by_label(LIMIT).press("Enter")
+        opened.page.wait_for_function(f"location.search === '?max_params={limit[0]}000'")
+        opened.page.wait_for_timeout(2500)
+    for limit in ("3k", "4k"):
+        opened.page.go_back()
+        opened.page.wait_for_function(f"[...document.querySelectorAll('input')].some(e => e.value === '{limit}')")
+    opened.page.wait_for_timeout(2500)
+    assert opened.page.evaluate("location.search") == "?max_params=4000"
+    assert opened.page.get_by_label(LIMIT).input_value() == "4k"
+
+
 def test_a_slow_browser_shows_the_budget_of_the_address(visit: Any) -> None:
     held: list[Any] = []
 
