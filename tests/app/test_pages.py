@@ -75,7 +75,7 @@ def test_no_data_is_said_in_words(path: Path, opened: Opened, page: str, state: 
     page_text = words(at)
     assert expected in page_text
     assert not charts(at)
-    assert ("was just started" in page_text) == (state == "no study")
+    assert ("it appears here before its teacher is trained" in page_text) == (state == "no study")
     if state == "empty":
         assert any(word in page_text for word in ("yet", "so far", "starts with", "Choose")), page_text
     else:
