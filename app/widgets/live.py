@@ -10,12 +10,17 @@ from app import source, state, words
 from app.source import Picture
 from fitnets.errors import InputError
 from search.read import progress
-from search.read.candidates import Snapshot
+from search.read.candidates import Advice, Snapshot
 from search.read.progress import TRAINED, Standing
 from search.units import format_duration
 
 REFRESH_SECONDS = 4.0  # seconds between reads of the storage
 CONTINUES = "the command that started it, given again, continues it."
+ADVICE: dict[Advice, str] = {
+    "said": "",
+    "again": f" {CONTINUES.capitalize()}",
+    "change": " Change that first: the command that started it, given again, would otherwise end in the same way.",
+}
 MOST_NAMED = 8  # students in training
 ALIVE = ("running", "empty", "finished")  # words of a study whose driver did not end before its end
 STATES = {
@@ -123,16 +128,14 @@ def _usual(picture: Picture) -> str:
 
 
 def _ended(picture: Picture, word: str, now: float) -> None:
-    """Why the search ended before its end, and what to do before the same command is given again."""
+    """Why the search ended before its end, and what to do, where the reason does not say it."""
     standing, reason = picture.standing, picture.snapshot.reason
     if word in ALIVE:
         return
     when = f" {words.ago(standing.stopped, now)}" if standing.stopped is not None else ""
     if reason is not None:
-        st.error(
-            f"The search stopped{when}: {words.escaped(reason.rstrip('.'))}. Change that first: the command that "
-            "started it, given again, would otherwise end in the same way."
-        )
+        advice = ADVICE[picture.snapshot.advice]
+        st.error(f"The search stopped{when}: {words.escaped(reason.rstrip('.'))}.{advice}")
     elif word == "stopped" and when:
         st.info(f"The search was stopped{when}: {CONTINUES}")
 

@@ -6,6 +6,7 @@ ray.
 
 import threading
 import time
+import typing
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -16,10 +17,12 @@ from fitnets.config import Report
 from fitnets.values.per_class import PerClass
 from fitnets.values.per_image import PerImage
 from search.read.candidates import (
+    ADVICE,
     CONFIRMS,
     ENDED,
     REASON,
     TEACHING,
+    Advice,
     Candidate,
     Confirms,
     Snapshot,
@@ -200,6 +203,7 @@ class Reader(AbstractContextManager["Reader"]):
             unread=tuple(r for r in rows if isinstance(r, Unread)),
             stopped=float(moment) if isinstance(moment := plain(about.get(ENDED)), int | float) else None,
             reason=None if (reason := plain(about.get(REASON))) is None else str(reason),
+            advice=advice if (advice := plain(about.get(ADVICE))) in typing.get_args(Advice) else "said",
             teaching=valid(Report, about.get(TEACHING)),
             confirms=valid(Confirms, about.get(CONFIRMS)),
         )
