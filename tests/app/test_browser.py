@@ -310,6 +310,23 @@ def test_a_phone_needs_no_sideways_scrolling(visit: Any, page: str) -> None:
     assert wide <= 390
 
 
+def test_an_open_page_offers_a_new_study_by_itself(browser: Any, tmp_path: Path) -> None:
+    """While nothing is touched: its status line sees that the storage has another study."""
+    synthetic.study(tmp_path / "studies.db", 20)
+    with Served(tmp_path) as served:
+        opened = Visit(browser, served.url)
+        opened.wait_for_chart()
+        choice = opened.page.get_by_role("combobox", name="Study")
+        assert choice.count() == 0
+        synthetic.empty(tmp_path / "studies.db", "newer")
+        choice.wait_for()
+        opened.page.get_by_role("heading", name="digits").wait_for()  # the study that was open stays open
+        choice.click()
+        opened.page.get_by_role("option", name="newer").click()
+        opened.page.get_by_role("heading", name="newer").wait_for()
+        opened.context.close()
+
+
 def test_dark_is_dark(visit: Any) -> None:
     opened = visit("/", color_scheme="dark")
     opened.wait_for_chart()
