@@ -71,7 +71,8 @@ def _explain(error: InputError) -> None:
     else:
         if isinstance(error, StudyMissing) and not isinstance(error, StorageMissing):
             st.markdown(
-                "If a search was just started, it reads its images first; it appears here when its teacher is trained."
+                "If a search was just started, it reads its images first; it appears here before its teacher is "
+                "trained."
             )
         st.markdown("A study starts with one command; this page shows it as soon as it exists:")
         st.code(source.first_command(), language="bash")

@@ -153,13 +153,13 @@ def picture(name: str) -> Picture:
         sizes = latencies.file_sizes(runs(), name)
         timed = latencies.attached(seen.snapshot, latencies.stored(runs(), name, timed_on), sizes)
         version = 1 if last is None else last.version + 1
-        standing, trained = progress.standing(timed, seen.last_report, cached.since), finished(timed.candidates)
+        trained = finished(timed.candidates)
         found = confirmation(timed, fresh.snapshot) if fresh else None
         last = Picture(
             snapshot=timed,
             version=version,
             reports_version=seen.reports_version,
-            standing=standing,
+            standing=_standing(seen, timed, cached.since),
             trained=trained,
             fresh=_standing_of(fresh, cached.since),
             confirmation=found,
@@ -170,12 +170,11 @@ def picture(name: str) -> Picture:
         running = {c.trial: c for c in seen.snapshot.candidates if c.state == "running"}
         rows = tuple(running.get(c.trial, c) for c in last.snapshot.candidates)
         snapshot = last.snapshot.model_copy(update={"candidates": rows})
-        standing = progress.standing(snapshot, seen.last_report, cached.since)
         last = replace(
             last,
             snapshot=snapshot,
             reports_version=seen.reports_version,
-            standing=standing,
+            standing=_standing(seen, snapshot, cached.since),
             fresh=_standing_of(fresh, cached.since),
             answers={},
         )
@@ -196,8 +195,11 @@ def _fresh_runs(name: str) -> Observation | None:
 def _standing_of(fresh: Observation | None, since: float) -> FreshRuns | None:
     if fresh is None or fresh.snapshot.confirms is None:
         return None
-    standing = progress.standing(fresh.snapshot, fresh.last_report, since)
-    return FreshRuns(fresh.snapshot, fresh.snapshot.confirms, standing)
+    return FreshRuns(fresh.snapshot, fresh.snapshot.confirms, _standing(fresh, fresh.snapshot, since))
+
+
+def _standing(seen: Observation, snapshot: Snapshot, since: float) -> Standing:
+    return progress.standing(snapshot, seen.last_report, since, seen.last_change)
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)

@@ -1,5 +1,6 @@
 """What the visitor chose, in the session and in the address, so that a copied link shows the same."""
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any, TypeVar, get_args
@@ -24,12 +25,13 @@ NUMBERS = (*LIMITS, "trial")
 def start() -> None:
     """Take the choices from the address: at the first run, and when the browser's Back has changed it since.
 
-    Shortly after this app wrote an address, the browser may still report the one before it, so it is not taken then.
+    Shortly after this app wrote an address, the browser may still report the one before it, so it is not taken then. An
+    address that came from the browser is no such address: another Back may follow at once.
     """
     query = st.query_params.to_dict()
     if "published" in st.session_state:
-        address, moment = st.session_state.published
-        if query == address or time.monotonic() - moment < SETTLED:
+        address, written = st.session_state.published
+        if query == address or time.monotonic() - written < SETTLED:
             return
     for name in NUMBERS:
         value = _number(query.get(name), whole=name in WHOLE)
@@ -61,12 +63,13 @@ def query() -> dict[str, str]:
 
 
 def publish() -> None:
-    """Write the choices into the address."""
+    """Write the choices into the address, where it is another."""
     wanted = query()
+    address, written = st.session_state.get("published", (None, -math.inf))
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
-    before = st.session_state.get("published", ({}, 0.0))
-    st.session_state.published = before if before[0] == wanted else (wanted, time.monotonic())
+        written = written if address == wanted else time.monotonic()
+    st.session_state.published = wanted, written
 
 
 def get(name: str) -> Any:

@@ -113,6 +113,7 @@ def _parallel(rows: list[Candidate], known: _Known) -> None:
     )
     if len(drawn) < len(rows):
         text += f" {len(drawn):,} are drawn: those near the front, and a sample of the others."
+    st.markdown(text)
     st.html(style.WIDE)
     with st.container(key="wide"):
         st.plotly_chart(
@@ -122,10 +123,9 @@ def _parallel(rows: list[Candidate], known: _Known) -> None:
             config=figures.STILL | {"plotGlPixelRatio": 1},  # of 2, a browser without a GPU takes twice as long
             alt=re.sub(r"[*\\]", "", text),
         )
-    st.markdown(text)
-    tables.folded(
-        "These students as a table", "w_inside", lambda: _table(left), f"{len(left)} students within the sliders."
-    )
+        tables.folded(
+            "These students as a table", "w_inside", lambda: _table(left), f"{len(left)} students within the sliders."
+        )
 
 
 def _most_important(settings: Sequence[Setting], found: influence.Importances | None) -> Sequence[Setting]:

@@ -10,12 +10,17 @@ from app import source, state, words
 from app.source import Picture
 from fitnets.errors import InputError
 from search.read import progress
-from search.read.candidates import Snapshot
+from search.read.candidates import Advice, Snapshot
 from search.read.progress import TRAINED, Standing
 from search.units import format_duration
 
 REFRESH_SECONDS = 4.0  # seconds between reads of the storage
 CONTINUES = "the command that started it, given again, continues it."
+ADVICE: dict[Advice, str] = {
+    "said": "",
+    "again": f" {CONTINUES.capitalize()}",
+    "change": " Change that first: the command that started it, given again, would otherwise end in the same way.",
+}
 MOST_NAMED = 8  # students in training
 ALIVE = ("running", "empty", "finished")  # words of a study whose driver did not end before its end
 STATES = {
@@ -102,8 +107,8 @@ def _draw(picture: Picture, paused: bool, new_trials: int) -> None:
         st.warning(f"The storage {picture.fault}: showing data from {since}. This page retries by itself.")
     if word == "silent" and standing.news is not None:
         st.warning(
-            f"Nothing has been reported for {format_duration(now - standing.news)}, much longer than a student takes. "
-            f"The search was stopped or has died: {CONTINUES}"
+            f"Nothing has been reported for {format_duration(now - standing.news)}, much longer than "
+            f"{_usual(picture)} takes. The search was stopped or has died: {CONTINUES}"
         )
     _ended(picture, word, now)
     _teaching(picture, word)
@@ -115,17 +120,22 @@ def _draw(picture: Picture, paused: bool, new_trials: int) -> None:
     _unread(picture.snapshot)
 
 
+def _usual(picture: Picture) -> str:
+    """What is reported next while all goes well."""
+    if picture.standing.counts:
+        return "a student"
+    return "an epoch of the teacher" if picture.snapshot.teaching is not None else "a teacher's first epoch usually"
+
+
 def _ended(picture: Picture, word: str, now: float) -> None:
-    """Why the search ended before its end, and what to do before the same command is given again."""
+    """Why the search ended before its end, and what to do, where the reason does not say it."""
     standing, reason = picture.standing, picture.snapshot.reason
     if word in ALIVE:
         return
     when = f" {words.ago(standing.stopped, now)}" if standing.stopped is not None else ""
     if reason is not None:
-        st.error(
-            f"The search stopped{when}: {words.escaped(reason.rstrip('.'))}. Change that first: the command that "
-            "started it, given again, would otherwise end in the same way."
-        )
+        advice = ADVICE[picture.snapshot.advice]
+        st.error(f"The search stopped{when}: {words.escaped(reason.rstrip('.'))}.{advice}")
     elif word == "stopped" and when:
         st.info(f"The search was stopped{when}: {CONTINUES}")
 

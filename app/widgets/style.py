@@ -11,10 +11,12 @@ TABLE_FIRST = """<style>@media (min-width: 641px) {
   .st-key-budget_hint { display: none; }
 }</style>"""
 
-# Parallel coordinates have many axes, whose names need space: on a phone the chart scrolls sideways.
+# Parallel coordinates have many axes, whose names need space: on a phone the chart scrolls sideways. The fold of its
+# table stays where it is: with the focus on it, the arrow keys scroll the chart.
 WIDE = """<style>@media (max-width: 640px) {
   .st-key-wide { overflow-x: auto; display: block; }
-  .st-key-wide > * { min-width: 960px; }
+  .st-key-parallel { min-width: 960px; }
+  .st-key-w_inside { position: sticky; left: 0; }
 }</style>"""
 
 # Streamlit writes the chosen options in white on the dark theme's light blue, which is hard to read. Without this rule

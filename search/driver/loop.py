@@ -284,4 +284,5 @@ class Search:
         self.workers.forget(trial.number, trial.recipe)
         self.failures.append(reason)
         if len(self.failures) == SAME_FAILURES and len({without_numbers(failure) for failure in self.failures}) == 1:
-            raise Stopped(f"{SAME_FAILURES} trials in a row failed in the same way, which the next would too: {reason}")
+            same = f"{SAME_FAILURES} trials in a row failed in the same way, which the next would too: {reason}"
+            raise Stopped(same, repeats=True)

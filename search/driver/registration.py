@@ -20,7 +20,7 @@ from fitnets.errors import InputError
 from fitnets.images.identity import Identity
 from search.driver.ledger import is_stopped
 from search.driver.loop import DIRECTIONS, METRICS
-from search.read.candidates import ENDED, REASON, TEACHING
+from search.read.candidates import ADVICE, ENDED, REASON, TEACHING, Advice
 from search.read.definition import SHOWN, changes
 from search.storage.address import shown
 from search.storage.faults import StorageLost
@@ -172,7 +172,7 @@ def beginning(
     if known is not None:
         yield lambda report: None
         return
-    register(study, storage, about)
+    register(study, storage, about | {TEACHING: None})  # not the last epoch of a driver that died
     made = optuna.load_study(study_name=study.name, storage=storage)
     written = -math.inf
 
@@ -188,7 +188,7 @@ def beginning(
 
 @contextmanager
 def recording_the_end(name: str, storage: optuna.storages.BaseStorage) -> Iterator[None]:
-    """Write into the study when its driver ended and why, so that the pages show it at once.
+    """Write into the study when its driver ended, why, and what to do, so that the pages show it at once.
 
     An unforeseen exception writes no time: to the next driver, this one died while its trials ran.
     """
@@ -196,19 +196,29 @@ def recording_the_end(name: str, storage: optuna.storages.BaseStorage) -> Iterat
     study.set_user_attr(ENDED, None)
     study.set_user_attr(REASON, None)
     foreseen, reason = True, None
+    advice: Advice = "said"
     try:
         yield
     except Exception as error:
         foreseen = isinstance(error, FORESEEN)
         reason = shown(str(error) if foreseen else f"{type(error).__name__}: {error}")  # without a password
+        advice = _advice(error)
         raise
     finally:
         # The storage itself or the deleted study (KeyError) may have ended the driver; that error is already raised.
         with suppress(KeyError, StorageLost, StorageInternalError, SQLAlchemyError):
             if reason is not None:
+                study.set_user_attr(ADVICE, advice)
                 study.set_user_attr(REASON, reason)
             if foreseen:
                 study.set_user_attr(ENDED, time.time())
+
+
+def _advice(error: Exception) -> Advice:
+    """What to do about an error that ended a driver, as far as the driver knows."""
+    if isinstance(error, InputError) or (isinstance(error, Stopped) and not error.repeats):
+        return "said"
+    return "change" if isinstance(error, Stopped | OSError) else "again"
 
 
 def writable(folder: Path, option: str = "--runs") -> None:

@@ -23,10 +23,15 @@ STATES: dict[str, State] = {"COMPLETE": "complete", "RUNNING": "running", "PRUNE
 """Our state for each of Optuna's. PRUNED is also a trial over the limits, `infeasible` here; `pruned` is one that was
 stopped at a rung."""
 
+Advice = Literal["said", "again", "change"]
+"""What to do about the error that ended a driver: what its message says; give the same command again; or change what it
+names, because the same command would end in the same way."""
+
 CONFIRMS = "confirms"  # the attribute of a study of runs with fresh seeds: what they confirm
 SUFFIX = ".confirm"  # the name of a study of runs with fresh seeds is its search's name with this suffix
 ENDED = "driver_ended"  # the study's attribute with the time at which its driver ended
 REASON = "driver_reason"  # the study's attribute with the error that ended its driver; None where there was none
+ADVICE = "driver_advice"  # the study's attribute with what to do about that error
 TEACHING = "teaching"  # the study's attribute with the teacher's last epoch, while it is trained
 
 
@@ -144,9 +149,12 @@ class Snapshot(Value):
     candidates: tuple[Candidate, ...]
     unread: tuple[Unread, ...] = ()
     stopped: float | None = None
-    """When its driver ended, in seconds since 1970; None while it runs, and where it was killed."""
+    """When its driver ended, in seconds since 1970; None while it runs, and where it was killed or ended by an error
+    that was not foreseen."""
     reason: str | None = None
     """The error that ended its driver; None where it came to its end, or was told to stop."""
+    advice: Advice = "said"
+    """What to do about that error."""
     teaching: Report | None = None
     """The teacher's last epoch; None before the first one, and in studies whose teacher was trained before."""
     confirms: Confirms | None = None

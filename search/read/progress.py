@@ -17,8 +17,9 @@ EDGE = 1.1  # the box ends beyond the most expensive student, so that this one a
 DECADES = 3.0  # from the teacher's cost down to the cheapest student that the box is made for
 PAUSE = 10.0  # times the median gap between two results: a longer gap is a pause of the search
 WATCHED = 60.0  # seconds that a study must have been observed before its search counts as silent
+BEFORE_EPOCHS = 1800.0  # seconds without news before a teacher's first epoch, when its speed is not known yet
 TRAINED = ("complete", "pruned", "failed")  # states of students that were trained, to the end or not
-SILENCE = 3.0  # times the duration of a median trial: a search without news for longer is silent
+SILENCE = 3.0  # times the duration of a median trial, or of a teacher's epoch: without news for longer is silent
 
 
 class Standing(Value):
@@ -29,7 +30,8 @@ class Standing(Value):
     wanted: int | None
     """How many students the study is to train."""
     news: float | None
-    """When a trial last started, reported an epoch or ended, in seconds since 1970."""
+    """When a trial last started, reported an epoch or ended, in seconds since 1970; before the first trial, when the
+    study, such as its teacher's last epoch, was last seen to change."""
     result: float | None
     """When a trial last ended."""
     patience: float
@@ -38,42 +40,59 @@ class Standing(Value):
     """When this process first observed the study: a continued search still has the old times of its trials."""
     stopped: float | None = None
     """When its driver ended; None where it could not record that."""
+    reason: str | None = None
+    """The error that ended its driver; it is stored without a time where the error was not foreseen."""
 
     def word(self, now: float) -> str:
         """`finished`, `running`, `silent` (its driver seems to be gone), `stopped` or `empty`."""
         if self.wanted is not None and sum(self.counts.get(state, 0) for state in TRAINED) >= self.wanted:
             return "finished"
-        if not self.counts:
-            return "empty" if self.stopped is None else "stopped"
-        if self.stopped is not None or not self.counts.get("running"):
+        if self.stopped is not None or self.reason is not None or (self.counts and not self.counts.get("running")):
             return "stopped"
-        silent = self.news is not None and now - self.news > self.patience and now - self.since >= WATCHED
-        return "silent" if silent else "running"
+        if self.news is not None and now - self.news > self.patience and now - self.since >= WATCHED:
+            return "silent"
+        return "running" if self.counts else "empty"
 
 
-def standing(snapshot: Snapshot, last_report: float | None = None, since: float = 0.0) -> Standing:
+def standing(
+    snapshot: Snapshot, last_report: float | None = None, since: float = 0.0, last_change: float | None = None
+) -> Standing:
     """The status of a study.
 
     `last_report` is when a trial in training was last seen to report an epoch; until then it is estimated as that
-    trial's start plus the seconds of its epochs. `since` is when the study was first observed.
+    trial's start plus the seconds of its epochs. `since` is when the study was first observed, `last_change` when the
+    study itself was last seen to change: before the first trial, its teacher's epochs are the only news.
     """
     rows = snapshot.candidates
+    counts = Counter([c.state for c in rows] + [u.state for u in snapshot.unread])
     running = [c for c in rows if c.state == "running"]
-    moments = [last_report] if last_report is not None else []
+    moments = [moment for moment in (last_report, None if counts else last_change) if moment is not None]
     moments += [moment for c in rows if (moment := c.ended or c.started) is not None]
     moments += [c.started + sum(r.seconds for r in c.reports) for c in running if c.started is not None]
-    epochs = [SILENCE * r.seconds for c in running for r in c.reports]
-    seconds = [c.outcome.seconds for c in rows if c.outcome is not None]
     wanted = snapshot.definition.get("trials")
     return Standing(
-        counts=dict(Counter([c.state for c in rows] + [u.state for u in snapshot.unread])),
+        counts=dict(counts),
         wanted=wanted if isinstance(wanted, int) else None,
         news=max(moments, default=None),
         result=max((c.ended for c in rows if c.ended and c.state in TRAINED), default=None),
-        patience=max(60.0, SILENCE * statistics.median(seconds)) if seconds else max([600.0, *epochs]),
+        patience=_patience(snapshot) if counts else _patience_with_a_teacher(snapshot),
         since=since,
         stopped=snapshot.stopped,
+        reason=snapshot.reason,
     )
+
+
+def _patience(snapshot: Snapshot) -> float:
+    """How many seconds a search may be without news of its trials."""
+    if seconds := [c.outcome.seconds for c in snapshot.candidates if c.outcome is not None]:
+        return max(60.0, SILENCE * statistics.median(seconds))
+    return max([600.0, *(SILENCE * r.seconds for c in snapshot.candidates if c.state == "running" for r in c.reports)])
+
+
+def _patience_with_a_teacher(snapshot: Snapshot) -> float:
+    """How many seconds a search may be without news while its teacher is trained."""
+    last = snapshot.teaching
+    return BEFORE_EPOCHS if last is None else max(60.0, SILENCE * last.seconds)
 
 
 class Growth(Value):

@@ -6,6 +6,7 @@ ray.
 
 import threading
 import time
+import typing
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -16,10 +17,12 @@ from fitnets.config import Report
 from fitnets.values.per_class import PerClass
 from fitnets.values.per_image import PerImage
 from search.read.candidates import (
+    ADVICE,
     CONFIRMS,
     ENDED,
     REASON,
     TEACHING,
+    Advice,
     Candidate,
     Confirms,
     Snapshot,
@@ -46,6 +49,9 @@ class Observation(NamedTuple):
     """Rises with every epoch that a trial in training reports."""
     last_report: float | None
     """When a trial in training was last seen to have changed, in seconds since 1970; None until one was."""
+    last_change: float
+    """When the study itself, such as its teacher's last epoch, was last seen to change, in seconds since 1970; until it
+    was, when it was first read."""
     has_fresh_runs: bool
     """Whether the storage has a study of the name of its fresh runs (see `search.confirm`)."""
 
@@ -84,7 +90,8 @@ class Reader(AbstractContextManager["Reader"]):
             self._check_file()
             found = self._storage.read(self._query)
             snapshot = self._update(found)
-            return Observation(snapshot, self._version, self._reports_version, self._last_report, found.has_fresh_runs)
+            moments = self._last_report, self._last_change
+            return Observation(snapshot, self._version, self._reports_version, *moments, found.has_fresh_runs)
 
     def reports(self, trial: int) -> tuple[Report, ...]:
         """One trial's reports so far, which `refresh` reads for running trials only."""
@@ -133,6 +140,7 @@ class Reader(AbstractContextManager["Reader"]):
         self._rows: dict[int, Candidate | Unread] = {}
         self._snapshot: Snapshot | None = None
         self._last_report: float | None = None
+        self._last_change = time.time()
 
     def _query(self, engine: sqlalchemy.Engine) -> StudyRows:
         """What is new in the storage. Changes nothing in this object."""
@@ -148,6 +156,8 @@ class Reader(AbstractContextManager["Reader"]):
             self._reset(self._file)
             self._study_id = found.study_id
         changed, reported = self._store(found.trials)
+        if found.attributes != self._about:
+            self._last_change = time.time()
         if changed or found.attributes != self._about or self._snapshot is None:
             self._about = found.attributes
             self._snapshot = self._build(found.attributes)
@@ -193,6 +203,7 @@ class Reader(AbstractContextManager["Reader"]):
             unread=tuple(r for r in rows if isinstance(r, Unread)),
             stopped=float(moment) if isinstance(moment := plain(about.get(ENDED)), int | float) else None,
             reason=None if (reason := plain(about.get(REASON))) is None else str(reason),
+            advice=advice if (advice := plain(about.get(ADVICE))) in typing.get_args(Advice) else "said",
             teaching=valid(Report, about.get(TEACHING)),
             confirms=valid(Confirms, about.get(CONFIRMS)),
         )

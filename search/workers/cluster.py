@@ -203,5 +203,5 @@ def get(reference: Any) -> Any:
         if isinstance(error.cause, InputError):
             raise type(error.cause)(str(error.cause)) from error
         if foreseen(error.cause):
-            raise Stopped(one_line(error.cause)) from error
+            raise Stopped(one_line(error.cause), repeats=True) from error
         raise

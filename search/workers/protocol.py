@@ -79,4 +79,11 @@ class Workers(Protocol):
 
 
 class Stopped(RuntimeError):
-    """The search stopped before its end; the message says why, and what to change."""
+    """The search stopped before its end; the message says why, and what to do.
+
+    `repeats`: it says only why, and the same command would end in the same way.
+    """
+
+    def __init__(self, message: str, *, repeats: bool = False):
+        super().__init__(message)
+        self.repeats = repeats

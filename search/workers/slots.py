@@ -295,5 +295,6 @@ class Slots:
         self._not_before[slot.node] = time.monotonic() + pause
         host = self._nodes.live[slot.node].host if slot.node in self._nodes.live else "a node that left"
         if self._failed_starts >= START_ATTEMPTS and not any(other.works for other in self.all):
-            raise Stopped(f"{self._failed_starts} workers in a row could not start, the last one on {host}: {reason}")
+            failed = f"{self._failed_starts} workers in a row could not start, the last one on {host}: {reason}"
+            raise Stopped(failed, repeats=True)
         self.notes.append(f"a worker on {host} could not start, and is tried again in {pause:.0f} s: {reason}")

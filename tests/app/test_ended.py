@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from app.widgets import live
-from search.read.candidates import ENDED, REASON
+from search.read.candidates import ADVICE, ENDED, REASON
 from search.read.progress import Standing
 from tests.app import synthetic
 from tests.app.pages import Opened, words
@@ -33,7 +35,7 @@ def test_a_dead_search_looks_dead_and_says_why(path: Path, opened: Opened) -> No
     rng = random.Random(1)
     failed = [("FAIL", synthetic.running(i, rng) | {"reason": "ValueError: `lr` is 90"}) for i in range(5)]
     synthetic.fill(path, [*failed, ("RUNNING", synthetic.running(5, rng))])
-    about(path, **{ENDED: time.time() - 60, REASON: WHY})
+    about(path, **{ENDED: time.time() - 60, REASON: WHY, ADVICE: "change"})
     at = opened()
     said = words(at)
     assert re.search(r"The search stopped \d+ (s|min) .*ago: 5 trials in a row failed", said)
@@ -44,6 +46,23 @@ def test_a_dead_search_looks_dead_and_says_why(path: Path, opened: Opened) -> No
     assert "in training when it ended" in said
     orphan = opened("student", trial="5")
     assert "interrupted" in words(orphan) and "running" not in words(orphan)
+
+
+@pytest.mark.parametrize(
+    ("advice", "said"),
+    [
+        ("said", "The search stopped: it died: run the same command again."),
+        ("again", "run the same command again. The command that started it, given again, continues it."),
+        ("change", "Change that first: the command that started it, given again, would otherwise end in the same way."),
+        (None, "The search stopped: it died: run the same command again."),
+    ],
+)
+def test_the_advice_is_that_of_the_reason(path: Path, opened: Opened, advice: str | None, said: str) -> None:
+    """Every reason was followed by "Change that first", also one that said to run the same command again."""
+    synthetic.empty(path)
+    about(path, **{REASON: "it died: run the same command again."} | ({ADVICE: advice} if advice else {}))
+    (error,) = opened().error
+    assert error.value.endswith(said)
 
 
 def test_a_search_that_was_told_to_stop_continues_with_its_command(path: Path, opened: Opened) -> None:
@@ -64,19 +83,34 @@ def test_the_teachers_training_is_shown(path: Path, opened: Opened) -> None:
     assert "3 workers in a row died" in said
 
 
+def test_a_teacher_whose_driver_was_killed_is_in_training_no_longer(
+    path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was "in training, about 56 s left" for ever."""
+    last: Any = {"stage": "teacher", "epoch": 12, "epochs": 40, "loss": 0.5, "val_accuracy": 0.9712, "seconds": 2.0}
+    synthetic.empty(path, teacher={}, teaching=last)
+    at = opened()
+    assert "The teacher is in training" in words(at)
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    said = words(at.run())
+    assert "The teacher is in training" not in said
+    assert "Nothing has been reported for 61 s, much longer than an epoch of the teacher takes." in said
+    assert "the command that started it, given again, continues it" in said
+
+
+def test_an_error_that_was_not_foreseen_is_told_while_the_teacher_trains(path: Path, opened: Opened) -> None:
+    """It stores no time of its end."""
+    synthetic.empty(path, teacher={}, teaching=None)
+    about(path, **{REASON: "KeyError: 'x'"})
+    said = words(opened())
+    assert "The search stopped: KeyError: 'x'" in said
+    assert "its epochs appear here" not in said
+
+
 def test_the_header_says_how_many_of_how_many_and_the_time_left() -> None:
     standing = Standing(
         counts={"complete": 4, "pruned": 2, "running": 1}, wanted=30, news=99.0, result=None, patience=60.0
     )
     line = live.counts_line(standing, 100.0, 51.0)
     assert line == "**6** of 30 · **4** trained · **1** in training · **2** stopped early · about 51 s left"
-
-
-def test_an_open_page_offers_a_new_study_by_itself(path: Path, opened: Opened) -> None:
-    synthetic.study(path, 20)
-    at = opened()
-    assert not any(box.label == "Study" for box in at.selectbox)
-    with sqlite3.connect(path) as db:
-        db.execute("INSERT INTO studies (study_name) VALUES ('newer')")
-    db.close()
-    assert live.others_came(["digits"])

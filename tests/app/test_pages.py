@@ -75,7 +75,7 @@ def test_no_data_is_said_in_words(path: Path, opened: Opened, page: str, state: 
     page_text = words(at)
     assert expected in page_text
     assert not charts(at)
-    assert ("was just started" in page_text) == (state == "no study")
+    assert ("it appears here before its teacher is trained" in page_text) == (state == "no study")
     if state == "empty":
         assert any(word in page_text for word in ("yet", "so far", "starts with", "Choose")), page_text
     else:
@@ -280,9 +280,9 @@ def test_stopped_students_are_a_state_of_their_own_on_every_page(path: Path, ope
     assert "It was stopped after epoch 2 of 5 with 50.00%: of the 5 students that had come so far, 3 were" in text
     assert "stopped early" in text and len(charts(student)) >= 2, "its layers and its curves up to the rung"
     side = opened("compare", compare="0,1")
-    assert "stopped early" in "".join(str(frame.value) for frame in side.dataframe)
+    assert "stopped early" in "".join(frame.value.to_string() for frame in side.dataframe)
     progress = opened("progress")
-    text, tables = words(progress), "".join(str(frame.value) for frame in progress.dataframe)
+    text, tables = words(progress), "".join(frame.value.to_string() for frame in progress.dataframe)
     assert "Stopped early: 2 of 4 after epoch 2; 6 epochs saved. 1 is audited" in text
     assert "stopped early" in tables and "3 of 5" in tables
     timeline = next(trace for i in range(len(charts(progress))) if "stopped early" in (trace := traces(progress, i)))

@@ -54,6 +54,21 @@ def test_a_search_that_ended_with_its_teacher_says_why_and_may_be_changed(tmp_pa
     assert known_study(changed, storage) is not None
 
 
+def test_a_driver_that_begins_again_forgets_the_epochs_of_the_one_that_died(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/studies.db"
+    storage = open_storage(url)
+    with pytest.raises(ZeroDivisionError), beginning(STUDY, storage, None, ABOUT) as note:
+        note(epoch(9))
+        raise ZeroDivisionError("division by zero")
+    left = read(url, STUDY.name)
+    assert left.teaching == epoch(9)
+    assert standing(left).word(0.0) == "stopped", "that error was not foreseen, and stored no time"
+    with beginning(STUDY, storage, known_study(STUDY, storage), ABOUT):
+        again = read(url, STUDY.name)
+        assert again.teaching is None
+        assert standing(again).word(0.0) == "empty"
+
+
 def test_of_a_known_study_nothing_is_written(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/studies.db"
     storage = open_storage(url)

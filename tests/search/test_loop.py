@@ -332,8 +332,11 @@ def test_a_failed_trial_is_told_with_its_reason_and_the_search_goes_on(tmp_path:
 
 def test_equal_failures_in_a_row_stop_the_search(tmp_path: Path) -> None:
     workers = Scripted(lambda number, recipe, attempt: [Failed(number, "OutOfMemoryError", "too large")])
-    with pytest.raises(Stopped, match=rf"{SAME_FAILURES} trials in a row failed in the same way, .*: OutOfMemoryError"):
+    with pytest.raises(
+        Stopped, match=rf"{SAME_FAILURES} trials in a row failed in the same way, .*: OutOfMemoryError"
+    ) as raised:
         search(tmp_path, workers, trials=50)
+    assert raised.value.repeats
     assert states(stored(tmp_path)) == ["FAIL"] * SAME_FAILURES
 
 

@@ -127,6 +127,26 @@ def test_nothing_is_called_silent_before_it_was_watched() -> None:
     assert about.word(1061.0) == "silent"
 
 
+@pytest.mark.parametrize("counts", [{}, {"running": 1}])
+def test_a_search_with_a_stored_reason_is_called_stopped_at_once(counts: dict[str, int]) -> None:
+    """An error that was not foreseen stores no time: for a minute, or for ever, the search looked alive."""
+    about = Standing(counts=counts, wanted=10, news=100.0, result=None, patience=60.0, reason="KeyError: 'x'")
+    assert about.word(101.0) == "stopped"
+
+
+@pytest.mark.parametrize(("seconds", "patience"), [(None, 1800.0), (2.0, 60.0), (100.0, 300.0)])
+def test_a_teacher_without_news_is_silent_by_the_time_of_its_epochs(
+    tmp_path: Path, seconds: float | None, patience: float
+) -> None:
+    """The teacher of a driver that was killed was "in training" for ever."""
+    last = {"stage": "teacher", "epoch": 3, "epochs": 9, "loss": 1.0, "seconds": seconds}
+    url = synthetic.empty(tmp_path / "studies.db", teacher={}, teaching=last if seconds is not None else None)
+    found = progress.standing(read(url, "digits"), since=100.0, last_change=1000.0)
+    assert found.word(1000.0 + patience) == "empty"
+    assert found.word(1001.0 + patience) == "silent"
+    assert found.changed(since=990.0 + patience).word(1001.0 + patience) == "empty", "it was just opened"
+
+
 def test_a_search_whose_driver_ended_is_called_stopped_at_once() -> None:
     about = Standing(counts={"running": 1}, wanted=10, news=100.0, result=None, patience=60.0, stopped=101.0)
     assert about.word(102.0) == "stopped"

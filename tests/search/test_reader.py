@@ -112,6 +112,23 @@ def test_a_running_students_reports_grow(path: Path) -> None:
         assert reader.look().version == second.version + 1
 
 
+def test_the_reader_sees_when_the_teacher_last_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = synthetic.empty(path, teacher={}, teaching={"epoch": 1})
+    now = 100.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    with Reader(url, "digits") as reader:
+        assert reader.look().last_change == 100.0, "at first, when it was read"
+        now = 200.0
+        assert reader.look().last_change == 100.0
+        with sqlite3.connect(path) as db:
+            db.execute("UPDATE study_user_attributes SET value_json = ? WHERE key = 'teaching'", ('{"epoch": 2}',))
+        db.close()
+        assert reader.look().last_change == 200.0
+        now = 300.0
+        synthetic.fill(path, [("RUNNING", synthetic.running(0, RNG))])
+        assert reader.look().last_change == 200.0, "a trial is no change of the study itself"
+
+
 def test_a_replaced_file_is_read_anew(path: Path, tmp_path: Path) -> None:
     url = synthetic.study(path, 10)
     other = tmp_path / "other.db"

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
 from fitnets.config import Cost, Outcome
-from fitnets.errors import InputError
+from fitnets.errors import DiskError, InputError
 from fitnets.nets.cost import cost
 from search.driver.loop import DIRECTIONS
 from search.driver.registration import recording_the_end
 from search.read.candidates import Candidate, State, as_csv, marked
 from search.read.reader import read
 from search.storage.address import storage_url
+from search.storage.faults import StorageLost
 from search.storage.writer import open_storage
 from search.workers.protocol import Stopped
 from tests.commands import invoke
@@ -124,6 +125,25 @@ def test_a_driver_tells_why_it_ended(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), recording_the_end("tiny", storage):
         raise KeyboardInterrupt
     assert read(url, "tiny").reason is None
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (InputError("`lr` is 90: choose 0.1 or less"), "said"),
+        (DiskError("`runs` cannot be written: make room on that disk and run the same command again."), "said"),
+        (Stopped("Ray's process has died: run the same command again, and it goes on."), "said"),
+        (Stopped("5 trials in a row failed in the same way", repeats=True), "change"),
+        (OSError(24, "Too many open files"), "change"),
+        (StorageLost("the storage failed"), "again"),
+        (KeyError("x"), "again"),
+    ],
+)
+def test_a_driver_tells_what_to_do_about_its_end(tmp_path: Path, error: Exception, advice: str) -> None:
+    url = stored(tmp_path)
+    with pytest.raises(type(error)), recording_the_end("tiny", open_storage(url)):
+        raise error
+    assert read(url, "tiny").advice == advice
 
 
 def test_a_study_deleted_while_its_driver_ran_hides_no_reason(tmp_path: Path) -> None:
