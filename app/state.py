@@ -40,6 +40,7 @@ def start() -> None:
     asked = query.get("axis")
     st.session_state.at_axis = asked if asked in get_args(Axis) else AXES[0]
     st.session_state.at_share = query.get("share")
+    st.session_state.at_device = query.get("device")
     st.session_state.at_study = query.get("study", st.session_state.get("at_study"))
     st.session_state.at_ranges = parsed_ranges(query.get("ranges", ""))
     named = [part.strip() for part in query.get("compare", "").split(",") if part.strip()]
@@ -53,6 +54,8 @@ def query() -> dict[str, str]:
         wanted["axis"] = axis()
     if share() != SHARES[-1]:
         wanted["share"] = share()
+    if get("device"):
+        wanted["device"] = get("device")
     if st.session_state.get("several"):  # a link to the only study needs no name
         wanted["study"] = st.session_state.at_study
     if ranges():

@@ -171,6 +171,9 @@ def test_the_device_of_the_latency_axis_and_limit_is_chosen(path: Path, opened: 
     box.select("a board").run()
     assert not at.exception
     assert scale(at) == {100.0}
+    assert at.query_params["device"] == "a board"
+    assert scale(opened(axis="latency", device="a board")) == {100.0}, "a copied link shows the same"
+    assert scale(opened(axis="latency", device="another")) == {1.0}, "nothing was timed on that one"
     assert "no student. The nearest: " in at.markdown[0].value and "on a board, which" in at.markdown[0].value
     at.switch_page("screens/student.py").run()
     assert "on a board, which" in at.markdown[0].value, "the other pages follow"
