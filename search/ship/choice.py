@@ -22,6 +22,7 @@ class Choice:
     trained: int
     """How many students the search trained."""
     budget: Budget
+    """What the students must still keep; without the accuracy where their means were held against it."""
     one_error: bool = False
     """Choose the cheapest student within one standard error of the best mean."""
 
@@ -35,7 +36,8 @@ class Choice:
             means = {each.trial: each.mean for each in found.students if each.mean >= least}
             within = [c for c in fitting(snapshot.candidates, known.changed(min_accuracy=None)) if c.trial in means]
             if within:
-                return cls(_ordered(within, found, one_error), found, trained, budget, one_error)
+                left = budget.changed(min_accuracy=None)
+                return cls(_ordered(within, found, one_error), found, trained, left, one_error)
         others = [c for c in snapshot.candidates if found is None or found.of(c.trial) is None]
         return cls(fitting(others, known), None, trained, budget, one_error)
 

@@ -3,6 +3,7 @@
 from search.read.budget import Budget
 from search.read.candidates import Candidate, Snapshot
 from search.ship.choice import Choice
+from search.ship.first_fit import FirstFit
 from tests.search.test_confirmed import confirmation, confirmed
 from tests.search.test_results import candidate
 
@@ -61,7 +62,12 @@ def test_a_lower_limit_holds_for_the_confirmed_accuracy() -> None:
     assert order(Choice.of(snapshot(), FOUND, Budget(min_accuracy=0.965))) == [1, 2]
     low = confirmation(confirmed(0, 0.99, 0.99, 0.98, search=0.5, params=4000))
     rising = snapshot(candidate(0, 0.5, 4000, 400), candidate(1, 0.6, 2000, 200))
-    assert order(Choice.of(rising, low, Budget(min_accuracy=0.9))) == [0], "its single run was worse"
+    choice = Choice.of(rising, low, Budget(min_accuracy=0.9))
+    assert order(choice) == [0], "its single run was worse"
+    assert FirstFit(choice.budget, {}, lambda c: None).excess(choice.students[0]) == [], (
+        "nor does that hinder the export"
+    )
+    assert Choice.of(snapshot(), None, Budget(min_accuracy=0.9)).budget.min_accuracy == 0.9
 
 
 def test_a_student_whose_mean_is_below_the_limit_is_not_chosen_by_its_single_run() -> None:
