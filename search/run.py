@@ -3,8 +3,8 @@
 import shlex
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, closing, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -102,7 +102,7 @@ def main(
         storing: optuna.storages.BaseStorage | None = None
         writable(runs)
         if dry_run:
-            known = _known(chosen, url)
+            known = opened.enter_context(_known(chosen, url))
         else:
             opened.enter_context(writing(url))
             storing = opened.enter_context(driving(url, chosen.name))
@@ -139,13 +139,20 @@ def main(
         console.print(f"\nnext: {_pick(study, runs, storage, snapshot)}", markup=False)
 
 
-def _known(study: Study, url: str) -> optuna.Study | None:
+@contextmanager
+def _known(study: Study, url: str) -> Iterator[optuna.Study | None]:
     """The stored study, also while another process searches it. Nothing is made where none is."""
     try:
         read(url, study.name)
     except StudyMissing:
-        return None
-    return known_study(study, open_storage(url))
+        yield None
+        return
+    storage = open_storage(url)
+    try:
+        yield known_study(study, storage)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def _like(url: str, other: str, count: int) -> Like:
