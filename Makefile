@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-search test-app test-others check install bench
+.PHONY: demo test test-search test-others check install bench
 
 demo: install  ## Search students for the digits teacher, and show what was found (about three minutes)
 	$(BIN)/python -m search.run digits
@@ -15,19 +15,14 @@ demo: install  ## Search students for the digits teacher, and show what was foun
 	@echo "  $(BIN)/python -m app                                                  the trade-offs in a browser"
 	@echo "  $(BIN)/python -m search.run cifar10 --data DIR --dry-run              how long a real one takes here"
 
-test: check  ## Style, types and all tests, in three parts at once: 12 to 18 minutes on two cores
-	$(MAKE) --jobs=3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) test-search test-app test-others
-
-APP = tests/app tests/test_chaos.py tests/test_any_folder.py
+test: check  ## Style, types and all tests, in two halves at once: 12 to 18 minutes on two cores
+	$(MAKE) --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) test-search test-others
 
 test-search:
-	$(BIN)/python -m pytest tests/search
-
-test-app:
-	$(BIN)/python -m pytest $(APP)
+	$(BIN)/python -m pytest tests/search tests/test_chaos.py
 
 test-others:
-	$(BIN)/python -m pytest tests --ignore=tests/search $(addprefix --ignore=,$(APP))
+	$(BIN)/python -m pytest tests --ignore=tests/search --ignore=tests/test_chaos.py
 
 check: install
 	$(BIN)/ruff check .
