@@ -222,7 +222,7 @@ def test_a_trial_that_hangs_is_ended_when_its_time_is_over(
     stopped: bool, crew_of: Callable[..., RayWorkers], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its own process, its stack in the log; by the driver, where even that hangs."""
-    monkeypatch.setattr("search.workers.crew.GRACE", 1.0 if stopped else 15.0)
+    monkeypatch.setattr("search.workers.crew.GRACE", 1.0 if stopped else 4.0)
     crew = crew_of(1, stub(1000.0))
     crew.open(STUDY.data, tmp_path, tmp_path, tmp_path / "logs", trial_seconds=1)
     crew.teach(TEACHER, lambda report: None)
