@@ -29,13 +29,13 @@ SEED = 2000  # not used by a search
 
 
 def recipe_for(
-    study: Study, shape: tuple[int, int, int], classes: int, hints: int, epochs: int, native: Precision = "bf16"
+    study: Study, shape: tuple[int, int, int], classes: int, hints: int, epochs: int, native: Precision
 ) -> Recipe:
     """The student in the middle of the study's settings, with so many epochs of stage 2.
 
     `native`: the precision in which this processor trains fastest.
     """
-    frame = study.frame(shape, classes, hints)
+    frame = study.frame(shape, classes, hints, native)
     stages = STAGES[: study.space.stages]
     student = study.space.student(frame, stages, study.space.dense)
     return Recipe(
@@ -44,7 +44,7 @@ def recipe_for(
         stage1=study.stage1,
         distill=study.distill.changed(tau=2.0, lambda_start=4.0, lambda_end=1.0),
         stage2=study.stage2.changed(epochs=epochs),
-        precision=study.resolved_precision(native),
+        precision=frame.precision,
     )
 
 

@@ -56,14 +56,14 @@ def paper_teacher() -> Teacher:
     )
 
 
-def first(images: Images, count: int) -> Images:
-    """The first training images; 16 of the validation images, so that little but steps is timed."""
+def first(images: Images, count: int, val_count: int = 16) -> Images:
+    """The first training and validation images; few of the latter, so that little but steps is timed."""
     train, val = images.train, images.val
     return replace(
         images,
         train=Split(train.pixels_NHWC[:count].clone(), train.label_N[:count].clone()),
-        val=Split(val.pixels_NHWC[:16].clone(), val.label_N[:16].clone()),
-        digest=f"{images.digest}-{count}",
+        val=Split(val.pixels_NHWC[:val_count].clone(), val.label_N[:val_count].clone()),
+        digest=f"{images.digest}-{count}-{val_count}",
     )
 
 

@@ -12,21 +12,21 @@ both the same, and stopping is left out. One thread.
 import argparse
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from bench import reference
+from bench.ablation import seconds_of
 from bench.hardware import table, versions
+from bench.step import first
 from fitnets.config import Recipe
 from fitnets.disk.store import Store
 from fitnets.distill.run import distill, result_of
 from fitnets.errors import InputError
-from fitnets.images.images import Images, Split
+from fitnets.images.images import Images
 from fitnets.nets.network import Network, initialise
 from fitnets.teacher.teacher import Teacher
 from fitnets.values.base import seed_of
@@ -60,26 +60,12 @@ def three(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 def part_of(images: Images, count: int) -> Images:
     """The first training images, and as many of the validation images as keep the proportion."""
-
-    def cut(split: Split, length: int) -> Split:
-        return Split(split.pixels_NHWC[:length].clone(), split.label_N[:length].clone())
-
-    val = max(1, count * len(images.val) // len(images.train))
-    return replace(
-        images, train=cut(images.train, count), val=cut(images.val, val), digest=f"{images.digest}-{count}-{val}"
-    )
-
-
-def timed(call: Callable[[], object]) -> float:
-    """CPU-seconds of the process."""
-    began = time.process_time()
-    call()
-    return time.process_time() - began
+    return first(images, count, max(1, count * len(images.val) // len(images.train)))
 
 
 def measured(recipe: Recipe, teacher: Teacher, images: Images, store: Store) -> Seconds:
     """One student's training on these images."""
-    fill, ours = (timed(lambda: result_of(distill(recipe, images, teacher, store))) for _ in range(2))
+    fill, ours = (seconds_of(lambda: result_of(distill(recipe, images, teacher, store)))[1] for _ in range(2))
     usual, passes = _usual(recipe, teacher, images)
     return Seconds(usual, passes, ours, max(0.0, fill - ours))
 
@@ -91,14 +77,14 @@ def _usual(recipe: Recipe, teacher: Teacher, images: Images) -> tuple[float, flo
     student = reference.PlainNetwork(network)
     optimizer = reference.optimizer_of(recipe.stage2, student)
     epochs = recipe.stage2.epochs
-    seconds = epochs * timed(lambda: reference.kd_epoch(student, plain, recipe, images, optimizer, 1))
-    seconds += epochs * timed(lambda: reference.accuracy(student, images, images.val))
+    seconds = epochs * seconds_of(lambda: reference.kd_epoch(student, plain, recipe, images, optimizer, 1))[1]
+    seconds += epochs * seconds_of(lambda: reference.accuracy(student, images, images.val))[1]
     if recipe.hint is not None and recipe.stage1 is not None:
         epochs += recipe.stage1.epochs
         seconds += recipe.stage1.epochs * _usual_hints(recipe, student, teacher, plain, images)
     batches = [x_BCHW for x_BCHW, _ in reference.loader(images, images.train, recipe.stage2.batch, train=True)]
     with torch.no_grad():
-        passes = timed(lambda: [plain(x_BCHW) for x_BCHW in batches])
+        passes = seconds_of(lambda: [plain(x_BCHW) for x_BCHW in batches])[1]
     return seconds, epochs * passes
 
 
@@ -116,7 +102,7 @@ def _usual_hints(
     initialise(regressor, recipe.init, recipe.init_range, seed_of("regressor", recipe.seed))
     optimizer = reference.optimizer_of(recipe.stage1, student.layers[: recipe.hint.guided], regressor)
     scale = torch.zeros(1), torch.ones(1)  # of the hints; their values do not change what an epoch costs
-    return timed(lambda: reference.hint_epoch(student, regressor, plain, recipe, images, optimizer, 1, scale))
+    return seconds_of(lambda: reference.hint_epoch(student, regressor, plain, recipe, images, optimizer, 1, scale))[1]
 
 
 def main() -> None:

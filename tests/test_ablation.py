@@ -11,7 +11,7 @@ from search.workers.trainer import Trainer
 from tests.helpers import TEACHER
 
 STUDY = find_study("cifar10")
-RECIPE = ablation.recipe_for(STUDY, (3, 32, 32), 10, 6, 8)
+RECIPE = ablation.recipe_for(STUDY, (3, 32, 32), 10, 6, 8, "bf16")
 
 
 def test_every_part_is_another_valid_recipe_of_the_same_images() -> None:
@@ -53,7 +53,7 @@ def test_the_tables_are_filled_before_anything_is_timed(tmp_path: Any) -> None:
     short = TEACHER.changed(training=TEACHER.training.changed(epochs=1))
     list(trainer.train_teacher(short))
     trainer.open_teacher(short, None)
-    recipe = ablation.recipe_for(digits, (1, 8, 8), 10, 2, 2)
+    recipe = ablation.recipe_for(digits, (1, 8, 8), 10, 2, 2, "bf16")
     ablation.fill(trainer, recipe, 2)
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
     ablation.fill(trainer, recipe, 2)

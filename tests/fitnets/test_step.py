@@ -74,6 +74,14 @@ def kd_of(module: nn.Module, digits: Images, teacher: Teacher) -> Callable[[int]
     return epoch_loss
 
 
+def losses_of(training: Training, module: nn.Module, digits: Images, teacher: Teacher) -> list[float]:
+    """The mean losses of a training's epochs."""
+    epochs = fit(
+        Run(module, training), kd_of(module, digits, teacher), num_images=len(digits.train), seed=5, device=CPU
+    )
+    return [epoch.loss for epoch in epochs]
+
+
 def as_before(optimizer: StateOptimizer, parameter: Tensor, gradient: Tensor, buffer: Tensor, group: Any) -> None:
     """The update rules with a learning rate that is a number, as they were written until 2026-11-25."""
     lr = group["lr"]
@@ -97,8 +105,7 @@ def test_two_epochs_are_those_of_a_plain_loop_bit_for_bit(
 ) -> None:
     training, ours = TRAININGS[name], student_of(name)
     theirs = copy.deepcopy(ours)
-    settings: Any = {"num_images": len(digits.train), "seed": 5, "device": CPU}
-    means = [epoch.loss for epoch in fit(Run(ours, training), kd_of(ours, digits, teacher), **settings)]
+    means = losses_of(training, ours, digits, teacher)
     for cls in (FloorRMSprop, ClassicalMomentum, FilterMuon):
         monkeypatch.setattr(cls, "update", as_before)
     optimizer, plain = optimiser(training, theirs), []
@@ -244,12 +251,10 @@ def test_a_graphed_training_is_the_plain_one_bit_for_bit(
 ) -> None:
     training, plain = TRAININGS[name], student_of(name)
     graphed = copy.deepcopy(plain)
-    settings: Any = {"num_images": len(digits.train), "seed": 5, "device": CPU}
-    usual = [epoch.loss for epoch in fit(Run(plain, training), kd_of(plain, digits, teacher), **settings)]
+    usual = losses_of(training, plain, digits, teacher)
     cuda = FakeCuda(monkeypatch)
     monkeypatch.setattr("fitnets.training.loop.quickest", GraphedStep)
-    losses = [epoch.loss for epoch in fit(Run(graphed, training), kd_of(graphed, digits, teacher), **settings)]
-    assert losses == usual
+    assert losses_of(training, graphed, digits, teacher) == usual
     for (key, mine), other in zip(plain.state_dict().items(), graphed.state_dict().values(), strict=True):
         assert torch.equal(mine, other), key
     steps = len(digits.train) // training.batch
