@@ -10,8 +10,9 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from bench.quality_tables import Table
+from fitnets.nets.cost import Costs
 from search.driver.sampling.proposals import CANDIDATES, Known
-from search.driver.sampling.ranking import Costs, Features
+from search.driver.sampling.ranking import Features
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE, StudyDirection.MINIMIZE)
 POPULATION = 20  # of NSGA-II: Optuna's default of 50 would be random drawing at these budgets

@@ -129,12 +129,17 @@ def suggest(trial: Suggests, space: Space) -> dict[str, Any]:
     return params
 
 
-def recipe_of(params: Mapping[str, Any], space: Space, frame: Frame) -> Recipe:
-    """The absolute recipe of a draw. Every draw within the space's bounds gives a valid one."""
+def student_of(params: Mapping[str, Any], space: Space, frame: Frame) -> Net:
+    """The student of a draw: all that its costs depend on. Every draw within the space's bounds gives a valid one."""
     base = params["base_width"]
     widths = [base] + [_width(base * params[f"multiplier{stage}"], space) for stage in range(2, space.stages + 1)]
     stages = [[width] * params[f"depth{stage}"] for stage, width in enumerate(widths, start=1)]
-    student = space.student(frame, stages, space.dense)
+    return space.student(frame, stages, space.dense)
+
+
+def recipe_of(params: Mapping[str, Any], space: Space, frame: Frame) -> Recipe:
+    """The absolute recipe of a draw. Every draw within the space's bounds gives a valid one."""
+    student = student_of(params, space, frame)
     tau, lambda_start = params["tau"], params["lambda_start"]
     return Recipe(
         student=student,

@@ -10,6 +10,7 @@ from pydantic import ByteSize, Field, PositiveInt, ValidationError, field_valida
 from fitnets import own_code
 from fitnets.config import Brought, Cost, Data, Distill, Ensemble, Hint, Precision, Recipe, Trained, Training
 from fitnets.errors import InputError
+from fitnets.nets.cost import Costs
 from fitnets.values.base import Value, explain, later
 from fitnets.values.net import Dense, Shape
 from fitnets.values.staged import Staged as Staged
@@ -161,12 +162,12 @@ class Study(Value):
             seed=self.seed,
         )
 
-    def excess(self, price: Cost) -> dict[str, float]:
+    def excess(self, price: Cost | Costs) -> dict[str, float]:
         """Each limit's relative excess: positive where it is exceeded. Empty without limits."""
         limits = {"max_params": (price.params, self.max_params), "max_macs": (price.macs, self.max_macs)}
         return {name: value / limit - 1 for name, (value, limit) in limits.items() if limit is not None}
 
-    def allows(self, price: Cost) -> bool:
+    def allows(self, price: Cost | Costs) -> bool:
         """Whether a student of this cost is within the limits."""
         return max(self.excess(price).values(), default=0.0) <= 0
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fitnets.nets.cost import cost, layers
+from fitnets.nets.cost import cost, layers, params_and_macs
 from fitnets.nets.network import Network
 from fitnets.values.net import Conv, Dense, Net
 from tests.helpers import REFERENCE, nets, paper_net
@@ -131,6 +131,7 @@ def test_cost_is_what_the_module_has_and_does(net: Net) -> None:
     assert sum(m.weight.numel() for m in linears) == price.weights
     statistics = sum(b.numel() for b in network.buffers() if b.is_floating_point())
     assert price.weight_bytes == 4 * (price.params + statistics)
+    assert params_and_macs(net) == (price.params, price.macs)
 
 
 @settings(max_examples=60)

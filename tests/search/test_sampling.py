@@ -13,13 +13,13 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from fitnets.nets.cost import cost
+from fitnets.nets.cost import Costs, cost
 from search.driver.ledger import Ledger
 from search.driver.loop import DIRECTIONS
 from search.driver.sampling import proposals
 from search.driver.sampling.draw import Draw, Proposal
 from search.driver.sampling.proposals import FIRST, Known, Proposals
-from search.driver.sampling.ranking import PENALTY, Costs, Features, expected_gains, predicted
+from search.driver.sampling.ranking import PENALTY, Features, expected_gains, predicted
 from search.space import Space, params_of, recipe_of, suggest
 from search.storage.writer import open_storage
 from search.study import Study
@@ -211,6 +211,26 @@ def test_proposals_are_within_the_limits() -> None:
     assert max(proposal.cost.params for proposal in searched(Ledger(study, storage), 30, 2, limited)) <= free[6]
 
 
+def test_a_choice_is_made_by_the_costs_of_whole_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A candidate's costs are counted without its recipe; counted from the recipe, they give the same choice."""
+    weighed = list[list[tuple[Any, Costs]]]()
+    best = Known.best
+
+    def noted(self: Known, candidates: Any) -> int:
+        weighed.append(candidates)
+        return best(self, candidates)
+
+    monkeypatch.setattr(Known, "best", noted)
+    study, storage = in_memory()
+    found = searched(Ledger(study, storage), 12, 2, STUDY.changed(max_params=60_000))
+    assert len(weighed) == len(found) == 12
+    for proposal, candidates in zip(found, weighed, strict=True):
+        slow = [(params, cost(recipe_of(params, SPACE, FRAME).student)) for params, _ in candidates]
+        assert [costs for _, costs in candidates] == [Costs(price.params, price.macs) for _, price in slow]
+        assert (proposal.params, proposal.cost) in slow
+        assert proposal.recipe == recipe_of(proposal.params, SPACE, FRAME)
+
+
 def test_there_is_none_where_nearly_all_are_over_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proposals, "REJECTS", 5)
     smallest = cost(recipe_of(suggest(Draw(random.Random(0)), SPACE), SPACE, FRAME).student).params // 1000
@@ -242,7 +262,9 @@ def test_proposals_find_better_students_than_chance() -> None:
         seeded = STUDY.changed(seed=seed)
         found = searched(ledger, 40, 2, seeded) if chosen else []
         while len(found) < 40:
-            found.append(Proposals(seeded, FRAME)._proposal(Draw(chance), None))
+            draw = Draw(chance)
+            suggest(draw, SPACE)
+            found.append(Proposals(seeded, FRAME)._proposal(draw, recipe_of(draw.params, SPACE, FRAME)))
         losses = [[-accuracy, params, macs] for accuracy, params, macs in map(values_of, found)]
         return float(moocore.hypervolume(np.array(losses), ref=np.array([-0.3, 6.0, 9.0])))
 

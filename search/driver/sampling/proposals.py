@@ -12,17 +12,17 @@ from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import ThreadpoolController
 
 from fitnets.config import Cost, Recipe
-from fitnets.nets.cost import cost
+from fitnets.nets.cost import Costs, cost, params_and_macs
 from fitnets.values.base import seed_of
 from search.driver.sampling.draw import Draw, Proposal
-from search.driver.sampling.ranking import Costs, Features, expected_gains, predicted
-from search.space import Frame, extreme, params_of, recipe_of, suggest
+from search.driver.sampling.ranking import Features, expected_gains, predicted
+from search.space import Frame, extreme, params_of, recipe_of, student_of, suggest
 from search.study import Study
 from search.workers.protocol import Stopped
 
 FIRST = 3  # so many students are trained before accuracies are predicted; until then, the next one is any
 CANDIDATES = 64
-CROWD = 250  # beyond so many running students, a choice is made among CROWDED: counting a candidate's costs takes 1 ms
+CROWD = 250  # beyond so many running students, a choice is made among CROWDED: drawing a candidate takes 0.3 ms
 CROWDED = 8
 REJECTS = 200  # after so many draws in a row over the limits, no more are made
 
@@ -71,18 +71,21 @@ class Proposals:
 
     def __init__(self, study: Study, frame: Frame):
         self.study, self.frame = study, frame
-        ends = [cost(extreme(study.space, frame, end).student) for end in (0, 1)]
+        ends = [params_and_macs(extreme(study.space, frame, end).student) for end in (0, 1)]
         largest = Costs(
             min(ends[1].params, study.max_params or ends[1].params), min(ends[1].macs, study.max_macs or ends[1].macs)
         )
-        space = self._proposal(Draw(random.Random(0)), None).distributions
-        self._known = Known(Features(space, Costs(ends[0].params, ends[0].macs), largest))
+        anything = Draw(random.Random(0))
+        suggest(anything, study.space)
+        self._known = Known(Features(anything.distributions, ends[0], largest))
         self._unfinished: list[int] = []
         self._seen = 0
 
     def named(self, recipe: Recipe) -> Proposal:
         """A student designed by hand, with the parameters of the nearest draw."""
-        return self._proposal(Draw(random.Random(0), params_of(recipe, self.study.space, self.frame)), recipe)
+        draw = Draw(random.Random(0), params_of(recipe, self.study.space, self.frame))
+        suggest(draw, self.study.space)
+        return self._proposal(draw, recipe)
 
     def next(self, trials: Sequence[FrozenTrial]) -> Proposal:
         """The next student, given all trials so far. Raises Stopped after REJECTS draws in a row over the limits."""
@@ -94,7 +97,8 @@ class Proposals:
                 f"{REJECTS} draws in a row were over the limits: raise `max_params` or `max_macs`, or lower "
                 "`base_width`, `multiplier` or `depth` in the study's space."
             )
-        return candidates[self._known.best([(c.params, Costs(c.cost.params, c.cost.macs)) for c in candidates])]
+        draw, _ = candidates[self._known.best([(draw.params, costs) for draw, costs in candidates])]
+        return self._proposal(draw, recipe_of(draw.params, self.study.space, self.frame))
 
     def _learn(self, trials: Sequence[FrozenTrial]) -> None:
         """Note the students that were trained to their end since the last call."""
@@ -106,19 +110,18 @@ class Proposals:
                 self._known.add(trial.number, trial.params, Costs(price.params, price.macs), trial.values[0])
         self._unfinished = [number for number in self._unfinished if not trials[number].state.is_finished()]
 
-    def _within(self, chance: random.Random, most: int) -> Iterator[Proposal]:
+    def _within(self, chance: random.Random, most: int) -> Iterator[tuple[Draw, Costs]]:
         """Up to `most` random students within the limits."""
         found = rejected = 0
         while found < most and rejected < REJECTS:
-            proposal = self._proposal(Draw(chance), None)
-            if not self.study.allows(proposal.cost):
+            draw = Draw(chance)
+            costs = params_and_macs(student_of(suggest(draw, self.study.space), self.study.space, self.frame))
+            if not self.study.allows(costs):
                 rejected += 1
                 continue
             found, rejected = found + 1, 0
-            yield proposal
+            yield draw, costs
 
-    def _proposal(self, draw: Draw, recipe: Recipe | None) -> Proposal:
-        params = suggest(draw, self.study.space)
-        recipe = recipe or recipe_of(params, self.study.space, self.frame)
+    def _proposal(self, draw: Draw, recipe: Recipe) -> Proposal:
         price = cost(recipe.student)
-        return Proposal(recipe, price, self.study.excess(price), params, draw.distributions)
+        return Proposal(recipe, price, self.study.excess(price), draw.params, draw.distributions)

@@ -9,25 +9,20 @@ student to train is the one with the largest expected gain in hypervolume at its
 import math
 from collections.abc import Mapping
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any
 
 import moocore
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from fitnets.nets.cost import Costs
+
 Floats = NDArray[np.float64]
 PENALTY = 1.0  # of the ridge regression, for features of variance 1
 MOST_LEVERAGE = 0.9  # beyond, a leave-one-out error would be more noise than error
 QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / 8) for i in range(8)])  # the accuracies that stand for all
 UNIT = math.sqrt(12)  # a uniform number from 0 to 1, times this, has variance 1
-
-
-class Costs(NamedTuple):
-    """Parameters and multiply-adds."""
-
-    params: int
-    macs: int
 
 
 class Features:
