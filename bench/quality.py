@@ -1,6 +1,7 @@
 """Whether stopping trials early finds better students: the project's sampler and rule, and others, on tables.
 
-    python -m bench.quality [--tables DIR] [--seeds 20] [--trainings 30 60] [--jobs 1] [--quick] [--picture FILE]
+    python -m bench.quality [--tables DIR] [--seeds 20] [--trainings 30 60] [--jobs 1] [--quick]
+        [--picture FILE] [--finished DIR]
 
 Searches are simulated on public tables of learning curves (`bench/tables`; see `bench/quality_tables.py` for how a draw
 becomes a student): 8 asynchronous workers, a third of stage 2's epochs for stage 1 of every student, rungs at 1/3 and
@@ -8,6 +9,9 @@ becomes a student): 8 asynchronous workers, a third of stage 2's epochs for stag
 and over epochs weighted by multiply-adds, both counted for every started student. Without stopping, workers finish in
 step, eight at once; so the hypervolume "at 30 trainings" is the mean from 26 to 34, one such round. A search goes on
 to the larger of the budgets. Differences are paired by seed, ± one standard error.
+
+With `--finished`, every search that ended is stored there, and the same command again goes on from them. They are of
+the code that ran: empty the folder after a change to it.
 """
 
 import argparse
@@ -21,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
+from joblib import Memory
 from numpy.typing import NDArray
 
 from bench.hardware import table, versions
@@ -171,13 +176,19 @@ def _mean(values: Floats, sign: str) -> str:
     return f"{values.mean():{sign}.3f} ± {error:.3f}"
 
 
-def compare(folder: Path, tables: Sequence[str], seeds: int, trainings: int, jobs: int = 1) -> Comparison:
-    """Every sampler and rule on every table, with seeds 0, 1, ..., up to so many trainings."""
+def compare(
+    folder: Path, tables: Sequence[str], seeds: int, trainings: int, jobs: int = 1, finished: Path | None = None
+) -> Comparison:
+    """Every sampler and rule on every table, with seeds 0, 1, ..., up to so many trainings.
+
+    Searches that are in the folder `finished` are read from it, the others are stored there.
+    """
+    run = Memory(finished, verbose=0).cache(simulated)
     grid = tuple(np.arange(0, trainings + WORKERS / 2 + 0.25, 0.25).tolist())
     work = [Job(folder, name, arm, seed, grid) for name in tables for arm in ARMS for seed in range(seeds)]
     curves: dict[tuple[str, Compared], list[Curves]] = {}
     with ProcessPoolExecutor(jobs) as pool:
-        for job, found in zip(work, pool.map(simulated, work, chunksize=seeds), strict=True):
+        for job, found in zip(work, pool.map(run, work, chunksize=seeds), strict=True):
             curves.setdefault((job.table, job.compared), []).append(found)
             if job.seed == seeds - 1:
                 print(f"{job.table}, {job.compared.name}", flush=True)
@@ -193,6 +204,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--quick", action="store_true", help="3 seeds, the two smallest tables")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="save the curves (PNG, SVG or PDF)")
+    parser.add_argument("--finished", type=Path, metavar="DIR", help="store finished searches, and go on from them")
     given = parser.parse_args()
     missing = [name for name in SOURCES if not (given.tables / f"{name}.csv").is_file()]
     if missing:
@@ -206,7 +218,7 @@ def main() -> None:
     """Print the tables."""
     given: Any = options()
     names, seeds = (QUICK, 3) if given.quick else (tuple(SOURCES), given.seeds)
-    found = compare(given.tables, names, seeds, max(given.trainings), given.jobs)
+    found = compare(given.tables, names, seeds, max(given.trainings), given.jobs, given.finished)
     print(f"\n{versions('optuna', 'moocore', 'numpy')}, n={seeds}\n")
     for trainings, spent in itertools.product(given.trainings, SPENT):
         print(f"{found.absolute(spent, trainings)}\n\n{found.against(spent, trainings)}\n")

@@ -3,12 +3,13 @@
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bench import quality as quality_bench
-from bench.quality import ARMS, PROJECT, SHOWN, SPENT, Compared, Comparison, Curves
+from bench.quality import ARMS, PROJECT, SHOWN, SPENT, Compared, Comparison, Curves, compare
 from bench.quality_picture import draw
 from bench.quality_rules import ACCURACY_ONLY, COUNT, NONE, OURS, RULES, Arm, Rule
 from bench.quality_samplers import SAMPLERS, RandomStudents
@@ -175,7 +176,7 @@ def test_the_command_prints_what_the_gate_says(
 ) -> None:
     gains = {OURS.name: gain, ACCURACY_ONLY.name: -0.1}
 
-    def compared(folder: Path, tables: Sequence[str], seeds: int, trainings: int, jobs: int) -> Comparison:
+    def compared(folder: Path, tables: Sequence[str], seeds: int, trainings: int, *others: Any) -> Comparison:
         grid = np.arange(0, trainings + 4.5, 0.5)
         level = {arm: np.full(len(grid), 0.5 + gains.get(arm.rule, 0.0)) for arm in ARMS}
         curves = {(name, arm): [Curves(level[arm], level[arm], 40, 10, 0.5)] * seeds for name in tables for arm in ARMS}
@@ -193,6 +194,18 @@ def test_the_command_prints_what_the_gate_says(
         for name in quality_bench.QUICK
     ]
     assert gate == [f"gate at {budget} trainings: {line}" for budget in (30, 60) for line in (said if gain else failed)]
+
+
+def test_finished_searches_are_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arm = Compared("random", NONE.name)
+    monkeypatch.setattr(quality_bench, "ARMS", {arm: NONE})
+    first = compare(FOLDER, ["kd_digits_mlp"], 2, 5, finished=tmp_path)
+    monkeypatch.setattr(quality_bench, "searched", None)  # would fail if it were called
+    again = compare(FOLDER, ["kd_digits_mlp"], 2, 5, finished=tmp_path)
+    for one, other in zip(*(found.curves["kd_digits_mlp", arm] for found in (first, again)), strict=True):
+        assert (one.epochs == other.epochs).all() and one.started == other.started > 0
+    with pytest.raises(TypeError, match="not callable"):
+        compare(FOLDER, ["kd_digits_mlp"], 3, 5, finished=tmp_path)
 
 
 def test_the_picture_has_a_line_for_each_search_that_it_shows(tmp_path: Path) -> None:
