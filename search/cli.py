@@ -19,9 +19,9 @@ from fitnets.errors import DiskError, InputError
 from fitnets.values.base import explain
 from search.read.candidates import Snapshot
 from search.read.definition import definition_note
-from search.storage.address import shown
+from search.storage.address import shown, storage_url
 from search.storage.faults import StorageLost
-from search.study import NAME, Study, find_study, own_namesake
+from search.study import NAME, Study, find_study, own_namesake, study_names
 from search.units import CONSOLE as CONSOLE
 from search.units import STARTED_BY as STARTED_BY
 from search.units import command as command
@@ -44,6 +44,15 @@ ImagesNow = Annotated[
 ]
 Count = Annotated[str | None, typer.Option(metavar="COUNT", help="As 250k, 0.25M, 30M or 250000.")]
 Name = Annotated[str | None, typer.Option(help="The study's name in the storage; default: the study's own.")]
+
+
+def command_for(study: str, runs: Path, url: str, name: str, *words: str) -> str:
+    """The command of `search` of this name, with more words, for the stored study `study` in the storage at `url`."""
+    argv = [*command(name), study, *words]
+    argv += [] if runs.resolve() == Path("runs").resolve() else ["--runs", str(runs)]
+    argv += [] if study.removesuffix("-smoke") in study_names() else ["--name", study]
+    argv += [] if url == storage_url(runs, None) else ["--storage", shown(url)]
+    return shlex.join(argv)
 
 
 def app(command: Callable[..., None]) -> Callable[[], None]:

@@ -19,7 +19,6 @@ from search.driver.registration import writable
 from search.read.budget import Budget, finished
 from search.read.candidates import SUFFIX, Snapshot
 from search.read.reader import read
-from search.ship import latencies
 from search.ship.confirmed import LEAST_SEEDS, confirmation
 from search.ship.sure.confirmed_table import confirmed_table, optimism
 from search.storage.address import storage_url
@@ -78,7 +77,7 @@ def main(
             with console.status("starting the workers ..."):
                 crew = opened.enter_context(closing(_workers(address, workers, fresh)))
             confirm(console, fresh, crew, searching, storing, data, runs)
-    failures = latencies.command(fresh.study.name, runs, url, "results")
+    failures = cli.command_for(fresh.study.name, runs, url, "results")
     _print(console, snapshot, read(url, snapshot.study + SUFFIX), failures)
 
 

@@ -73,7 +73,7 @@ def main(
         shipper = Shipper(snapshot, runs, data_dir=data, int8=int8, threads=threads, batch=batch)
         stored = _stored(chosen, runs, console)
         if export is not None:
-            back = latencies.command(snapshot.study, runs, url, "latency", "--add", "timings.json")
+            back = cli.command_for(snapshot.study, runs, url, "latency", "--add", "timings.json")
             trials = _exported(export, shipper, stored, back)
         else:
             trials = _timed(shipper, stored, console)

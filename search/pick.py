@@ -11,7 +11,7 @@ from fitnets.errors import InputError
 from search import cli
 from search.read.budget import Budget, finished, nearest_miss
 from search.read.reader import read
-from search.ship import latencies, out_folder, test_reads
+from search.ship import out_folder, test_reads
 from search.ship.choice import Choice
 from search.ship.confirmed import at_means, stored_confirmation
 from search.ship.devices import DEVICES, within
@@ -90,7 +90,7 @@ def main(
     if not finished(snapshot.candidates):
         raise InputError(f"the study `{snapshot.study}` has no trained student yet: run it first.")
     found = stored_confirmation(url, snapshot)
-    confirm = latencies.command(snapshot.study, runs, url, "confirm")
+    confirm = cli.command_for(snapshot.study, runs, url, "confirm")
     if one_se and found is None:
         raise InputError(f"`--one-se` needs students that were trained with fresh seeds: run `{confirm}` first.")
     choice = Choice.of(snapshot, found, budget, one_error=one_se)
@@ -107,7 +107,7 @@ def main(
         selection = Selection(shipper, choice.budget, choice.students)
         chosen = selection.chosen()
         if chosen is None:
-            raise InputError(selection.none_fits(latencies.command(snapshot.study, runs, url, "latency", "--all")))
+            raise InputError(selection.none_fits(cli.command_for(snapshot.study, runs, url, "latency", "--all")))
         limits = budget.model_dump(mode="json", exclude_none=True)
         about = {"by": choice.by(), "budget": limits, "confirmed": choice.columns(chosen.candidate)}
         card = shipper.write(chosen, out, about)

@@ -7,12 +7,12 @@ import streamlit as st
 from app import confirmed, source, state, words
 from app.charts.front_chart import Scene
 from app.widgets import downloads, panel
+from search import cli
 from search.read import published as paper
 from search.read import tradeoffs
 from search.read.budget import Broken
 from search.read.candidates import Candidate, Snapshot
 from search.read.tradeoffs import Axis, Exchange, accuracy, on_axis
-from search.ship import latencies
 
 BEST = 5
 ONE_SEED = "1 seed"
@@ -167,7 +167,7 @@ def sureness(snapshot: Snapshot, c: Candidate, scene: Scene) -> list[str]:
         return ["Its runs with fresh seeds are still to come"]
     if not c.on_front:
         return []
-    confirm = latencies.command(snapshot.study, source.runs(), source.url(), "confirm")
+    confirm = cli.command_for(snapshot.study, source.runs(), source.url(), "confirm")
     return [f"Confirm it with fresh seeds: `{confirm}`"]  # st.code would fetch 1.5 MB of highlighter for this line
 
 

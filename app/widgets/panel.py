@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import source, state, words
 from fitnets.errors import InputError
+from search import cli
 from search.read import tradeoffs
 from search.read.budget import FOOTPRINT
 from search.read.candidates import Candidate, Snapshot
@@ -98,7 +99,7 @@ def _latency(snapshot: Snapshot, rows: Sequence[Candidate]) -> None:
         st.markdown(
             "Latency belongs to a device, so no search stores it. To see it here, time the front while nothing trains:"
         )
-    command = latencies.command(snapshot.study, source.runs(), source.url())
+    command = cli.command_for(snapshot.study, source.runs(), source.url(), "latency")
     st.markdown(f"`{command}`")  # st.code would fetch 1.5 MB of highlighter for this line
 
 

@@ -6,7 +6,6 @@ of its own machine.
 """
 
 import os
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -14,11 +13,8 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from search import cli
 from search.read.candidates import Candidate, Snapshot, Timing
 from search.ship.json_lines import append, locked, records
-from search.storage.address import shown, storage_url
-from search.study import study_names
 from search.workers.machine import cores, processor
 
 LATENCIES = "latencies.jsonl"
@@ -134,15 +130,6 @@ def stamp(runs: Path) -> int | None:
         return (runs / LATENCIES).stat().st_mtime_ns
     except OSError:
         return None
-
-
-def command(study: str, runs: Path, url: str, name: str = "latency", *words: str) -> str:
-    """The command of `search` of this name, with more words, for the stored study `study` in the storage at `url`."""
-    argv = [*cli.command(name), study, *words]
-    argv += [] if runs.resolve() == Path("runs").resolve() else ["--runs", str(runs)]
-    argv += [] if study.removesuffix("-smoke") in study_names() else ["--name", study]
-    argv += [] if url == storage_url(runs, None) else ["--storage", shown(url)]
-    return shlex.join(argv)
 
 
 def attached(snapshot: Snapshot, timings: Mapping[str, Timing], sizes: Mapping[str, int] | None = None) -> Snapshot:

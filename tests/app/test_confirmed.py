@@ -14,6 +14,7 @@ from app import confirmed, source
 from app.charts.confirmed_marks import SEARCHED
 from app.charts.front_chart import CONFIRMED, CONFIRMED_FRONT
 from app.confirmed import NAMED
+from search import cli
 from search.read import progress, tradeoffs
 from search.read.budget import Budget, finished
 from search.read.candidates import ENDED, SUFFIX, Candidate, Timing
@@ -221,7 +222,7 @@ def test_without_fresh_seeds_the_card_says_one_run_and_names_the_command(path: P
     at = opened(trial=str(front[0].trial))
     text = words(at)
     assert f"validation accuracy (one run, chosen as the best of {trained}: optimistic)" in text
-    confirm = latencies.command("digits", path.parent, f"sqlite:///{path}", "confirm")
+    confirm = cli.command_for("digits", path.parent, f"sqlite:///{path}", "confirm")
     assert confirm.endswith(f" digits --runs {path.parent}")
     assert f"Confirm it with fresh seeds: `{confirm}`" in text
     beaten = next(c for c in read(f"sqlite:///{path}", "digits").candidates if c.outcome and not c.on_front)

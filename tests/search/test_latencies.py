@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fitnets.config import Cost
+from search import cli
 from search.read import tradeoffs
 from search.read.budget import Budget
 from search.read.candidates import Candidate, Snapshot, Timing
@@ -113,11 +114,12 @@ def test_the_command_times_the_front_and_nothing_while_the_study_trains(
 def test_the_command_finds_the_study_and_tells_no_password(tmp_path: Path) -> None:
     url = storage_url(tmp_path, None)
     assert (
-        latencies.command("digits-smoke", tmp_path, url) == f"python -m search.latency digits-smoke --runs {tmp_path}"
+        cli.command_for("digits-smoke", tmp_path, url, "latency")
+        == f"python -m search.latency digits-smoke --runs {tmp_path}"
     )
-    assert latencies.command("mine", tmp_path, url).endswith(" --name mine")
-    assert "--storage postgresql://user:***@host/db" in latencies.command(
-        "digits", tmp_path, "postgresql://user:secret@host/db"
+    assert cli.command_for("mine", tmp_path, url, "latency").endswith(" --name mine")
+    assert "--storage postgresql://user:***@host/db" in cli.command_for(
+        "digits", tmp_path, "postgresql://user:secret@host/db", "latency"
     ).replace("'", "")
 
 
