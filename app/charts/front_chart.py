@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 
@@ -78,7 +78,7 @@ def figure(scene: Scene, palette: Palette) -> go.Figure:
     if scene.limit is not None:
         drawing.add_vrect(x0=scene.limit, x1=high * 1e3, fillcolor=palette.shade, line_width=0, layer="below")
         drawing.add_vline(x=scene.limit, line=line)
-        _label(drawing, scene.limit, _limits_label(scene.limit, scene.axis))
+        _label(drawing, scene.limit, _limits_label(scene.limit, scene.axis), _side(scene.limit, (low, high)))
     if scene.floor is not None:
         drawing.add_hrect(y0=-100, y1=100 * scene.floor, fillcolor=palette.shade, line_width=0, layer="below")
         drawing.add_hline(y=100 * scene.floor, line=line)
@@ -147,11 +147,17 @@ def _front(drawing: go.Figure, scene: Scene, palette: Palette, edge: float) -> N
     _students(drawing, scene, palette, scene.beyond, OVER, hollow)
 
 
-def _label(drawing: go.Figure, at: float, text: str) -> None:
-    """What a vertical line stands for, at its foot."""
+def _label(drawing: go.Figure, at: float, text: str, side: Literal["left", "right"]) -> None:
+    """What a vertical line stands for, at its foot, on this side of it."""
+    end = "left" if side == "right" else "right"
     drawing.add_annotation(
-        x=math.log10(at), y=0, yref="y domain", xanchor="left", yanchor="bottom", text=text, showarrow=False
+        x=math.log10(at), y=0, yref="y domain", xanchor=end, yanchor="bottom", text=text, showarrow=False
     )
+
+
+def _side(at: float, ends: tuple[float, float]) -> Literal["left", "right"]:
+    """The side of a vertical line that has more room on the axis, which is logarithmic."""
+    return "right" if at * at <= ends[0] * ends[1] else "left"
 
 
 def _limits_label(limit: float, axis: Axis) -> str:
@@ -256,7 +262,8 @@ def _taken(scene: Scene, canvas: Canvas) -> tuple[list[Box], str]:
         written.append(labels.beside(canvas.point(edge, 100 * scene.teacher[0], 0), text, "top left"))
     if scene.limit is not None:
         foot = canvas.point(scene.limit, canvas.heights[0], 0)
-        written.append(labels.beside(foot, _limits_label(scene.limit, scene.axis), "top right"))
+        side = _side(scene.limit, canvas.costs)
+        written.append(labels.beside(foot, _limits_label(scene.limit, scene.axis), f"top {side}"))
     best, place = scene.best, None
     if best is not None and best in marked:
         mark, text = at(best, BEST_SIZE / 2), f"student {best.trial}"

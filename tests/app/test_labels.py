@@ -136,3 +136,15 @@ def test_the_best_students_label_is_in_the_chart_and_not_on_the_fronts_line() ->
     _, line = pixels(figure, trace.x[0], trace.y[0], PLOTS[0])
     assert text == "student 2" and box[0] >= 0
     assert not box[1] < line < box[3]
+
+
+@pytest.mark.parametrize("limit", [1_100, 3_000, 30_000, 95_000])
+@pytest.mark.parametrize("plot", PLOTS)
+def test_the_budgets_label_is_in_the_chart(limit: int, plot: Plot) -> None:
+    """Near the right edge it was cut."""
+    front = [student(i, 0.8 + 0.02 * i, 1000 * 10**i, 50_000) for i in range(3)]
+    figure = front_chart.figure(Scene(axis="parameters", front=front, limit=limit), LIGHT)
+    (label,) = (a for a in figure.layout.annotations if a.text.endswith(" at most"))
+    at, _ = pixels(figure, 10**label.x, 0, plot)
+    width = labels.CHARACTER * len(label.text)
+    assert 0 <= (at if label.xanchor == "left" else at - width) <= plot[0] - width
