@@ -16,6 +16,7 @@ the code that ran: empty the folder after a change to it.
 
 import argparse
 import itertools
+import re
 import statistics
 import time
 from collections.abc import Sequence
@@ -25,7 +26,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
-from joblib import Memory
 from numpy.typing import NDArray
 
 from bench.hardware import table, versions
@@ -81,6 +81,14 @@ class Job(NamedTuple):
     seed: int
     grid: tuple[float, ...]
     """The budgets at which quality is measured, in full trainings, ascending."""
+    finished: Path | None = None
+    """A folder of finished searches."""
+
+    @property
+    def file(self) -> str:
+        """Its name there: of everything but the code and the tables."""
+        words = (self.table, *self.compared, f"seed {self.seed}", f"{self.grid[-1]:g}")
+        return re.sub(r"[^\w.]+", "-", "_".join(words)) + ".npz"
 
 
 class Curves(NamedTuple):
@@ -95,7 +103,21 @@ class Curves(NamedTuple):
 
 
 def simulated(job: Job) -> Curves:
-    """Run one search."""
+    """Run one search, or read it where it is finished."""
+    path = job.finished / job.file if job.finished else None
+    if path and path.exists():
+        with np.load(path, allow_pickle=False) as stored:
+            return Curves(stored["epochs"], stored["macs"], *(stored[name].item() for name in Curves._fields[2:]))
+    found = _run(job)
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial.npz")
+        np.savez(partial, **found._asdict())
+        partial.replace(path)
+    return found
+
+
+def _run(job: Job) -> Curves:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     began = time.process_time()
     students = load(job.folder, job.table)
@@ -183,12 +205,11 @@ def compare(
 
     Searches that are in the folder `finished` are read from it, the others are stored there.
     """
-    run = Memory(finished, verbose=0).cache(simulated)
     grid = tuple(np.arange(0, trainings + WORKERS / 2 + 0.25, 0.25).tolist())
-    work = [Job(folder, name, arm, seed, grid) for name in tables for arm in ARMS for seed in range(seeds)]
+    work = [Job(folder, name, arm, seed, grid, finished) for name in tables for arm in ARMS for seed in range(seeds)]
     curves: dict[tuple[str, Compared], list[Curves]] = {}
     with ProcessPoolExecutor(jobs) as pool:
-        for job, found in zip(work, pool.map(run, work, chunksize=seeds), strict=True):
+        for job, found in zip(work, pool.map(simulated, work, chunksize=seeds), strict=True):
             curves.setdefault((job.table, job.compared), []).append(found)
             if job.seed == seeds - 1:
                 print(f"{job.table}, {job.compared.name}", flush=True)

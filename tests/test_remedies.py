@@ -31,10 +31,9 @@ OPTIONS = {
 }
 NOT_PRINTED = {  # a command imports the module, but calls nothing that says this
     "search/cli.py": {"--name of app", "--name of search.paper", "--name of search.export_one", "--data of app"}
-    | {"--data of search.results"},
+    | {"--data of search.results", "--storage of search.paper"},
     "search/driver/registration.py": {"--name of search.paper", "--no-stopping of search.paper"}
     | {"--no-stopping of search.confirm"},
-    "search/ship/latencies.py": {"--name of search.export_one"},
     "search/ship/out_folder.py": {"--out of search.latency"},
     "search/storage/address.py": {"--storage of search.paper"},
     "search/storage/faults.py": {"--storage of search.paper"},
@@ -58,8 +57,8 @@ def texts(tree: ast.Module) -> Iterator[str]:
 
 
 def shown_commands(node: ast.AST) -> list[str]:
-    """The commands that a call of `command("run")`, which puts a command together for people, names."""
-    if not isinstance(node, ast.Call) or ast.unparse(node.func).split(".")[-1] != "command":
+    """The commands that a call of `command("run")`, or `command_for`, which put one together for people, names."""
+    if not isinstance(node, ast.Call) or ast.unparse(node.func).split(".")[-1] not in ("command", "command_for"):
         return []
     return [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
 
