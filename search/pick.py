@@ -106,6 +106,10 @@ def main(
         shipper = Shipper(snapshot, runs, status.update, data, int8=int8)
         selection = Selection(shipper, choice.budget, choice.students)
         chosen = selection.chosen()
+        if chosen is None and choice.found is not None:  # no confirmed student's file fits: the others, as on the pages
+            others = Choice.of_unconfirmed(snapshot, found, budget)
+            chosen = (other := Selection(shipper, others.budget, others.students)).chosen()
+            choice, selection = (others, other) if chosen else (choice, selection)
         if chosen is None:
             raise InputError(selection.none_fits(cli.command_for(snapshot.study, runs, url, "latency", "--all")))
         limits = budget.model_dump(mode="json", exclude_none=True)

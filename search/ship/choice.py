@@ -38,8 +38,14 @@ class Choice:
             if within:
                 left = budget.changed(min_accuracy=None)
                 return cls(_ordered(within, found, one_error), found, trained, left, one_error)
+        return cls.of_unconfirmed(snapshot, found, budget)
+
+    @classmethod
+    def of_unconfirmed(cls, snapshot: Snapshot, found: Confirmation | None, budget: Budget) -> "Choice":
+        """Of the students that were not confirmed, by their single runs."""
         others = [c for c in snapshot.candidates if found is None or found.of(c.trial) is None]
-        return cls(fitting(others, known), None, trained, budget, one_error)
+        trained = sum(c.state == "complete" for c in snapshot.candidates)
+        return cls(fitting(others, budget.known_before_export()), None, trained, budget)
 
     def by(self) -> str:
         """How the first student was chosen, for the model card."""

@@ -16,6 +16,7 @@ from search.storage.address import storage_url
 from search.workers.inline import InlineWorkers
 from tests.commands import inline_crews, invoke
 from tests.helpers import STUDY
+from tests.search.test_confirmed import confirmation, confirmed
 
 
 @pytest.fixture
@@ -187,3 +188,27 @@ def test_pick_chooses_by_the_confirmed_accuracy_and_says_both(study: tuple[Path,
         choice["confirmed"]["accuracy_low"] <= choice["confirmed"]["accuracy"] <= choice["confirmed"]["accuracy_high"]
     )
     assert invoke("pick", file, "--runs", runs, "--one-se", "--out", tmp_path / "se").exit_code == 0
+
+
+def test_pick_takes_an_unconfirmed_student_where_no_confirmed_file_fits(
+    study: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the pages' answer does."""
+    file, runs = study
+    students = [c for c in read(storage_url(runs, None), STUDY.name).candidates if c.state == "complete"]
+    smallest, *others = sorted(students, key=lambda c: c.cost.params)
+    assert smallest.cost.params < others[0].cost.params
+    only = invoke("pick", file, "--runs", runs, "--max-params", smallest.cost.params, "--out", tmp_path / "only")
+    assert only.exit_code == 0, only.output
+    limit = (tmp_path / "only" / "student.onnx").stat().st_size / 1000
+    found = confirmation(*(confirmed(c.trial, 0.5, 0.6, 0.7, search=0.9, params=c.cost.params) for c in others))
+    monkeypatch.setattr("search.pick.stored_confirmation", lambda url, snapshot: found)
+    told = invoke("pick", file, "--runs", runs, "--max-size-kb", limit, "--out", tmp_path / "small")
+    assert told.exit_code == 0, told.output
+    card = json.loads((tmp_path / "small" / "card.json").read_text())
+    assert card["trial"] == smallest.trial
+    assert card["choice"]["by"] == "the highest validation accuracy within the budget"
+    assert "(one run, chosen as the best of" in told.output
+    none = invoke("pick", file, "--runs", runs, "--max-size-kb", "0.001", "--out", tmp_path / "none")
+    assert none.exit_code == 2
+    assert any(f"The nearest is trial {c.trial} " in none.output for c in others)
