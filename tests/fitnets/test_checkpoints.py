@@ -256,6 +256,24 @@ def test_a_checkpoint_is_of_everything_that_the_run_depends_on(digits: Images, t
 
 
 @pytest.mark.usefixtures("every_epoch")
+def test_a_run_that_began_under_other_code_starts_again(
+    digits: Images, teacher: Teacher, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other code may train to other numbers."""
+    broken_off(lambda: distill(RECIPE, digits, teacher, store), 3)
+    for report in teachers.trained(TEACHER, digits, store):
+        assert not report.replayed
+        break
+    assert len(store.names(KIND)) == 2
+    monkeypatch.setattr("fitnets.disk.store.code_version", lambda: "another")
+    reports, _ = ended(distill(RECIPE, digits, teacher, store))
+    assert not any(report.replayed for report in reports)
+    assert not any(report.replayed for report in teachers.trained(TEACHER, digits, store))
+    monkeypatch.undo()
+    assert teachers.is_trained(TEACHER, digits, store), "what was trained to its end stays"
+
+
+@pytest.mark.usefixtures("every_epoch")
 def test_another_runs_checkpoint_is_not_taken(digits: Images, teacher: Teacher, store: Store) -> None:
     broken_off(lambda: distill(RECIPE, digits, teacher, store), 3)
     reports, _ = ended(distill(RECIPE.changed(seed=1), digits, teacher, store))
