@@ -30,9 +30,9 @@ from fitnets.training.run import Run
 from fitnets.values.net import Net
 from search.workers.facts import Facts, Speed, TeacherFacts
 
-MEASUREMENTS = 5  # their median is taken
+MEASUREMENTS = 5  # at most; their median is taken
 MEASURED_STEPS = 20  # at most, in one measurement of a training
-MEASURED_SECONDS = 4.0  # for all measurements together, about
+MEASURED_SECONDS = 2.0  # for all measurements together, about
 THREADED_MACS = 10**9  # multiply-adds in a step's forward pass from which a second thread pays: see bench/LOG.md
 
 
@@ -157,8 +157,9 @@ class Trainer:
         with threads_for(net, batch, cores):
             seconds(1)  # the first step allocates what the others reuse
             once = seconds(1)
-            steps = max(1, min(int(MEASURED_SECONDS / MEASUREMENTS / once), num_images // batch, MEASURED_STEPS))
-            step = once if once > MEASURED_SECONDS else statistics.median(seconds(steps) for _ in range(MEASUREMENTS))
+            measurements = max(1, min(int(MEASURED_SECONDS / once), MEASUREMENTS))
+            steps = max(1, min(int(MEASURED_SECONDS / measurements / once), num_images // batch, MEASURED_STEPS))
+            step = once if once > MEASURED_SECONDS else statistics.median(seconds(steps) for _ in range(measurements))
         return Speed(train_step=step / batch, forward=self._forward(network.eval(), batch))
 
     def measure_teacher(self, batch: int) -> Speed:
