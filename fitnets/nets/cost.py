@@ -4,18 +4,18 @@ The tests check it against the same nets on the meta device and against the pape
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple
 
 from fitnets.config import Cost
 from fitnets.nets.footprint import FLOAT_BYTES, held
-from fitnets.values.base import Value
 from fitnets.values.net import Net, Shape
 
 
-class LayerCost(Value):
-    """The cost of one layer; layers are numbered from 1, the output layer is the last."""
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What is counted of one layer by itself."""
 
-    number: int
     kind: Literal["conv", "dense", "output"]
     shape: Shape
     """Channels, rows, columns after pooling."""
@@ -23,6 +23,13 @@ class LayerCost(Value):
     params: int
     buffers: int
     macs: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost(Counts):
+    """The cost of one layer; layers are numbered from 1, the output layer is the last."""
+
+    number: int
     activations: int
     """The most numbers that are alive while one of its operators runs, for one image (see `fitnets.nets.footprint`)."""
 
@@ -34,21 +41,10 @@ class Costs(NamedTuple):
     macs: int
 
 
-class _Counts(NamedTuple):
-    """What `LayerCost` says of a layer, but for its number and its activations."""
-
-    kind: Literal["conv", "dense", "output"]
-    shape: Shape
-    weights: int
-    params: int
-    buffers: int
-    macs: int
-
-
 def layers(net: Net) -> tuple[LayerCost, ...]:
     """The cost of each layer, from the input up."""
     counted = enumerate(zip(_counts(net), held(net), strict=True), start=1)
-    return tuple(LayerCost(number=n, activations=alive, **counts._asdict()) for n, (counts, alive) in counted)
+    return tuple(LayerCost(**asdict(counts), number=n, activations=alive) for n, (counts, alive) in counted)
 
 
 def params_and_macs(net: Net) -> Costs:
@@ -81,7 +77,7 @@ def total_cost(nets: Sequence[Net]) -> Cost:
     )
 
 
-def _counts(net: Net) -> Iterator[_Counts]:
+def _counts(net: Net) -> Iterator[Counts]:
     """The counts of each layer, from the input up."""
     channels = net.input[0]
     for conv, ((units, map_height, map_width), after) in zip(net.convs, net.maps(), strict=True):
@@ -90,17 +86,17 @@ def _counts(net: Net) -> Iterator[_Counts]:
         positions = map_height * map_width
         norm, buffers = _norm(net, filters)
         params = weights + filters * (positions if net.biases == "untied" else 1) + norm
-        yield _Counts("conv", after, weights, params, buffers, weights * positions)
+        yield Counts("conv", after, weights, params, buffers, weights * positions)
         channels = after[0]
     inputs = net.features
     for dense in net.dense:
         filters = dense.pieces * dense.width
         weights = inputs * filters
         norm, buffers = _norm(net, filters)
-        yield _Counts("dense", (dense.width, 1, 1), weights, weights + filters + norm, buffers, weights)
+        yield Counts("dense", (dense.width, 1, 1), weights, weights + filters + norm, buffers, weights)
         inputs = dense.width
     weights = inputs * net.outputs
-    yield _Counts("output", (net.classes, 1, 1), weights, weights + net.outputs, 0, weights)
+    yield Counts("output", (net.classes, 1, 1), weights, weights + net.outputs, 0, weights)
 
 
 def _norm(net: Net, filters: int) -> tuple[int, int]:

@@ -29,23 +29,21 @@ class Choice:
     @classmethod
     def of(cls, snapshot: Snapshot, found: Confirmation | None, budget: Budget, *, one_error: bool = False) -> "Choice":
         """Of the confirmed students within the limits; where none is, of the others, by their single runs."""
-        known = budget.known_before_export()
-        trained = sum(c.state == "complete" for c in snapshot.candidates)
         if found is not None:
+            known = budget.known_before_export()
             least = budget.min_accuracy or 0.0
             means = {each.trial: each.mean for each in found.students if each.mean >= least}
             within = [c for c in fitting(snapshot.candidates, known.changed(min_accuracy=None)) if c.trial in means]
             if within:
                 left = budget.changed(min_accuracy=None)
-                return cls(_ordered(within, found, one_error), found, trained, left, one_error)
+                return cls(_ordered(within, found, one_error), found, _trained(snapshot), left, one_error)
         return cls.of_unconfirmed(snapshot, found, budget)
 
     @classmethod
     def of_unconfirmed(cls, snapshot: Snapshot, found: Confirmation | None, budget: Budget) -> "Choice":
         """Of the students that were not confirmed, by their single runs."""
         others = [c for c in snapshot.candidates if found is None or found.of(c.trial) is None]
-        trained = sum(c.state == "complete" for c in snapshot.candidates)
-        return cls(fitting(others, budget.known_before_export()), None, trained, budget)
+        return cls(fitting(others, budget.known_before_export()), None, _trained(snapshot), budget)
 
     def by(self) -> str:
         """How the first student was chosen, for the model card."""
@@ -91,6 +89,10 @@ class Choice:
             "runs": list(known.accuracies),
             "failed_runs": known.failed,
         }
+
+
+def _trained(snapshot: Snapshot) -> int:
+    return sum(c.state == "complete" for c in snapshot.candidates)
 
 
 def _ordered(students: Sequence[Candidate], found: Confirmation, one_error: bool) -> list[Candidate]:
