@@ -27,6 +27,7 @@ class Plan:
 
         In two successive epochs every image is mirrored once (airbench's alternating flip).
         """
+        epoch = data.equivalent_epoch(epoch)
         shift = torch.Generator().manual_seed(seed_of("shift", data.seed, epoch))
         mirror = torch.Generator().manual_seed(seed_of("flip", data.seed))
         dy, dx = torch.randint(-data.shift, data.shift + 1, (2, num_images), generator=shift)

@@ -141,7 +141,7 @@ def _once(teacher: Trained, images: Images, store: Store) -> Iterator[Report]:
     initialise(network, teacher.init, teacher.init_range, teacher.seed)
     network.to(images.device).to(memory_format=torch.channels_last)
     labels, dropout = images.train.label_N, teacher.dropout
-    data = images.data.with_other_views() if teacher.own_views else images.data
+    data = (images.data.with_other_views() if teacher.own_views else images.data).changed(plans=None)
 
     def epoch_loss(epoch: int) -> Callable[[Tensor], Tensor]:
         plan = Plan.draw(len(images.train), epoch, data, images.device)
@@ -224,7 +224,7 @@ def _trained_key(teacher: Trained, images: Images) -> str:
 
     Students are keyed by `Teacher.digest`, which depends on the weights themselves.
     """
-    return sha256(repr((teacher.digest(), images.digest, *images.data.views)))
+    return sha256(repr((teacher.digest(), images.digest, *images.data.changed(plans=None).views)))
 
 
 def _run_key(teacher: Trained, images: Images) -> str:

@@ -20,6 +20,9 @@ class Data(Value):
     """The largest shift of a view along each axis, in pixels; less than the images' rows and columns."""
     flip: bool = False
     """Whether half of the views are mirrored."""
+    plans: PositiveInt | None = later(None)
+    """After so many epochs students see the same views again, in another order of images, and the teacher's tables of
+    them serve again. None: every epoch has views of its own, as every epoch of the teacher's training always has."""
     border: Literal["reflect", "zero"] = later("reflect")
     """What fills the border of a shifted view: the image's own pixels, mirrored, or zeros in the network's input. The
     released CIFAR files pad by 8 (the teacher's by 4) and crop: `shift=8, border="zero"`."""
@@ -38,6 +41,15 @@ class Data(Value):
             raise ValueError("`whiten` and `local_contrast` are two ways to normalise images: choose one.")
         return self
 
+    @model_validator(mode="after")
+    def _plans_mirror_evenly(self) -> Self:
+        if self.flip and self.plans is not None and self.plans % 2:
+            raise ValueError(
+                f"`plans` is {self.plans}, but with `flip` every second epoch mirrors what the one before did not: "
+                f"choose an even number, as {self.plans + 1}."
+            )
+        return self
+
     @property
     def standardised(self) -> bool:
         """Whether images are stored as pixels and standardised per channel when they are used."""
@@ -46,7 +58,8 @@ class Data(Value):
     @property
     def views(self) -> tuple[object, ...]:
         """Everything that the views of an image depend on."""
-        return (self.shift, self.flip, self.seed, *((self.border,) if self.border != "reflect" else ()))
+        border = () if self.border == "reflect" else (self.border,)
+        return (self.shift, self.flip, self.seed, *border, *(() if self.plans is None else (self.plans,)))
 
     def with_other_views(self) -> Self:
         """For `Trained.own_views`: views that no student sees. The split, which was made before, is not changed."""
@@ -55,8 +68,10 @@ class Data(Value):
     def equivalent_epoch(self, epoch: int) -> int:
         """The first epoch with exactly the same views as `epoch`, whose tables serve both.
 
-        Without augmentation all epochs have the same views; with mirroring alone, every second one.
+        Without augmentation all epochs have the same views; with mirroring alone, every second one; see also `plans`.
         """
+        if self.plans is not None:
+            epoch = (epoch - 1) % self.plans + 1
         if self.shift:
             return epoch
         return 2 - epoch % 2 if self.flip else 1

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fitnets.config import Recipe
+from fitnets.config import Data, Recipe
 from fitnets.nets.cost import cost, layers
 from fitnets.values.base import Value
 from fitnets.values.net import Net
@@ -95,13 +95,14 @@ def forecast(
     median, relative, feasible = typical(study, frame)
     n, val = facts.train, facts.val
     step, evaluation = student.train_step * relative * n, student.forward * relative * val
-    hints = hint_work(draws(study, frame)[: study.trials], n, teacher_net)
+    hints = hint_work(draws(study, frame)[: study.trials], n, teacher_net, study.data)
     stage2_epochs, full = stage2_work(study, stopped)
     trained = (study.stage1.epochs * 0.6 + stage2_epochs) * (step + evaluation)
     trial = trained + hints.live * teacher.forward * n
     teacher_seconds = teacher_epochs * (teacher.train_step * n + teacher.forward * val)
-    tables = (study.stage2.epochs + hints.passes) * teacher.forward * n
-    table_bytes = study.stage2.epochs * logit_table_bytes(n, len(facts.classes)) + hints.table_bytes
+    plans = len({study.data.equivalent_epoch(epoch) for epoch in range(1, study.stage2.epochs + 1)})
+    tables = (plans + hints.passes) * teacher.forward * n
+    table_bytes = plans * logit_table_bytes(n, len(facts.classes)) + hints.table_bytes
     return Forecast(
         trials=study.trials,
         slots=slots,
@@ -142,8 +143,11 @@ class HintWork(NamedTuple):
     """Passes for one recipe's hints where no table holds them; part of a pass counts as a fraction."""
 
 
-def hint_work(recipes: Sequence[Recipe], num_images: int, teacher: Net | None) -> HintWork:
-    """The work for these recipes. A teacher whose net is unknown (None) fills no table and makes whole passes."""
+def hint_work(recipes: Sequence[Recipe], num_images: int, teacher: Net | None, data: Data) -> HintWork:
+    """The work for these recipes on the views of `data`.
+
+    A teacher whose net is unknown (None) fills no table and makes whole passes.
+    """
     hinted = [(recipe, recipe.hint, recipe.stage1) for recipe in recipes if recipe.hint and recipe.stage1]
     if teacher is None:
         return HintWork(live=sum(training.epochs for _, _, training in hinted) / len(recipes))
@@ -152,7 +156,7 @@ def hint_work(recipes: Sequence[Recipe], num_images: int, teacher: Net | None) -
     passes = live = 0.0
     for recipe, hint, training in hinted:
         out = meeting_map(recipe.student.maps()[hint.guided - 1][1], shapes[hint.hint - 1])
-        for epoch in range(1, training.epochs + 1):
+        for epoch in map(data.equivalent_epoch, range(1, training.epochs + 1)):
             needed = hint_tables(hint.hint, out, num_images, shapes, epoch)
             missing = [table for table in needed if (epoch, table) not in tables]
             if not needed:

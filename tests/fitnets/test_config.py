@@ -145,6 +145,15 @@ def test_one_normalisation_at_most() -> None:
     assert told == "`whiten` and `local_contrast` are two ways to normalise images: choose one."
 
 
+def test_plans_show_every_image_mirrored_as_often_as_not() -> None:
+    told = refusal(Data, name="digits", flip=True, plans=3)
+    assert told == (
+        "`plans` is 3, but with `flip` every second epoch mirrors what the one before did not: "
+        "choose an even number, as 4."
+    )
+    assert Data(name="digits", plans=3).equivalent_epoch(4) == 1
+
+
 def test_mean_goes_with_std() -> None:
     told = refusal(Brought, build="a:b", hint_layers=("x",), mean=(0.5,))
     assert told == "`mean` and `std` go together: give both, or neither."

@@ -88,6 +88,19 @@ def test_a_teacher_with_own_views_never_sees_those_that_it_teaches_on(
     assert accuracy(loaded.network, digits, digits.val) == loaded.val_accuracy
 
 
+def test_a_teacher_trains_on_more_views_than_it_teaches_on(digits: Images, tmp_path: Path) -> None:
+    """`plans` saves the teacher's passes for students; its own training has views of its own in every epoch."""
+    short, hashes, names = TEACHER.changed(training=SHORT), set[str](), set[str]()
+    for number, plans in enumerate((None, 1)):
+        images, store = load(DIGITS.changed(plans=plans), Path("nowhere")), Store(tmp_path / str(number))
+        list(teachers.trained(short, images, store))
+        hashes.add(state_hash((teacher := teachers.load(short, images, store)).network))
+        tables = {teacher.logits(images, epoch, store).numpy().tobytes() for epoch in (1, 2, 3)}
+        assert len(tables) == (1 if plans else 3)
+        names.update(store.names("teacher"))
+    assert len(hashes) == len(names) == 1
+
+
 def test_a_teacher_that_was_not_trained_is_not_found(digits: Images, tmp_path: Path) -> None:
     with pytest.raises(LookupError, match="is not in the store: train it first"):
         teachers.load(TEACHER, digits, Store(tmp_path))

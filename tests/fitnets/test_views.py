@@ -123,11 +123,26 @@ def test_in_order_shows_every_image(count: int, batch: int) -> None:
     assert torch.cat(list(in_order(count, batch, CPU))).tolist() == list(range(count))
 
 
-@pytest.mark.parametrize(("shift", "flip", "distinct"), [(0, False, 1), (0, True, 2), (1, False, 9), (1, True, 9)])
-def test_epochs_are_alike_just_when_they_show_the_same_views(shift: int, flip: bool, distinct: int) -> None:
-    data = Data(name="digits", shift=shift, flip=flip)
-    plans = {epoch: Plan.draw(40, epoch, data, CPU) for epoch in range(1, 10)}
-    shown = {epoch: torch.stack([plan.dy_N, plan.dx_N, plan.flip_N.long()]) for epoch, plan in plans.items()}
+@pytest.mark.parametrize(
+    ("shift", "flip", "plans", "distinct"),
+    [
+        (0, False, None, 1),
+        (0, True, None, 2),
+        (1, False, None, 9),
+        (1, True, None, 9),
+        (0, False, 3, 1),
+        (0, True, 4, 2),
+        (1, False, 3, 3),
+        (1, True, 4, 4),
+        (1, True, 10, 9),
+    ],
+)
+def test_epochs_are_alike_just_when_they_show_the_same_views(
+    shift: int, flip: bool, plans: int | None, distinct: int
+) -> None:
+    data = Data(name="digits", shift=shift, flip=flip, plans=plans)
+    drawn = {epoch: Plan.draw(40, epoch, data, CPU) for epoch in range(1, 10)}
+    shown = {epoch: torch.stack([plan.dy_N, plan.dx_N, plan.flip_N.long()]) for epoch, plan in drawn.items()}
     for epoch, views in shown.items():
         same = [other for other, its in shown.items() if torch.equal(its, views)]
         assert data.equivalent_epoch(epoch) == min(same)

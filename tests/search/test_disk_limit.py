@@ -31,7 +31,7 @@ from search.read.reader import read
 from search.storage.address import storage_url
 from search.units import parse_bytes
 from tests.commands import Crew, invoke
-from tests.helpers import RECIPE, STUDY, TEACHER
+from tests.helpers import DIGITS, RECIPE, STUDY, TEACHER
 
 KINDS = ["prefix", "logits", "hints", "images", "checkpoint", "teacher", "student"]
 
@@ -199,12 +199,12 @@ def test_the_forecast_counts_the_bytes_that_tables_take(digits: Images, teacher:
     maps = 16 * 4 * 4 + 24 * 2 * 2 + 32  # every hint layer's
     still = 2 * (min(number, SAMPLE_SIZE) + len(digits.val)) * maps  # without views: targets' scale, and R2
     assert (
-        hint_work([RECIPE, RECIPE], number, TEACHER.net).table_bytes
+        hint_work([RECIPE, RECIPE], number, TEACHER.net, DIGITS).table_bytes
         == on_disk("hints") - still
         == 2 * 2 * number * maps
     )
     assert RECIPE.stage2.epochs * table_sizes.logit_table_bytes(number, 10) == on_disk("logits")
-    assert hint_work([RECIPE], number, None).table_bytes == 0
+    assert hint_work([RECIPE], number, None, DIGITS).table_bytes == 0
 
 
 def test_notes_before_a_search_that_will_not_fit(tmp_path: Path) -> None:

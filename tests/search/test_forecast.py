@@ -98,17 +98,30 @@ def test_a_pass_that_tells_the_hints_tells_the_logits_too(monkeypatch: pytest.Mo
     low, high = recipe.changed(hint=Hint(hint=1, guided=2)), recipe.changed(hint=Hint(hint=3, guided=2))
     bytes_of = {1: 2 * 1000 * 16 * 4 * 4, 2: 2 * 1000 * 24 * 2 * 2, 3: 2 * 1000 * 32}
     epochs = SHORT.epochs
-    assert hint_work([low, high], 1000, TEACHER.net) == (epochs * sum(bytes_of.values()), 0.0, 0.0)
+    assert hint_work([low, high], 1000, TEACHER.net, STUDY.data) == (epochs * sum(bytes_of.values()), 0.0, 0.0)
     longer = low.changed(stage1=SHORT.changed(epochs=epochs + 3))
-    assert hint_work([longer], 1000, TEACHER.net).passes == pytest.approx(3 * shares[2])
+    assert hint_work([longer], 1000, TEACHER.net, STUDY.data).passes == pytest.approx(3 * shares[2])
     monkeypatch.setattr(table_sizes, "TABLE_BYTES", 2 * 1000 * 16 * 2 * 2)  # layer 1 as 2x2, and layer 3, which is less
-    pooled = hint_work([high, low, low], 1000, TEACHER.net)
+    pooled = hint_work([high, low, low], 1000, TEACHER.net, STUDY.data)
     assert pooled.table_bytes == epochs * (bytes_of[3] + bytes_of[1] // 4)
     assert pooled.passes == pytest.approx(epochs * shares[0]) and pooled.live == 0
     monkeypatch.setattr(table_sizes, "TABLE_BYTES", 0)
-    live = hint_work([high, low, RECIPE.without_hints()], 1000, TEACHER.net)
+    live = hint_work([high, low, RECIPE.without_hints()], 1000, TEACHER.net, STUDY.data)
     assert live.table_bytes == live.passes == 0
     assert live.live == pytest.approx(epochs * (shares[0] + shares[2]) / 3)
+
+
+def test_epochs_with_the_same_views_need_one_pass() -> None:
+    once = STUDY.data.changed(plans=1)
+    recipe = RECIPE.changed(stage1=SHORT.changed(epochs=SHORT.epochs + 3))
+    every, same = (hint_work([recipe], 1000, TEACHER.net, data) for data in (STUDY.data, once))
+    assert every.passes > 0 == same.passes and every.table_bytes == (SHORT.epochs + 3) * same.table_bytes
+    arguments = (FACTS, FRAME, STUDENT, TAUGHT, None)
+    told = [
+        forecast(STUDY.changed(data=data, stage2=SHORT), *arguments, teacher_epochs=0, slots=2).tables_seconds
+        for data in (STUDY.data, once)
+    ]
+    assert told == pytest.approx([SHORT.epochs * 1000 * 1e-3, 1000 * 1e-3])
 
 
 def test_a_forecast_is_held_against_what_the_run_took() -> None:

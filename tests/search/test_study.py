@@ -152,7 +152,7 @@ def test_a_study_that_was_stored_before_studies_had_stopping_keeps_definition_an
     ]
 
 
-@pytest.mark.parametrize("name", study_names())
+@pytest.mark.parametrize("name", sorted({*study_names()} - {"cifar10_long"}))  # it has four students, all wanted
 def test_shipped_studies_stop_students_early(name: str) -> None:
     """The rule gains on every table that it was measured on (bench/RESULTS.md)."""
     assert find_study(name).stopping == find_study(name).smoke().stopping == Stopping()
