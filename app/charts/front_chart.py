@@ -257,9 +257,9 @@ def _taken(scene: Scene, canvas: Canvas) -> tuple[list[Box], str]:
         last = at(scene.front[-1], 1)
         written.append(Box(last.x, last.y, 0, math.inf, 1, 1))
     if scene.teacher is not None:
-        edge = canvas.costs[1]
+        first, edge = canvas.costs
         text = teacher_mark.label(*scene.teacher, scene.axis, edge)
-        written.append(labels.beside(canvas.point(edge, 100 * scene.teacher[0], 0), text, "top left"))
+        written.append(labels.beside(canvas.point(first, 100 * scene.teacher[0], 0), text, "top right"))
     if scene.limit is not None:
         foot = canvas.point(scene.limit, canvas.heights[0], 0)
         side = _side(scene.limit, canvas.costs)
@@ -268,6 +268,7 @@ def _taken(scene: Scene, canvas: Canvas) -> tuple[list[Box], str]:
     if best is not None and best in marked:
         mark, text = at(best, BEST_SIZE / 2), f"student {best.trial}"
         others = [box for trial, box in points.items() if trial != best.trial]
+        others += paper_marks.points(scene.paper, scene.axis, canvas)
         (place,) = labels.placed([mark], [text], [*written, *others])
         written.append(labels.beside(mark, text, place or labels.PLACES[-1]))
     return [*written, *points.values()], place or labels.PLACES[-1]

@@ -22,8 +22,7 @@ def draw(
     rows = [p for p in paper if reported(p, axis) is not None]
     if not rows:
         return
-    points = [canvas.point(reported(p, axis) or 1, 100 * p.test_accuracy, SIZE / 2) for p in rows]
-    places = labels.placed(points, [short(p) for p in rows], taken)
+    places = labels.placed(points(rows, axis, canvas), [short(p) for p in rows], taken)
     drawing.add_scatter(
         x=[reported(p, axis) for p in rows],
         y=[100 * p.test_accuracy for p in rows],
@@ -37,6 +36,12 @@ def draw(
         name="The paper (test accuracy)",
         **figures.UNFADED,
     )
+
+
+def points(paper: Sequence[Published], axis: Axis, canvas: Canvas) -> list[Box]:
+    """Where the diamonds are."""
+    costs = [(p, cost) for p in paper if (cost := reported(p, axis)) is not None]
+    return [canvas.point(cost, 100 * p.test_accuracy, SIZE / 2) for p, cost in costs]
 
 
 def short(p: Published) -> str:

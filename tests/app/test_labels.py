@@ -138,6 +138,22 @@ def test_the_best_students_label_is_in_the_chart_and_not_on_the_fronts_line() ->
     assert not box[1] < line < box[3]
 
 
+@pytest.mark.parametrize("plot", PLOTS)
+def test_the_best_students_label_is_not_on_the_papers_nets(plot: Plot) -> None:
+    """In the first CIFAR-10 study it stood over FitNet 1."""
+    front = [
+        student(0, 0.65, 4_500, 646_000),
+        student(1, 0.8515, 82_100, 8_710_000),
+        student(3, 0.863, 152_000, 12_200_000),
+    ]
+    figure = drawn("cifar10", "parameters", front)
+    traces = {t.name: t for t in figure.data}
+    best, nets = traces[front_chart.BEST], traces["The paper (test accuracy)"]
+    ((_, box),) = rectangles(figure, best.update(textposition=[best.textposition]), plot)
+    for x, y in (pixels(figure, *point, plot) for point in zip(nets.x, nets.y, strict=True)):
+        assert not overlap(box, (x - 6, y - 6, x + 6, y + 6))
+
+
 @pytest.mark.parametrize("limit", [1_100, 3_000, 30_000, 95_000])
 @pytest.mark.parametrize("plot", PLOTS)
 def test_the_budgets_label_is_in_the_chart(limit: int, plot: Plot) -> None:
