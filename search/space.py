@@ -33,8 +33,8 @@ class Space(Value):
     pieces: PositiveInt = 2
     norm: Literal["none", "batch"] = "none"
     dense: tuple[Dense, ...] = ()
-    shortcuts: bool = later(False)
-    """Every convolution after the first of its stage adds its input to its output."""
+    shortcuts: bool | Literal["either"] = later(False)
+    """Every convolution after the first of its stage adds its input to its output; "either": the search tries both."""
     tau: tuple[float, float] = (1.0, 10.0)
     lambda_start: tuple[float, float] = (0.5, 8.0)
     lambda_ratio: tuple[float, float] = (0.0, 1.0)
@@ -74,8 +74,13 @@ class Space(Value):
             )
         return self
 
-    def student(self, frame: "Frame", widths: Sequence[Sequence[int]], dense: Sequence[Dense]) -> Net:
-        """The net with these widths of convolutions, a sequence for each stage, and these dense layers."""
+    def student(
+        self, frame: "Frame", widths: Sequence[Sequence[int]], dense: Sequence[Dense], shortcuts: bool | None = None
+    ) -> Net:
+        """The net with these widths of convolutions, a sequence for each stage, and these dense layers.
+
+        `shortcuts` is the space's own unless it is given; of "either", with them.
+        """
         return Net.staged(
             frame.input,
             frame.classes,
@@ -83,7 +88,7 @@ class Space(Value):
             pieces=self.pieces,
             norm=self.norm,
             dense=dense,
-            shortcuts=self.shortcuts,
+            shortcuts=bool(self.shortcuts) if shortcuts is None else shortcuts,
         )
 
 
@@ -124,6 +129,8 @@ def suggest(trial: Suggests, space: Space) -> dict[str, Any]:
     params["lambda_ratio"] = trial.suggest_float("lambda_ratio", *space.lambda_ratio)
     params["lr1"] = trial.suggest_float("lr1", *space.lr1, log=True)
     params["lr2"] = trial.suggest_float("lr2", *space.lr2, log=True)
+    if space.shortcuts == "either":
+        params["shortcuts"] = trial.suggest_categorical("shortcuts", [False, True])
     if len(space.regressors) > 1:
         params["regressor"] = trial.suggest_categorical("regressor", list(space.regressors))
     return params
@@ -134,7 +141,7 @@ def student_of(params: Mapping[str, Any], space: Space, frame: Frame) -> Net:
     base = params["base_width"]
     widths = [base] + [_width(base * params[f"multiplier{stage}"], space) for stage in range(2, space.stages + 1)]
     stages = [[width] * params[f"depth{stage}"] for stage, width in enumerate(widths, start=1)]
-    return space.student(frame, stages, space.dense)
+    return space.student(frame, stages, space.dense, params.get("shortcuts"))
 
 
 def recipe_of(params: Mapping[str, Any], space: Space, frame: Frame) -> Recipe:
@@ -185,6 +192,7 @@ def params_of(recipe: Recipe, space: Space, frame: Frame) -> dict[str, Any]:
         "lambda_ratio": _clip(end / start if start else 0.0, space.lambda_ratio),
         "lr1": _clip(recipe.stage1.lr, space.lr1),
         "lr2": _clip(recipe.stage2.lr, space.lr2),
+        **({"shortcuts": any(conv.shortcut for conv in recipe.student.convs)} if space.shortcuts == "either" else {}),
         **({"regressor": recipe.hint.regressor} if len(space.regressors) > 1 else {}),
     }
 

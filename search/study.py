@@ -71,6 +71,8 @@ class Study(Value):
     """Students with more parameters (biases included) are never trained."""
     max_macs: PositiveInt | None = None
     """Students with more multiply-adds are never trained."""
+    min_accuracy: float | None = later(None, gt=0, lt=1)
+    """Students of a lower validation accuracy, 0 to 1, are of no use: none is looked for, though some may be found."""
     first: tuple[Named, ...] = ()
     """Students to train before the sampler's own, those over the limits left out."""
     trials: PositiveInt = 30

@@ -32,7 +32,7 @@ STUDY = Study(
         multiple_of=8,
         pieces=1,
         norm="batch",
-        shortcuts=True,
+        shortcuts="either",
         tau=(1.0, 4.0),
         lambda_start=(1.0, 8.0),
         lambda_ratio=(0.1, 1.0),
@@ -43,6 +43,7 @@ STUDY = Study(
     stage2=FAST,
     max_params=400_000,
     max_macs=30_000_000,
+    min_accuracy=0.8,
     stopping=Stopping(),
     trials=60,
 )

@@ -17,7 +17,7 @@ from search.read.candidates import Snapshot
 from search.study import Study, TeacherField, resolved
 
 SHOWN = 12  # digits of a digest that people see
-CHANGEABLE = {"trials", "trial_seconds", "max_disk", "gpu_fraction", "teacher.min_accuracy"}
+CHANGEABLE = {"trials", "trial_seconds", "max_disk", "gpu_fraction", "teacher.min_accuracy", "min_accuracy"}
 MOST_NAMED = 3  # differences between two definitions, where they are only noted
 
 

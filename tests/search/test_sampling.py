@@ -203,6 +203,18 @@ def test_the_first_students_are_random_ones() -> None:
     assert known.best([({}, COSTS[1]), ({}, COSTS[0])]) == 1, "it gains more than another of the same costs"
 
 
+def test_students_below_the_least_accuracy_gain_nothing() -> None:
+    """A cheap student of little accuracy dominates much of the space of log costs; who has no use for it, says so."""
+    (cheap, large), middle = COSTS, Costs(20_000, 2_000_000)
+    chosen = []
+    for least in (None, 0.8, 0.95):
+        known = Known(Features({}, *COSTS), least)
+        for number, (costs, accuracy) in enumerate([(cheap, 0.3), (large, 0.9), (middle, 0.85), (cheap, 0.32)]):
+            known.add(number, {}, costs, accuracy)
+        chosen.append(known.best([({}, Costs(1_200, 60_000)), ({}, Costs(60_000, 6_000_000))]))
+    assert chosen == [0, 1, 0], "a least accuracy that nobody has is no help"
+
+
 def test_proposals_are_within_the_limits() -> None:
     study, storage = in_memory()
     free = sorted(proposal.cost.params for proposal in searched(Ledger(study, storage), 30, 2))

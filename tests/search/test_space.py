@@ -49,7 +49,7 @@ def spaces(draw: st.DrawFn) -> Space:
         pieces=draw(st.integers(1, 3)),
         norm=draw(st.sampled_from(["none", "batch"])),
         dense=draw(st.sampled_from([(), (Dense(width=7),)])),
-        shortcuts=draw(st.booleans()),
+        shortcuts=draw(st.sampled_from([False, True, "either"])),
         tau=pair(1.0, 20.0),
         lambda_start=pair(0.1, 10.0),
         lambda_ratio=pair(0.0, 1.0),
@@ -83,7 +83,7 @@ class Drawn:
 @given(spaces(), st.data(), st.integers(1, 6))
 def test_every_draw_is_a_valid_student(space: Space, data: st.DataObject, hints: int) -> None:
     frame = FRAME.changed(hints=hints)
-    recipe = recipe_of(suggest(Drawn(data), space), space, frame)
+    recipe = recipe_of(params := suggest(Drawn(data), space), space, frame)
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
     student, hint = recipe.student, recipe.hint
     assert hint is not None and recipe.stage1 is not None
@@ -97,7 +97,9 @@ def test_every_draw_is_a_valid_student(space: Space, data: st.DataObject, hints:
     assert {conv.pieces for conv in student.convs} == {space.pieces}
     assert (student.norm, student.dense) == (space.norm, space.dense)
     after_the_first = [place > 0 for widths in student.stages for place in range(len(widths))]
-    assert [conv.shortcut for conv in student.convs] == [space.shortcuts and later for later in after_the_first]
+    shortcuts = params.get("shortcuts", space.shortcuts)
+    assert ("shortcuts" in params) == (space.shortcuts == "either")
+    assert [conv.shortcut for conv in student.convs] == [shortcuts and later for later in after_the_first]
     distill = recipe.distill
     assert space.tau[0] <= distill.tau <= space.tau[1]
     assert space.lambda_start[0] <= distill.lambda_start <= space.lambda_start[1]
@@ -122,7 +124,7 @@ def test_the_parameters_and_their_bounds_are_always_the_same(space: Space, data:
     params = suggest(first, space)
     assert first.asked == (suggest(second, space) and second.asked)
     assert set(params) == set(first.asked)
-    assert len(params) == 2 * space.stages + 7 + (len(space.regressors) > 1)
+    assert len(params) == 2 * space.stages + 7 + (len(space.regressors) > 1) + (space.shortcuts == "either")
 
 
 @settings(max_examples=200)

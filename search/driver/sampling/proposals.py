@@ -28,10 +28,13 @@ REJECTS = 200  # after so many draws in a row over the limits, no more are made
 
 
 class Known:
-    """The trained students of a study, as rows of numbers: what the choice of the next one rests on."""
+    """The trained students of a study, as rows of numbers: what the choice of the next one rests on.
 
-    def __init__(self, features: Features):
-        self.features = features
+    Students below the accuracy `least` gain nothing, once one above it is known.
+    """
+
+    def __init__(self, features: Features, least: float | None = None):
+        self.features, self._least = features, least
         self._rows, self._costs = np.empty((64, len(features))), np.empty((64, 2))
         self._accuracies = np.full(64, np.nan)  # by number, so that the order in which they end changes nothing
         self._threads = ThreadpoolController()
@@ -61,6 +64,8 @@ class Known:
         costs_of = np.array([self.features.costs(costs) for _, costs in candidates])
         means, spreads = predicted(self._rows[trained], accuracies, features)
         best, worst = accuracies.max(), accuracies.min()
+        if self._least is not None and self._least < best:
+            worst = self._least
         scale = (best - worst) or 1.0
         finished = np.column_stack([(best - accuracies) / scale, self._costs[trained]])
         return int(expected_gains(finished, costs_of, (best - means) / scale, spreads / scale).argmax())
@@ -77,7 +82,7 @@ class Proposals:
         )
         anything = Draw(random.Random(0))
         suggest(anything, study.space)
-        self._known = Known(Features(anything.distributions, ends[0], largest))
+        self._known = Known(Features(anything.distributions, ends[0], largest), study.min_accuracy)
         self._unfinished: list[int] = []
         self._seen = 0
 
