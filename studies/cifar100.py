@@ -9,4 +9,6 @@ Otherwise as `cifar10`.
 from fitnets.config import Data
 from search.study import find_study
 
-STUDY = find_study("cifar10").changed(name="cifar100", data=Data(name="cifar100", shift=2, flip=True, val_fraction=0.2))
+STUDY = find_study("cifar10").changed(
+    name="cifar100", data=Data(name="cifar100", shift=2, flip=True, val_fraction=0.2), min_accuracy=0.4
+)

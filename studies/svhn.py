@@ -9,4 +9,4 @@ Otherwise as `cifar10`.
 from fitnets.config import Data
 from search.study import find_study
 
-STUDY = find_study("cifar10").changed(name="svhn", data=Data(name="svhn", shift=2, val_fraction=0.2))
+STUDY = find_study("cifar10").changed(name="svhn", data=Data(name="svhn", shift=2, val_fraction=0.2), min_accuracy=0.9)
