@@ -4,9 +4,9 @@
 
 The finished students with the fewest, the middle number and the most multiply-adds. Each is trained for one epoch of
 each stage the usual way (`bench.reference`: the whole teacher for every batch, in float32), and to its end our way,
-both on so many images; then both are scaled to the study's images. Of the teacher's tables every trial of ours pays its
-share, as if the measured ones had to be filled once for each of the teacher's hint layers. The teacher's training costs
-both the same, and stopping is left out. One thread.
+both on so many images; then both are scaled to the study's images. Every trial of ours pays the same share of the
+passes that fill the teacher's tables for the whole study. The teacher's training costs both the same, and stopping is
+left out. One thread.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from bench import reference
 from bench.ablation import seconds_of
 from bench.hardware import table, versions
 from bench.step import first
-from fitnets.config import Recipe
+from fitnets.config import Recipe, Trained
 from fitnets.disk.store import Store
 from fitnets.distill.run import distill, result_of
 from fitnets.errors import InputError
@@ -30,6 +30,8 @@ from fitnets.images.images import Images
 from fitnets.nets.network import Network, initialise
 from fitnets.teacher.teacher import Teacher
 from fitnets.values.base import seed_of
+from fitnets.values.net import Net
+from search.driver.forecast import hint_work
 from search.read.candidates import Candidate
 from search.read.reader import read
 from search.storage.address import storage_url
@@ -46,8 +48,6 @@ class Seconds(NamedTuple):
     """Of `usual`: the teacher's forward passes."""
     ours: float
     """With the teacher's tables filled."""
-    tables: float
-    """Filling them, once."""
 
 
 def three(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -65,9 +65,18 @@ def part_of(images: Images, count: int) -> Images:
 
 def measured(recipe: Recipe, teacher: Teacher, images: Images, store: Store) -> Seconds:
     """One student's training on these images."""
-    fill, ours = (seconds_of(lambda: result_of(distill(recipe, images, teacher, store)))[1] for _ in range(2))
-    usual, passes = _usual(recipe, teacher, images)
-    return Seconds(usual, passes, ours, max(0.0, fill - ours))
+    _, ours = (seconds_of(lambda: result_of(distill(recipe, images, teacher, store)))[1] for _ in range(2))
+    return Seconds(*_usual(recipe, teacher, images), ours)
+
+
+def table_seconds(study: Study, recipes: Sequence[Recipe], net: Net | None, teacher: Teacher, images: Images) -> float:
+    """CPU-seconds of all passes over these images that fill the tables of a study with these students.
+
+    `net`: the teacher's, where it is known.
+    """
+    plans = {images.data.equivalent_epoch(epoch) for epoch in range(1, study.stage2.epochs + 1)}
+    passes = len(plans) + hint_work(recipes, len(images.train), net, images.data).passes
+    return passes * seconds_of(lambda: teacher.logits(images, 1, None, recipes[0].precision))[1]
 
 
 def _usual(recipe: Recipe, teacher: Teacher, images: Images) -> tuple[float, float]:
@@ -117,16 +126,22 @@ def main() -> None:
     study, chosen = Study.model_validate(snapshot.definition), three(snapshot.candidates)
     trainer = Trainer(study.data, snapshot.images["data_dir"], str(options.runs / "store"), "cpu", 1)
     facts = trainer.facts()
-    trainer.open_teacher(study.resolved_teacher(facts.shape, len(facts.classes), facts.native), None)
+    known = study.resolved_teacher(facts.shape, len(facts.classes), facts.native)
+    trainer.open_teacher(known, None)
     teacher = trainer.teacher
     assert teacher is not None
     images = part_of(trainer.images, options.images)
     rows, ratios = [], []
     with tempfile.TemporaryDirectory() as folder:
+        measured(
+            chosen[0].recipe, teacher, part_of(images, chosen[0].recipe.stage2.batch), Store(Path(folder))
+        )  # imports
+        recipes, scale = [c.recipe for c in snapshot.candidates], facts.train / options.images
+        net = known.net if isinstance(known, Trained) else None
+        share = scale * table_seconds(study, recipes, net, teacher, images) / len(recipes)
         for candidate in chosen:
             found = measured(candidate.recipe, teacher, images, Store(Path(folder)))
-            usual, passes, ours, filling = (each * facts.train / options.images for each in found)
-            share = filling * len(teacher.hint_shapes) / study.trials
+            usual, passes, ours = (each * scale for each in found)
             ratios.append(usual / (ours + share))
             rows.append([format_stages(candidate.recipe.student.stages), format_count(candidate.cost.params)])
             rows[-1] += [format_count(candidate.cost.macs), f"{usual:,.0f}", f"{passes / usual:.0%}"]

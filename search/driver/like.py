@@ -78,10 +78,13 @@ class Like:
 def rebuilt(front: Iterable[Theirs], study: Study, frame: Frame, count: int) -> list[tuple[str, Recipe]]:
     """Up to `count` students of another study's front: see `most_volume`.
 
-    Each is rebuilt within this study's space and by its frame; those over its limits are left out.
+    Each is rebuilt within this study's space and by its frame; those over its limits are left out, and those below its
+    least accuracy where any is above it.
     """
     found: dict[str, Theirs] = {}
-    for theirs in front:
+    front = list(front)
+    least = study.min_accuracy or 0.0
+    for theirs in [each for each in front if each.accuracy >= least] or front:
         recipe = recipe_of(params_of(theirs.recipe, study.space, frame), study.space, frame)
         if study.allows(cost(recipe.student)):
             found.setdefault(recipe.digest(), theirs._replace(recipe=recipe))

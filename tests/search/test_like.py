@@ -12,7 +12,7 @@ import moocore
 import pytest
 
 from fitnets.nets.cost import cost
-from search.driver.like import Like, Theirs, most_volume
+from search.driver.like import Like, Theirs, most_volume, rebuilt
 from search.driver.sampling.proposals import Known
 from search.read.candidates import Snapshot
 from search.read.reader import read
@@ -218,6 +218,13 @@ def test_students_are_clipped_to_the_space_and_those_over_the_limits_left_out() 
     for _, recipe in chosen:
         assert cost(recipe.student).params <= limit
         assert recipe == recipe_of(params_of(recipe, STUDY.space, FRAME), STUDY.space, FRAME)
+
+
+def test_students_below_the_least_accuracy_are_left_out_where_others_are_above() -> None:
+    front = front_of(6)
+    middle = sorted(t.accuracy for t in front)[2]
+    names = [{name for name, _ in rebuilt(front, STUDY.changed(min_accuracy=a), FRAME, 8)} for a in (middle, 0.999)]
+    assert names == [{t.name for t in front if t.accuracy >= middle}, {t.name for t in front}]
 
 
 def front_of(number: int) -> list[Theirs]:
