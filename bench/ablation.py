@@ -68,7 +68,7 @@ def parts(recipe: Recipe) -> dict[str, Recipe]:
         "batch 125, not 250": both(batch=125),
         "batch 500, not 250": both(batch=500),
         "no shortcuts": net(shortcuts=False),
-        "maxout, not ReLU": net(pieces=2),
+        "maxout, not ReLU (AdamW 1e-2)": adamw[ADAMW_RATES[1]].changed(student=net(pieces=2).student),
         "no normalisation (AdamW 3e-3)": adamw[ADAMW_RATES[0]].changed(student=net(norm="none").student),
         "no hints: stage 2 alone": recipe.without_hints(),
         "labels alone": recipe.backpropagation(),
@@ -97,8 +97,13 @@ def with_equal_cost(trainer: Trainer, base: Recipe, variant: Recipe) -> Recipe:
     return variant.changed(stage2=variant.stage2.changed(epochs=epochs))
 
 
+def fill_hints(trainer: Trainer, recipe: Recipe) -> None:
+    """The tables of stage 1 in the recipe's precision, by a short training that counts for nothing."""
+    trainer.trained(recipe.changed(stage2=recipe.stage2.changed(epochs=1), seed=SEED - 1))
+
+
 def fill(trainer: Trainer, recipe: Recipe, epochs: int) -> None:
-    """The teacher's tables of so many epochs."""
+    """The teacher's logits of so many epochs."""
     assert trainer.teacher is not None
     for epoch in range(1, epochs + 1):
         trainer.teacher.logits(trainer.images, epoch, trainer.store, recipe.precision)
@@ -124,10 +129,11 @@ def main() -> None:
     opened = trainer.open_teacher(teacher, None)
     base = recipe_for(study, facts.shape, len(facts.classes), len(opened.hint_shapes), options.epochs, facts.native)
     chosen = {name: each for name, each in parts(base).items() if not options.part or name in options.part}
-    rows, scores = [], dict[str, list[float]]()
+    rows, scores, filled = [], dict[str, list[float]](), set[Precision]()
     for name, variant in {"as the study trains": base, **chosen}.items():
-        for precision in {base.precision, variant.precision}:
-            fill(trainer, base.changed(precision=precision), 2)
+        for precision in {base.precision, variant.precision} - filled:
+            fill_hints(trainer, base.changed(precision=precision))
+            filled.add(precision)
         recipe = with_equal_cost(trainer, base, variant) if variant != base else base
         fill(trainer, recipe, recipe.stage2.epochs)
         again = [recipe.changed(seed=SEED + i) for i in range(options.seeds)]

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from bench import ablation
+from fitnets.nets.network import Network
+from fitnets.training.optim import optimiser
 from search.study import find_study
 from search.workers.trainer import Trainer
 from tests.helpers import TEACHER
@@ -22,6 +24,9 @@ def test_every_part_is_another_valid_recipe_of_the_same_images() -> None:
         (RECIPE.student.input, RECIPE.student.stages)
     }
     assert len(ablation.parts(RECIPE.changed(precision="float32"))) == len(found) - 1, "bf16 cannot be taken away"
+    for name, recipe in found.items():
+        for training in filter(None, (recipe.stage1, recipe.stage2)):
+            assert optimiser(training, Network(recipe.student)) is not None, name
     assert found["no shortcuts"].stage2 == RECIPE.stage2 and found["no hints: stage 2 alone"].stage1 is None
 
 
@@ -53,9 +58,13 @@ def test_the_tables_are_filled_before_anything_is_timed(tmp_path: Any) -> None:
     short = TEACHER.changed(training=TEACHER.training.changed(epochs=1))
     list(trainer.train_teacher(short))
     trainer.open_teacher(short, None)
-    recipe = ablation.recipe_for(digits, (1, 8, 8), 10, 2, 2, "bf16")
+    recipe = ablation.recipe_for(digits, (1, 8, 8), 10, 2, 2, "float32")
+
+    def tables() -> set[str]:
+        return {f"{kind}/{name}" for kind in ("hints", "logits") for name in trainer.store.names(kind)}
+
+    ablation.fill_hints(trainer, recipe)
     ablation.fill(trainer, recipe, 2)
-    before = {path for path in tmp_path.rglob("*") if path.is_file()}
-    ablation.fill(trainer, recipe, 2)
-    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
-    assert len(before) > 2
+    before = tables()
+    trainer.trained(recipe.changed(seed=ablation.SEED))
+    assert tables() == before and {name.split("/")[0] for name in before} == {"hints", "logits"}

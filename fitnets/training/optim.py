@@ -55,8 +55,9 @@ class ClassicalMomentum(StateOptimizer):
 def optimiser(training: Training, module: nn.Module, guided: int = 0) -> torch.optim.Optimizer:
     """A new optimiser of the module's weights, which enforces `training.max_norm` after every step.
 
-    Weight decay applies to matrices and filters only, not to biases and normalisation. The learning rate of layers
-    1..`guided` is multiplied by `training.lr_scale.guided`. Learning rates are tensors: see `rate_of`.
+    Weight decay applies to matrices and filters only, not to biases and normalisation. The learning rate of the
+    filters and biases of layers 1..`guided` is multiplied by `training.lr_scale.guided`; normalisation has the rate of
+    the training. Learning rates are tensors: see `rate_of`.
     """
     groups = _groups(training, module, guided)
     if training.optimizer == "muon":

@@ -33,7 +33,7 @@ class Ramp(Value):
 
 
 class LrScale(Value):
-    """Factors on the learning rate of weights and biases alike, by kind of layer.
+    """Factors on the learning rate of weights and biases alike, by kind of layer; normalisation has none.
 
     0.05 for convolutions in the released CIFAR and SVHN files, none in MNIST's; the paper's text has none.
     """
