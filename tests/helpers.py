@@ -32,6 +32,19 @@ STUDENT = Net.staged((1, 8, 8), 10, ((8, 8), (12,)))
 SHORT = Training(epochs=2, lr=5e-3, batch=64, schedule="one-cycle")
 RECIPE = Recipe(student=STUDENT, hint=Hint(hint=2, guided=2), stage1=SHORT, stage2=SHORT)
 
+FAST = SHORT.changed(lr=0.05, optimizer="muon", schedule="linear")
+FAST_DIGITS = DIGITS.changed(flip=True, plans=2)
+FAST_TEACHER = Trained(
+    net=Net.staged((1, 8, 8), 10, ((16,), (24,), (32,)), pieces=1, norm="batch"), training=FAST, own_views=True
+)
+FAST_RECIPE = Recipe(
+    student=Net.staged((1, 8, 8), 10, ((8, 8), (16, 16)), pieces=1, norm="batch", shortcuts=True),
+    hint=Hint(hint=2, guided=2),
+    stage1=FAST,
+    stage2=FAST.changed(epochs=3),
+)
+"""The family of the `cifar10` study, on digits: its views repeat in the third epoch."""
+
 STUDY = Study(
     name="tiny",
     data=DIGITS.changed(limit=300),

@@ -4,6 +4,7 @@ Tables and precisions are held by test_speed.py.
 """
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -20,6 +21,8 @@ NETS = {
     "dense": Net.staged((1, 8, 8), 10, ((6,), (7,)), dense=(Dense(width=9), Dense(width=5, pieces=4))),
     "three pieces": Net.staged((1, 8, 8), 10, ((6,), (7,)), pieces=3),
     "normalised": Net.staged((1, 8, 8), 10, ((6,), (7,)), norm="batch"),
+    "fast": Net.staged((1, 8, 8), 10, ((6, 6), (8, 8)), pieces=1, norm="batch", shortcuts=True),
+    "three pieces, shortcuts": Net.staged((1, 8, 8), 10, ((6, 6), (7,)), pieces=3, shortcuts=True),
     "untied biases": Net.staged((1, 8, 8), 10, ((6,), (7,)), dense=(Dense(width=5),)).changed(biases="untied"),
     "overlapping pools": Net(
         input=(1, 8, 8), convs=(Conv(width=6, pool=3, pool_stride=2), Conv(width=7, kernel=4, pad=2)), classes=10
@@ -28,7 +31,7 @@ NETS = {
 
 
 class Plain(nn.Module):
-    """A network by its definition: every piece computed, `torch.amax` over them, pooling windows as such."""
+    """A network by its definition: every piece computed, `torch.amax` over them, ReLU, then pooling windows as such."""
 
     def __init__(self, network: Network):
         super().__init__()
@@ -42,16 +45,18 @@ class Plain(nn.Module):
     def _layer(self, layer: Layer, x: Tensor) -> Tensor:
         if isinstance(layer.linear, nn.Linear):
             x = x.flatten(1)
+        before = x if layer.shortcut else 0.0
         x = layer.linear(x)
         x = x if layer.norm is None else layer.norm(x)
-        x = torch.relu(x) if layer.pieces == 1 else x.unflatten(1, (layer.pieces, -1)).amax(1)
+        x = torch.relu(x + before) if layer.pieces == 1 else x.unflatten(1, (layer.pieces, -1)).amax(1) + before
         if isinstance(layer.pool, GlobalMaxPool):
             return nn.functional.max_pool2d(x, x.shape[2:])
         return x if layer.pool is None else layer.pool(x)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "rmsprop"])
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(
+    ("name", "optimizer"), [*itertools.product(NETS, ["adamw", "sgd", "rmsprop"]), ("fast", "muon")]
+)
 def test_ten_steps_of_training_end_in_the_same_weights(name: str, optimizer: str) -> None:
     fast = Network(NETS[name])
     initialise(fast, "scaled", 0.0, 0)

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fitnets.config import Hint, Precision, Report
+from fitnets.config import Hint, Precision, Recipe, Report
 from fitnets.disk.store import Store
 from fitnets.distill.run import distill
-from fitnets.images.images import Images
+from fitnets.images.images import Images, load
 from fitnets.images.views import Plan
 from fitnets.nets.network import Network, initialise
 from fitnets.nets.precision import native
+from fitnets.teacher import teacher as teachers
 from fitnets.teacher.teacher import Teacher
 from fitnets.training.loop import fit
 from fitnets.training.run import Run
@@ -25,20 +26,35 @@ from search.driver.loop import DIRECTIONS, Search
 from search.storage.writer import open_storage
 from search.study import Named
 from search.workers.inline import InlineWorkers
-from tests.helpers import DIGITS, RECIPE, STUDY, TEACHER, ended, numbers
+from tests.helpers import DIGITS, FAST_DIGITS, FAST_RECIPE, FAST_TEACHER, RECIPE, SHORT, STUDY, TEACHER, ended, numbers
 
 CPU = torch.device("cpu")
 PRECISIONS: list[Precision] = ["float32", "bf16"]
 
 
+@pytest.fixture(scope="session")
+def fast(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Images, Teacher]:
+    """A recipe of the `cifar10` study's family, its images and its teacher."""
+    images, store = load(FAST_DIGITS, Path("nowhere")), Store(tmp_path_factory.mktemp("fast"))
+    list(teachers.trained(FAST_TEACHER, images, store))
+    return FAST_RECIPE, images, teachers.load(FAST_TEACHER, images, store)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("family", ["maxout", "fast"])
 def test_tables_change_nothing_bit_for_bit(
-    digits: Images, teacher: Teacher, tmp_path: Path, precision: Precision
+    digits: Images,
+    teacher: Teacher,
+    fast: tuple[Recipe, Images, Teacher],
+    tmp_path: Path,
+    precision: Precision,
+    family: str,
 ) -> None:
-    recipe, store = RECIPE.changed(precision=precision), Store(tmp_path)
-    live_reports, live = ended(distill(recipe, digits, teacher, None))
-    first_reports, first = ended(distill(recipe, digits, teacher, store))
-    again_reports, again = ended(distill(recipe, digits, teacher, store))
+    whole, images, taught = fast if family == "fast" else (RECIPE, digits, teacher)
+    recipe, store = whole.changed(precision=precision), Store(tmp_path)
+    live_reports, live = ended(distill(recipe, images, taught, None))
+    first_reports, first = ended(distill(recipe, images, taught, store))
+    again_reports, again = ended(distill(recipe, images, taught, store))
     assert live.weights == first.weights == again.weights
     assert numbers(live_reports) == numbers(first_reports) == numbers(again_reports)
     assert not any(report.replayed for report in first_reports + again_reports)
@@ -60,11 +76,10 @@ class Reads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "rmsprop"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "rmsprop", "muon"])
 def test_an_epoch_reads_the_device_once(digits: Images, teacher: Teacher, optimizer: str) -> None:
-    assert RECIPE.stage1 is not None
-    training = RECIPE.stage1.changed(optimizer=optimizer)
-    student = Network(RECIPE.student)
+    training = SHORT.changed(optimizer=optimizer)
+    student = Network((FAST_RECIPE if optimizer == "muon" else RECIPE).student)
     initialise(student, "scaled", 0.0, 0)
     logits_NK, sizes = teacher.logits(digits, 1, None), set()
 
@@ -86,10 +101,14 @@ def test_an_epoch_reads_the_device_once(digits: Images, teacher: Teacher, optimi
     assert sizes == {training.batch}, "every batch has one shape"
 
 
-def test_both_stages_read_the_device_twice_an_epoch(digits: Images, teacher: Teacher, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["maxout", "fast"])
+def test_both_stages_read_the_device_twice_an_epoch(
+    digits: Images, teacher: Teacher, fast: tuple[Recipe, Images, Teacher], tmp_path: Path, family: str
+) -> None:
     """Once for the loss, once for the validation: with the tables filled, nothing else waits."""
-    ended(distill(RECIPE, digits, teacher, Store(tmp_path)))
-    stages: Iterator[Report] = distill(RECIPE, digits, teacher, Store(tmp_path))
+    recipe, images, taught = fast if family == "fast" else (RECIPE, digits, teacher)
+    ended(distill(recipe, images, taught, Store(tmp_path)))
+    stages: Iterator[Report] = distill(recipe, images, taught, Store(tmp_path))
     for _ in range(4):
         with Reads() as reads:
             next(stages)

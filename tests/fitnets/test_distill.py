@@ -30,7 +30,7 @@ from fitnets.training.checkpoints import Checkpoints
 from fitnets.values.base import seed_of, sha256
 from fitnets.values.net import Net
 from fitnets.values.updates import LrScale, MaxNorm
-from tests.helpers import RECIPE, SHORT, STUDENT, TEACHER, ended, state_hash, untimed
+from tests.helpers import FAST_RECIPE, RECIPE, SHORT, STUDENT, TEACHER, ended, state_hash, untimed
 
 LONG = 10
 
@@ -312,3 +312,26 @@ def test_every_stage_and_seed_has_batch_orders_of_its_own(
     assert len(all_orders) == 9
     assert len({tuple(order) for order in all_orders}) == 9
     assert drawn(1) == all_orders[3:6]
+
+
+def test_stage_2_begins_with_the_batch_statistics_of_stage_1(
+    digits: Images, teacher: Teacher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The layers above the guided one have seen nothing yet; both stages count the batches that they normalise."""
+    begun: dict[str, Tensor] = {}
+
+    def second(trial: StageInputs) -> Iterator[Report]:
+        begun.update({name: each.clone() for name, each in trial.student.state_dict().items()})
+        return stages.stage2(trial)
+
+    monkeypatch.setattr(distill_module, "stage2", second)
+    _, result = run(FAST_RECIPE, digits, teacher)
+    assert FAST_RECIPE.hint is not None and FAST_RECIPE.stage1 is not None
+    batches = len(digits.train) // FAST_RECIPE.stage1.batch
+    for number in range(len(FAST_RECIPE.student.convs)):
+        seen = begun[f"layers.{number}.norm.running_mean"].abs().sum() > 0
+        assert seen == (number < FAST_RECIPE.hint.guided)
+        counted = int(begun[f"layers.{number}.norm.num_batches_tracked"])
+        assert counted == (batches * FAST_RECIPE.stage1.epochs if seen else 0)
+        after = int(load_tensors(result.weights)[f"layers.{number}.norm.num_batches_tracked"])
+        assert after == counted + batches * FAST_RECIPE.stage2.epochs

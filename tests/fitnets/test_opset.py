@@ -20,6 +20,7 @@ PLAIN = Preprocess(torch.zeros(1), torch.full((1,), 255.0))
 STAGES = ((4, 4), (6, 6, 8))
 NETS = {
     "one piece, normalised": Net.staged((3, 12, 10), 4, STAGES, pieces=1, norm="batch"),
+    "one piece, normalised, shortcuts": Net.staged((3, 12, 10), 4, STAGES, pieces=1, norm="batch", shortcuts=True),
     "maxout": Net.staged((3, 12, 10), 4, STAGES, pieces=2),
     "three pieces, shortcuts": Net.staged((3, 12, 10), 4, STAGES, pieces=3, shortcuts=True),
     "overlapping pools, dense": Net(
