@@ -59,7 +59,7 @@ def case(
     return Case(
         name=name,
         data=data,
-        teacher=Trained(net=nets[0], training=trainings[0]),
+        teacher=Trained(net=nets[0], training=trainings[0], own_views=training is FAST),
         recipe=Recipe(student=nets[1], hint=pair, stage1=trainings[1], stage2=trainings[2]),
     )
 
@@ -79,7 +79,7 @@ CASES = (
     ),
     case(
         "CIFAR-10, 10,000 images, Muon", Data(name="cifar10", shift=2, flip=True, limit=10_000), (3, 32, 32),
-        ((32,), (64, 64), (128,)), ((16,), (32, 32), (64, 64)), Hint(hint=3, guided=3), (8, 3, 12), FAST,
+        ((32,), (64,), (128,), (128,)), ((16,), (32, 32), (64, 64), (64,)), Hint(hint=3, guided=3), (8, 2, 8), FAST,
         pieces=1, norm="batch", shortcuts=True,
     ),
 )  # fmt: skip
