@@ -1,9 +1,10 @@
 """`python -m search.run STUDY`: train students until the study has as many as it asks for. Wiring only."""
 
+import itertools
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,14 +13,14 @@ import optuna
 import typer
 from rich.console import Console
 
-from fitnets.config import Brought, Ensemble, Precision, Report, Trained
+from fitnets.config import Brought, Ensemble, Recipe, Report, Trained
 from fitnets.disk.store import Store
 from fitnets.nets.cost import total_cost
 from search import cli
 from search.driver.checks import check_files
 from search.driver.disk_limit import notes
 from search.driver.display import Display
-from search.driver.forecast import Forecast, forecast, forecast_and_actual, typical
+from search.driver.forecast import forecast_and_actual, measured_forecast
 from search.driver.identity import check_here, check_on_cluster
 from search.driver.like import COUNT, LIKE, Like, as_attribute, stored
 from search.driver.loop import Search
@@ -45,13 +46,14 @@ from search.read.reader import read
 from search.results import print_results
 from search.ship.confirmed import stored_confirmation
 from search.ship.sure.ties import Ties
+from search.space import Frame
 from search.storage.address import storage_url
 from search.storage.faults import StudyMissing, writing
 from search.storage.lock import driving
 from search.storage.writer import open_storage
 from search.study import Study
 from search.units import parse_bytes
-from search.workers.facts import Facts, Speed
+from search.workers.facts import Facts
 from search.workers.logs import logs_folder
 
 if TYPE_CHECKING:
@@ -125,7 +127,7 @@ def main(
                 record_folder(known, data)
             _print_finished(console, chosen, url, trained_count(known), again)
             return
-        facts, teacher, expected = _open(console, chosen, known, crew, data, runs)
+        facts, teacher, expected = _open(console, chosen, known, crew, data, runs, wanted)
         if storing is not None:
             began = time.monotonic()
             _search(console, chosen, known, crew, facts, teacher, storing, data, runs, wanted)
@@ -174,7 +176,13 @@ def _workers(address: str | None, slots: int | None, study: Study) -> "RayWorker
 
 
 def _open(
-    console: Console, study: Study, known: optuna.Study | None, crew: "RayWorkers", data: Path, runs: Path
+    console: Console,
+    study: Study,
+    known: optuna.Study | None,
+    crew: "RayWorkers",
+    data: Path,
+    runs: Path,
+    wanted: Like | None,
 ) -> tuple[Facts, Trained | Brought | Ensemble, float]:
     """Have the workers read the images, and print the forecast: the images, the teacher, the forecast's seconds."""
     with console.status("reading the images ..."):
@@ -192,7 +200,9 @@ def _open(
         done = 0 if known is None else trained_count(known)
         stopped = shares_stopped(study, [] if known is None else known.get_trials(deepcopy=False))
         left = study.changed(trials=max(1, study.trials - done))
-        expected = _forecast(left, facts, teacher, precision, crew, stopped)
+        frame = study.frame(facts.shape, len(facts.classes), teacher.hints, precision)
+        first = [recipe for _, recipe in itertools.chain(*_first(study, known, wanted, frame))]
+        expected = measured_forecast(left, facts, teacher, frame, crew, stopped, first[done:])
     if done:
         console.print(f"  {done} of {study.trials} trials are done; for what is left:")
     warnings = notes(runs, expected.disk_bytes, expected.table_bytes, study.max_disk)
@@ -234,45 +244,23 @@ def _search(
         frame = study.frame(facts.shape, len(facts.classes), len(teacher_facts.hint_shapes), precision)
         if slower := note_on_precision(frame.precision, facts):
             console.print(slower, markup=False)
-        first = stored(known)
+        like, named = _first(study, known, wanted, frame)
         if wanted is not None and known is None:
-            first = wanted.students(study, frame)
-            about[LIKE] = as_attribute(wanted.other.study, first)
-            console.print(f"first, {len(first)} students of the front of `{wanted.other.study}`", markup=False)
+            about[LIKE] = as_attribute(wanted.other.study, like)
+            console.print(f"first, {len(like)} students of the front of `{wanted.other.study}`", markup=False)
         register(study, storing, about | {PRECISION: frame.precision})
-        first += [(named.name, study.named_recipe(named, frame)) for named in study.first]
-        search = Search(study, frame, storing, crew, Store(runs / "store"), first)
+        search = Search(study, frame, storing, crew, Store(runs / "store"), [*like, *named])
         # A new study's end is recorded from its beginning on, a known one's from here: a refusal changes nothing.
         with nullcontext() if known is None else recording_the_end(study.name, storing):
             search.run(study.trials, display.event)
 
 
-def _forecast(
-    study: Study,
-    facts: Facts,
-    teacher: Trained | Brought | Ensemble,
-    precision: Precision,
-    crew: "RayWorkers",
-    stopped: Sequence[float],
-) -> Forecast:
-    """How long the study will take, from timings on one slot."""
-    frame = study.frame(facts.shape, len(facts.classes), teacher.hints, precision)
-    recipe = typical(study, frame)[0]
-    student = crew.measure(recipe.student, recipe.stage2, recipe.precision, recipe.distill)
-    if isinstance(teacher, Brought):
-        net, epochs, speed = None, 0, crew.measure_brought(teacher, study.stage2.batch)
-    else:
-        net, epochs, speed = teacher.members[0].net, *_teacher_work(teacher, crew)  # the hints are the first member's
-    return forecast(study, facts, frame, student, speed, net, teacher_epochs=epochs, slots=crew.slots, stopped=stopped)
-
-
-def _teacher_work(teacher: Trained | Ensemble, crew: "RayWorkers") -> tuple[int, Speed]:
-    """The epochs that the members still have to train, in all; their mean step, and a forward pass through all."""
-    epochs = [0 if crew.has(member) else member.training.epochs for member in teacher.members]
-    speeds = [crew.measure(each.net, each.training, each.precision, whole_node=True) for each in teacher.members]
-    steps = sum(number * speed.train_step for number, speed in zip(epochs, speeds, strict=True))
-    train_step = steps / sum(epochs) if any(epochs) else speeds[0].train_step
-    return sum(epochs), Speed(train_step=train_step, forward=sum(speed.forward for speed in speeds))
+def _first(
+    study: Study, known: optuna.Study | None, wanted: Like | None, frame: Frame
+) -> tuple[list[tuple[str, Recipe]], list[tuple[str, Recipe]]]:
+    """The students that are known before the search: those of --like, and those designed by hand."""
+    like = wanted.students(study, frame) if wanted is not None and known is None else stored(known)
+    return like, [(named.name, study.named_recipe(named, frame)) for named in study.first]
 
 
 def _teacher_cost(teacher: Trained | Brought | Ensemble) -> dict[str, Any]:

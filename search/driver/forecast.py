@@ -1,12 +1,12 @@
-"""How long a study will take on this machine, from a few timed batches: arithmetic only."""
+"""How long a study will take on this machine, from a few timed batches."""
 
 import math
 import random
 import statistics
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from fitnets.config import Data, Recipe
+from fitnets.config import Brought, Data, Distill, Ensemble, Precision, Recipe, Trained, Training
 from fitnets.nets.cost import cost, layers
 from fitnets.values.base import Value
 from fitnets.values.net import Net
@@ -67,13 +67,23 @@ def draws(study: Study, frame: Frame) -> list[Recipe]:
     return [recipe_of(suggest(trial, study.space), study.space, frame) for _ in range(DRAWS)]
 
 
-def typical(study: Study, frame: Frame) -> tuple[Recipe, float, float]:
-    """A student of median cost within the limits, the mean cost relative to it, and the share of draws within them."""
+def typical(study: Study, frame: Frame, known: Sequence[Recipe] = ()) -> tuple[Recipe, float, float]:
+    """A student of median cost within the limits, the mean cost relative to it, and the share of draws within them.
+
+    The mean is of the study's trials: of the students that are `known` before, and for the rest of random draws.
+    """
     priced = [(cost(recipe.student), recipe) for recipe in draws(study, frame)]
     fitting = [(price.macs, index, recipe) for index, (price, recipe) in enumerate(priced) if study.allows(price)]
     chosen = sorted(fitting or [(price.macs, i, recipe) for i, (price, recipe) in enumerate(priced)])
     macs, _, median = chosen[len(chosen) // 2]
-    return median, statistics.fmean(row[0] for row in chosen) / macs, len(fitting) / DRAWS
+    drawn, begun = statistics.fmean(row[0] for row in chosen), [cost(r.student).macs for r in _within(study, known)]
+    mean = (sum(begun) + drawn * (study.trials - len(begun))) / study.trials
+    return median, mean / macs, len(fitting) / DRAWS
+
+
+def _within(study: Study, known: Sequence[Recipe]) -> list[Recipe]:
+    """As many of these students as the study trains: those over its limits are left out."""
+    return [recipe for recipe in known if study.allows(cost(recipe.student))][: study.trials]
 
 
 def forecast(
@@ -87,15 +97,18 @@ def forecast(
     teacher_epochs: int,
     slots: int,
     stopped: Sequence[float] = (),
+    known: Sequence[Recipe] = (),
 ) -> Forecast:
     """`student` was measured on `typical`'s student. `teacher_epochs` is 0 for a teacher that needs no training.
 
-    `stopped` is for each rung of the study the share of the students at it that stop there.
+    `stopped` is for each rung of the study the share of the students at it that stop there; `known` are the students
+    that are trained before the sampler's own.
     """
-    median, relative, feasible = typical(study, frame)
+    median, relative, feasible = typical(study, frame, known)
     n, val = facts.train, facts.val
     step, evaluation = student.train_step * relative * n, student.forward * relative * val
-    hints = hint_work(draws(study, frame)[: study.trials], n, teacher_net, study.data)
+    recipes = [*_within(study, known), *draws(study, frame)][: study.trials]
+    hints = hint_work(recipes, n, teacher_net, study.data)
     stage2_epochs, full = stage2_work(study, stopped)
     trained = (study.stage1.epochs * 0.6 + stage2_epochs) * (step + evaluation)
     trial = trained + hints.live * teacher.forward * n
@@ -118,6 +131,53 @@ def forecast(
         feasible=feasible,
         stopped=1 - full,
     )
+
+
+class Timing(Protocol):
+    """What times batches on one slot: the workers."""
+
+    @property
+    def slots(self) -> int: ...
+    def has(self, teacher: Trained) -> bool: ...
+    def measure(
+        self,
+        net: Net,
+        training: Training,
+        precision: Precision,
+        distill: Distill | None = None,
+        *,
+        whole_node: bool = False,
+    ) -> Speed: ...
+    def measure_brought(self, teacher: Brought, batch: int) -> Speed: ...
+
+
+def measured_forecast(
+    study: Study,
+    facts: Facts,
+    teacher: Trained | Brought | Ensemble,
+    frame: Frame,
+    workers: Timing,
+    stopped: Sequence[float],
+    known: Sequence[Recipe],
+) -> Forecast:
+    """The forecast from timings on one slot; `stopped` and `known` as in `forecast`."""
+    recipe = typical(study, frame)[0]
+    student = workers.measure(recipe.student, recipe.stage2, recipe.precision, recipe.distill)
+    if isinstance(teacher, Brought):
+        net, epochs, speed = None, 0, workers.measure_brought(teacher, study.stage2.batch)
+    else:
+        net, (epochs, speed) = teacher.members[0].net, teacher_work(teacher, workers)  # hints: the first member's
+    work = {"teacher_epochs": epochs, "slots": workers.slots}
+    return forecast(study, facts, frame, student, speed, net, **work, stopped=stopped, known=known)
+
+
+def teacher_work(teacher: Trained | Ensemble, workers: Timing) -> tuple[int, Speed]:
+    """The epochs that the members still have to train, in all; their mean step, and a forward pass through all."""
+    epochs = [0 if workers.has(member) else member.training.epochs for member in teacher.members]
+    speeds = [workers.measure(each.net, each.training, each.precision, whole_node=True) for each in teacher.members]
+    steps = sum(number * speed.train_step for number, speed in zip(epochs, speeds, strict=True))
+    train_step = steps / sum(epochs) if any(epochs) else speeds[0].train_step
+    return sum(epochs), Speed(train_step=train_step, forward=sum(speed.forward for speed in speeds))
 
 
 def stage2_work(study: Study, stopped: Sequence[float]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from fitnets.disk.store import Store
 from fitnets.images.images import accuracy, load, load_test
 from fitnets.nets.cost import cost
 from fitnets.teacher import teacher as teachers
-from search import run
+from search.driver.forecast import teacher_work
 from search.read import layers
 from search.read.reader import read
 from search.storage.address import storage_url
@@ -91,11 +91,11 @@ def test_the_forecast_counts_every_members_epochs_that_are_left() -> None:
         has=lambda teacher: teacher.digest() in trained,
         measure=lambda net, training, precision, whole_node: speeds[net.digest()],
     )
-    assert run._teacher_work(resolved(), crew) == (5, Speed(train_step=(2 * 3.0 + 3 * 8.0) / 5, forward=3.0))
+    assert teacher_work(resolved(), crew) == (5, Speed(train_step=(2 * 3.0 + 3 * 8.0) / 5, forward=3.0))
     trained.append(first.digest())
-    assert run._teacher_work(resolved(), crew) == (3, Speed(train_step=8.0, forward=3.0))
+    assert teacher_work(resolved(), crew) == (3, Speed(train_step=8.0, forward=3.0))
     trained.append(second.digest())
-    assert run._teacher_work(resolved(), crew)[0] == 0
+    assert teacher_work(resolved(), crew)[0] == 0
 
 
 LONGER = TEACHER.training.changed(epochs=TEACHER.training.epochs + 90)

@@ -82,6 +82,21 @@ def test_the_typical_student_is_within_the_limits_and_in_the_middle() -> None:
     assert 0.05 < feasible < 0.45
 
 
+def test_students_that_are_known_before_cost_what_they_cost() -> None:
+    study = STUDY.changed(trials=4, max_params=10**9)
+    _, random_mean, _ = typical(study, FRAME)
+    large = RECIPE.changed(student=Net.staged((1, 8, 8), 10, ((64, 64), (64, 64))), stage1=STUDY.stage1)
+    median, mean, _ = typical(study, FRAME, [large] * 2)
+    macs = cost(large.student).macs / cost(median.student).macs
+    assert mean == pytest.approx((2 * macs + 2 * random_mean) / 4) and mean > 2 * random_mean
+    assert typical(study, FRAME, [large] * 9)[1] == pytest.approx(macs), "no more than the study trains"
+    assert typical(study.changed(max_params=cost(large.student).params - 1), FRAME, [large])[1] == random_mean
+    arguments = (FACTS, FRAME, STUDENT, TAUGHT, None)
+    told = [forecast(study, *arguments, teacher_epochs=0, slots=1, known=k).trial_seconds for k in ((), [large] * 4)]
+    trained = [seconds - TAUGHT.forward * FACTS.train * STUDY.stage1.epochs for seconds in told]  # less the live hints
+    assert trained[1] / trained[0] == pytest.approx(macs / random_mean)
+
+
 def test_every_line_is_for_people() -> None:
     told = forecast(STUDY, FACTS, FRAME, STUDENT, TAUGHT, None, teacher_epochs=0, slots=2)
     text = "\n".join(told.lines())
