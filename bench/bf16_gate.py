@@ -24,7 +24,7 @@ from fitnets.config import Data, Hint, Precision, Recipe, Trained, Training
 from fitnets.disk.store import Store
 from fitnets.distill.run import distill, result_of
 from fitnets.images.images import load
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening, train
 from fitnets.values.base import Value
 from fitnets.values.net import Net, Shape
 
@@ -91,10 +91,10 @@ def accuracy(number: int, precision: Precision, seed: int, data_dir: str, store_
     chosen, store = CASES[number], Store(Path(store_dir))
     images = load(chosen.data, Path(data_dir), store)
     trained = chosen.teacher.changed(precision=precision, seed=seed)
-    for _ in teachers.trained(trained, images, store):
+    for _ in train.trained(trained, images, store):
         pass
     stages = distill(
-        chosen.recipe.changed(precision=precision, seed=seed), images, teachers.load(trained, images, store), store
+        chosen.recipe.changed(precision=precision, seed=seed), images, opening.load(trained, images, store), store
     )
     return result_of(stages).outcome.val_accuracy
 

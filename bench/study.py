@@ -30,7 +30,7 @@ from fitnets.distill.regressor import Target
 from fitnets.distill.run import distill, result_of
 from fitnets.images.images import Images, load
 from fitnets.nets.network import Network, initialise
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening, train
 from fitnets.teacher.hints import Hints
 from fitnets.teacher.teacher import Teacher
 from fitnets.values.base import seed_of
@@ -63,9 +63,9 @@ def opened(study: Study, data_dir: str, store_dir: str) -> tuple[Images, Teacher
     store = Store(Path(store_dir))
     images = load(study.data, Path(data_dir), store)
     assert isinstance(study.teacher, Trained)
-    for report in teachers.trained(study.teacher, images, store):
+    for report in train.trained(study.teacher, images, store):
         print(f"teacher epoch {report.epoch}/{report.epochs}: accuracy {report.val_accuracy:.2%}", flush=True)
-    return images, teachers.load(study.teacher, images, store), store
+    return images, opening.load(study.teacher, images, store), store
 
 
 def searched(study: Study, data_dir: Path, runs: Path) -> tuple[float, list[tuple[Recipe, Outcome]]]:

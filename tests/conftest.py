@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from fitnets.disk.store import Store
 from fitnets.images.images import Images, load
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening, train
 from fitnets.teacher.teacher import Teacher
 from search.storage.address import storage_url
 from tests.commands import Crew, invoke, study_file
@@ -42,9 +42,9 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(scope="session")
 def teacher(digits: Images, shared_store: Store) -> Teacher:
     """A small teacher, well above chance."""
-    for _ in teachers.trained(TEACHER, digits, shared_store):
+    for _ in train.trained(TEACHER, digits, shared_store):
         pass
-    return teachers.load(TEACHER, digits, shared_store)
+    return opening.load(TEACHER, digits, shared_store)
 
 
 @pytest.fixture(scope="session")

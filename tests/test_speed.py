@@ -18,7 +18,7 @@ from fitnets.images.images import Images, load
 from fitnets.images.views import Plan
 from fitnets.nets.network import Network, initialise
 from fitnets.nets.precision import native
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening, train
 from fitnets.teacher.teacher import Teacher
 from fitnets.training.loop import fit
 from fitnets.training.run import Run
@@ -36,8 +36,8 @@ PRECISIONS: list[Precision] = ["float32", "bf16"]
 def fast(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Images, Teacher]:
     """A recipe of the `cifar10` study's family, its images and its teacher."""
     images, store = load(FAST_DIGITS, Path("nowhere")), Store(tmp_path_factory.mktemp("fast"))
-    list(teachers.trained(FAST_TEACHER, images, store))
-    return FAST_RECIPE, images, teachers.load(FAST_TEACHER, images, store)
+    list(train.trained(FAST_TEACHER, images, store))
+    return FAST_RECIPE, images, opening.load(FAST_TEACHER, images, store)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

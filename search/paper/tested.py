@@ -16,7 +16,7 @@ from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.export import restored
 from fitnets.images.images import Images, accuracy, load, load_test
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening, train
 from fitnets.values.base import sha256
 from fitnets.values.net import Net
 from search.paper.experiments import Experiment
@@ -47,13 +47,13 @@ class TestImages:
 
     def teacher(self, teacher: Trained) -> Seed:
         """The trained teacher, measured. Raises InputError when it is not in the store."""
-        if not teachers.is_trained(teacher, self.images, self.store):
+        if not train.is_trained(teacher, self.images, self.store):
             raise InputError(
                 f"the trained teacher is not in `{self.store.root}`: let --runs name a folder that every worker sees."
             )
-        loaded = teachers.load(teacher, self.images, self.store)
+        loaded = opening.load(teacher, self.images, self.store)
         measured = self._measured(loaded.network, teacher.net, loaded.digest, "teacher")
-        about = json.loads(teachers.files(teacher, self.images, self.store)["about.json"])
+        about = json.loads(train.files(teacher, self.images, self.store)["about.json"])
         return Seed(test=measured, val_accuracy=loaded.val_accuracy, train_seconds=about["seconds"])
 
     def student(self, net: Net, weights: bytes, name: str) -> Measured:

@@ -23,7 +23,7 @@ from fitnets.images.views import Plan
 from fitnets.nets.cost import cost
 from fitnets.nets.network import Network, initialise
 from fitnets.nets.precision import computing, native, use_ieee_float32
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening, train
 from fitnets.teacher.teacher import Teacher
 from fitnets.training.loop import fit
 from fitnets.training.run import Run
@@ -67,7 +67,7 @@ class Trainer:
 
     def has(self, teacher: Trained | Brought | Ensemble) -> bool:
         """Whether the teacher has been trained."""
-        return all(teachers.is_trained(member, self.images, self.store) for member in teacher.members)
+        return all(train.is_trained(member, self.images, self.store) for member in teacher.members)
 
     def train_teacher(self, teacher: Trained | Brought | Ensemble, cores: int = 1) -> Iterator[Report]:
         """Train the teacher into the store, unless it is there or a brought one; an ensemble member by member.
@@ -76,11 +76,11 @@ class Trainer:
         """
         for member in teacher.members:
             with threads_for(member.net, member.training.batch, cores):
-                yield from teachers.trained(member, self.images, self.store)
+                yield from train.trained(member, self.images, self.store)
 
     def export_teacher(self, teacher: Trained) -> dict[str, bytes]:
         """The trained teacher's files, for workers that do not share this disk."""
-        return teachers.files(teacher, self.images, self.store)
+        return train.files(teacher, self.images, self.store)
 
     def open_teacher(
         self, teacher: Trained | Brought | Ensemble, files: Sequence[dict[str, bytes]] | None
@@ -88,8 +88,8 @@ class Trainer:
         """Load the teacher, from `files` (those of each of its members) where this worker's store lacks them."""
         if files is not None:
             for member, its_files in zip(teacher.members, files, strict=True):
-                teachers.receive(member, self.images, self.store, its_files)
-        self.teacher = teachers.load(teacher, self.images, self.store)
+                train.receive(member, self.images, self.store, its_files)
+        self.teacher = opening.load(teacher, self.images, self.store)
         opened = self.teacher
         return TeacherFacts(
             teacher=opened.digest,
@@ -102,7 +102,7 @@ class Trainer:
 
     def brought_digests(self, teacher: Brought) -> tuple[str, tuple[str, str]]:
         """The digest of a brought teacher as it is now, and of its weights and code. Its accuracy is not measured."""
-        return teachers.brought_digests(teacher, self.images)
+        return opening.brought_digests(teacher, self.images)
 
     def train(self, recipe: Recipe) -> Generator[Report, None, Result]:
         """Run a recipe, from its checkpoint if there is one: Reports as they come, then the Result.

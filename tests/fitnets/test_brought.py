@@ -17,7 +17,7 @@ from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.images.images import Images, load
 from fitnets.nets.taps import Tap
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening
 from fitnets.teacher.teacher import Teacher
 from tests.helpers import random_images, state_hash
 
@@ -71,7 +71,7 @@ BROUGHT = Brought(build="somebody:build", hint_layers=("first", "second"), min_a
 
 def bring(images: Images, tmp_path: Path, **fields: Any) -> Teacher:
     """The teacher, loaded."""
-    return teachers.load(BROUGHT.changed(**fields), images, Store(tmp_path))
+    return opening.load(BROUGHT.changed(**fields), images, Store(tmp_path))
 
 
 def refusal(images: Images, tmp_path: Path, **fields: Any) -> str:

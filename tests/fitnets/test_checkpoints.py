@@ -20,7 +20,7 @@ from fitnets.distill.run import distill, run_key
 from fitnets.errors import Diverged
 from fitnets.images.images import Images, load
 from fitnets.paper.alternatives import joint_kd, labels_then_kd
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening, train
 from fitnets.teacher.teacher import Teacher
 from fitnets.training import checkpoints
 from fitnets.training.checkpoints import KIND
@@ -135,15 +135,15 @@ def test_a_teacher_that_dies_after_every_epoch_equals_one_that_does_not(
     digits: Images, store: Store, tmp_path: Path, name: str
 ) -> None:
     settings, elsewhere = TEACHERS[name], Store(tmp_path / "elsewhere")
-    whole = list(teachers.trained(settings, digits, elsewhere))
+    whole = list(train.trained(settings, digits, elsewhere))
     heard: list[Report] = []
-    while not teachers.is_trained(settings, digits, store):
-        for report in teachers.trained(settings, digits, store):
+    while not train.is_trained(settings, digits, store):
+        for report in train.trained(settings, digits, store):
             if not report.replayed:
                 heard.append(report)
                 break
     assert numbers(heard) == numbers(whole)
-    ours, theirs = (teachers.load(settings, digits, place) for place in (store, elsewhere))
+    ours, theirs = (opening.load(settings, digits, place) for place in (store, elsewhere))
     assert (ours.digest, ours.val_accuracy) == (theirs.digest, theirs.val_accuracy)
     assert state_hash(ours.network) == state_hash(theirs.network)
     assert store.names(KIND) == []
@@ -152,7 +152,7 @@ def test_a_teacher_that_dies_after_every_epoch_equals_one_that_does_not(
 CHILD = """
 import sys, torch
 from pathlib import Path
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening
 from fitnets.training import checkpoints
 from fitnets.config import Recipe
 from fitnets.images.images import load
@@ -162,7 +162,7 @@ from tests.helpers import DIGITS, TEACHER
 torch.set_num_threads(1)
 checkpoints.SECONDS, checkpoints.SHARE = 0.0, float("inf")
 images = load(DIGITS, Path("nowhere"))
-teacher = teachers.load(TEACHER, images, Store(Path(sys.argv[1])))
+teacher = opening.load(TEACHER, images, Store(Path(sys.argv[1])))
 for report in distill(Recipe.model_validate_json(sys.argv[3]), images, teacher, Store(Path(sys.argv[2]))):
     print(report.model_dump_json(), flush=True)
 """
@@ -261,16 +261,16 @@ def test_a_run_that_began_under_other_code_starts_again(
 ) -> None:
     """Other code may train to other numbers."""
     broken_off(lambda: distill(RECIPE, digits, teacher, store), 3)
-    for report in teachers.trained(TEACHER, digits, store):
+    for report in train.trained(TEACHER, digits, store):
         assert not report.replayed
         break
     assert len(store.names(KIND)) == 2
     monkeypatch.setattr("fitnets.disk.store.code_version", lambda: "another")
     reports, _ = ended(distill(RECIPE, digits, teacher, store))
     assert not any(report.replayed for report in reports)
-    assert not any(report.replayed for report in teachers.trained(TEACHER, digits, store))
+    assert not any(report.replayed for report in train.trained(TEACHER, digits, store))
     monkeypatch.undo()
-    assert teachers.is_trained(TEACHER, digits, store), "what was trained to its end stays"
+    assert train.is_trained(TEACHER, digits, store), "what was trained to its end stays"
 
 
 @pytest.mark.usefixtures("every_epoch")

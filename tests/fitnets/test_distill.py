@@ -23,7 +23,7 @@ from fitnets.export import restored
 from fitnets.images import views
 from fitnets.images.images import Images, Split, accuracy
 from fitnets.nets.network import Network, initialise
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import train
 from fitnets.teacher.teacher import Teacher
 from fitnets.training import loop
 from fitnets.training.checkpoints import Checkpoints
@@ -304,7 +304,7 @@ def test_every_stage_and_seed_has_batch_orders_of_its_own(
         """The orders of the teacher, stage 1 and stage 2, an epoch each."""
         orders.clear()
         store = Store(tmp_path / f"{len(list(tmp_path.iterdir()))}")
-        list(teachers.trained(TEACHER.changed(training=once, seed=seed), few, store))
+        list(train.trained(TEACHER.changed(training=once, seed=seed), few, store))
         ended(distill(RECIPE.changed(stage1=once, stage2=once, seed=seed), few, teacher, None))
         return list(orders)
 

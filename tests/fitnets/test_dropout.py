@@ -10,7 +10,7 @@ from fitnets.disk.store import Store
 from fitnets.images.images import Images, accuracy
 from fitnets.nets.dropout import forward_with_dropout
 from fitnets.nets.network import Network, initialise
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening, train
 from fitnets.values.net import Dense, Net
 from fitnets.values.updates import Dropout
 from tests.helpers import SHORT, TEACHER, random_images
@@ -71,12 +71,12 @@ def test_expectations_agree_with_the_undropped_layer() -> None:
 def test_a_teacher_learns_with_dropout_and_answers_without(digits: Images, tmp_path: Path) -> None:
     store = Store(tmp_path)
     teacher = TEACHER.changed(training=SHORT.changed(epochs=3), dropout=Dropout(keep=0.8))
-    reports = list(teachers.trained(teacher, digits, store))
+    reports = list(train.trained(teacher, digits, store))
     torch.manual_seed(7)  # the masks follow from the teacher's seed
-    assert [r.loss for r in teachers.trained(teacher, digits, Store(tmp_path / "again"))] == [r.loss for r in reports]
+    assert [r.loss for r in train.trained(teacher, digits, Store(tmp_path / "again"))] == [r.loss for r in reports]
     plain = teacher.changed(dropout=None)
-    assert [r.loss for r in teachers.trained(plain, digits, store)] != [r.loss for r in reports]
-    loaded = teachers.load(teacher, digits, store)
+    assert [r.loss for r in train.trained(plain, digits, store)] != [r.loss for r in reports]
+    loaded = opening.load(teacher, digits, store)
     assert loaded.val_accuracy == reports[-1].val_accuracy == accuracy(loaded.network, digits, digits.val) > 0.3
     loaded.network.train()
     x_BCHW = random_images((4, 1, 8, 8))

@@ -10,7 +10,7 @@ from fitnets.distill.losses import kd_loss
 from fitnets.distill.run import distill, result_of
 from fitnets.images.images import Images, accuracy
 from fitnets.nets.network import Network, initialise
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening, train
 from fitnets.teacher.ensemble import Average
 from fitnets.values.net import Net
 from tests.helpers import RECIPE, SHORT, TEACHER, random_images
@@ -44,17 +44,17 @@ def store(digits: Images, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store that holds both members."""
     made = Store(tmp_path_factory.mktemp("ensemble"))
     ensemble = Ensemble(members=MEMBERS)
-    assert not teachers.is_trained(ensemble, digits, made)
-    reports = list(teachers.trained(ensemble, digits, made))
+    assert not train.is_trained(ensemble, digits, made)
+    reports = list(train.trained(ensemble, digits, made))
     assert [report.epoch for report in reports] == [1, 2, 1, 2], "one after the other"
-    assert teachers.is_trained(ensemble, digits, made)
-    assert list(teachers.trained(ensemble, digits, made)) == []
+    assert train.is_trained(ensemble, digits, made)
+    assert list(train.trained(ensemble, digits, made)) == []
     return made
 
 
 def test_an_ensemble_answers_with_its_members_mean_and_hints_with_its_first(digits: Images, store: Store) -> None:
-    members = [teachers.load(member, digits, store) for member in MEMBERS]
-    loaded = teachers.load(Ensemble(members=MEMBERS), digits, store)
+    members = [opening.load(member, digits, store) for member in MEMBERS]
+    loaded = opening.load(Ensemble(members=MEMBERS), digits, store)
     x_BCHW = random_images((6, 1, 8, 8))
     wanted = (members[0].network(x_BCHW) + members[1].network(x_BCHW)) / 2
     assert torch.allclose(loaded.network(x_BCHW), wanted, atol=1e-5)
@@ -62,14 +62,14 @@ def test_an_ensemble_answers_with_its_members_mean_and_hints_with_its_first(digi
     for hint in (1, 2, 3):
         assert torch.equal(loaded.prefix(hint)(x_BCHW), members[0].prefix(hint)(x_BCHW))
     assert loaded.hint_shapes == members[0].hint_shapes
-    other = teachers.load(Ensemble(members=MEMBERS, average="probabilities"), digits, store)
+    other = opening.load(Ensemble(members=MEMBERS, average="probabilities"), digits, store)
     assert len({loaded.digest, other.digest, members[0].digest, members[1].digest}) == 4
 
 
 def test_a_student_learns_from_an_ensemble(digits: Images, store: Store) -> None:
-    ensemble = teachers.load(Ensemble(members=MEMBERS), digits, store)
+    ensemble = opening.load(Ensemble(members=MEMBERS), digits, store)
     result = result_of(distill(RECIPE, digits, ensemble, None))
-    alone = result_of(distill(RECIPE, digits, teachers.load(MEMBERS[0], digits, store), None))
+    alone = result_of(distill(RECIPE, digits, opening.load(MEMBERS[0], digits, store), None))
     assert result.outcome.teacher == ensemble.digest
     assert result.outcome.hint_r2 == alone.outcome.hint_r2, "the first member's hints"
     assert result.weights != alone.weights

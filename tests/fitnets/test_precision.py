@@ -11,7 +11,7 @@ from fitnets.disk.store import Store
 from fitnets.distill.run import distill
 from fitnets.images.images import Images
 from fitnets.nets.precision import native, use_ieee_float32
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening, train
 from fitnets.teacher.teacher import Teacher
 from search.workers.trainer import Trainer
 from tests.helpers import DIGITS, RECIPE, TEACHER
@@ -44,8 +44,8 @@ def test_float32_is_ieee_float32_wherever_a_computation_starts(
 ) -> None:
     doors: dict[str, Callable[[], object]] = {
         "worker": lambda: Trainer(DIGITS, "nowhere", str(tmp_path), "cpu", None),
-        "train teacher": lambda: next(teachers.trained(TEACHER.changed(seed=9), digits, Store(tmp_path))),
-        "load teacher": lambda: teachers.load(TEACHER, digits, shared_store),
+        "train teacher": lambda: next(train.trained(TEACHER.changed(seed=9), digits, Store(tmp_path))),
+        "load teacher": lambda: opening.load(TEACHER, digits, shared_store),
         "distill": lambda: next(distill(RECIPE, digits, teacher, None)),
     }
     doors[door]()

@@ -17,7 +17,7 @@ from fitnets.config import Brought
 from fitnets.disk.store import Store
 from fitnets.errors import InputError
 from fitnets.images.images import Images
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening
 from fitnets.teacher.teacher import Teacher
 from search.workers.facts import TeacherFacts
 from tests.helpers import random_images
@@ -73,7 +73,7 @@ def bring(
 
         vars(somebody)["build"] = made or make
         fields = {"build": "somebody:build", "hint_layers": ("first",)} | f
-        return teachers.load(Brought.model_validate(fields), digits, Store(tmp_path))
+        return opening.load(Brought.model_validate(fields), digits, Store(tmp_path))
 
     return bring
 

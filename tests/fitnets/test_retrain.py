@@ -11,7 +11,7 @@ from fitnets.config import Recipe, Report, Result
 from fitnets.disk.store import Store
 from fitnets.distill.run import distill
 from fitnets.images.images import Images
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening, train
 from fitnets.teacher.teacher import Teacher
 from fitnets.training.run import state
 from fitnets.values.base import sha256
@@ -89,17 +89,17 @@ def test_a_teacher_is_retrained_and_keeps_the_accuracy_of_before(
     digits: Images, shared_store: Store, tmp_path: Path
 ) -> None:
     settings = TEACHER.changed(training=PATIENT.changed(epochs=3), retrain=True)
-    reports = list(teachers.trained(settings, digits, shared_store))
+    reports = list(train.trained(settings, digits, shared_store))
     first = [report for report in reports if not report.retraining]
     measures = [report.measure for report in first]
     kept = measures.index(max(measures)) + 1
     assert len(reports) - len(first) == kept
-    about = json.loads(teachers.files(settings, digits, shared_store)["about.json"])
+    about = json.loads(train.files(settings, digits, shared_store)["about.json"])
     assert (about["val_accuracy"], about["epoch"]) == (max(measures), kept)
     again = settings.changed(retrain=False, training=SHORT.changed(lr=0.06, schedule="constant", epochs=3, until=kept))
     whole, elsewhere = digits.whole(), Store(tmp_path)
-    assert len(list(teachers.trained(again, whole, elsewhere))) == kept
-    loaded, wanted = teachers.load(settings, digits, shared_store), teachers.load(again, whole, elsewhere)
+    assert len(list(train.trained(again, whole, elsewhere))) == kept
+    loaded, wanted = opening.load(settings, digits, shared_store), opening.load(again, whole, elsewhere)
     assert loaded.val_accuracy == max(measures)
     assert save_tensors(state(loaded.network)) == save_tensors(state(wanted.network))
 
@@ -108,8 +108,8 @@ def test_a_teacher_starts_as_it_is_told(digits: Images, shared_store: Store) -> 
     """Without a step worth the name, the weights are the paper's uniform ones."""
     still = SHORT.changed(epochs=1, lr=1e-30, optimizer="sgd", momentum=0.0)
     settings = TEACHER.changed(training=still, init="uniform", init_range=0.005)
-    assert list(teachers.trained(settings, digits, shared_store))
-    network = teachers.load(settings, digits, shared_store).network
+    assert list(train.trained(settings, digits, shared_store))
+    network = opening.load(settings, digits, shared_store).network
     weights = torch.cat([p.flatten() for p in network.parameters() if p.ndim > 1])
     assert 0.0049 < float(weights.abs().max()) <= 0.005
 

@@ -12,7 +12,7 @@ from fitnets.errors import InputError
 from fitnets.images.images import Images, accuracy, load
 from fitnets.images.views import Plan
 from fitnets.nets.network import Network
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening, train
 from fitnets.teacher.teacher import Frozen, Teacher
 from fitnets.values.net import Net
 from tests.helpers import DIGITS, SHORT, TEACHER, random_images, state_hash
@@ -34,23 +34,23 @@ def test_a_trained_teacher_is_far_above_chance_and_says_so(digits: Images, teach
 def test_training_tells_of_every_epoch(digits: Images, tmp_path: Path) -> None:
     short = TEACHER.changed(training=SHORT)
     store = Store(tmp_path)
-    assert not teachers.is_trained(short, digits, store)
-    reports = list(teachers.trained(short, digits, store))
+    assert not train.is_trained(short, digits, store)
+    reports = list(train.trained(short, digits, store))
     assert [(r.stage, r.epoch, r.epochs) for r in reports] == [("teacher", 1, 2), ("teacher", 2, 2)]
     assert reports[1].loss < reports[0].loss
-    assert teachers.load(short, digits, store).val_accuracy == reports[-1].val_accuracy
-    assert teachers.is_trained(short, digits, store)
-    assert list(teachers.trained(short, digits, store)) == [], "trained once"
+    assert opening.load(short, digits, store).val_accuracy == reports[-1].val_accuracy
+    assert train.is_trained(short, digits, store)
+    assert list(train.trained(short, digits, store)) == [], "trained once"
 
 
 def test_the_stored_teacher_says_the_same_in_another_store(
     digits: Images, teacher: Teacher, shared_store: Store, tmp_path: Path, x_BCHW: torch.Tensor
 ) -> None:
-    again = teachers.load(TEACHER, digits, shared_store)
+    again = opening.load(TEACHER, digits, shared_store)
     assert torch.equal(again.network(x_BCHW), teacher.network(x_BCHW))
     there = Store(tmp_path)
-    teachers.receive(TEACHER, digits, there, teachers.files(TEACHER, digits, shared_store))
-    sent = teachers.load(TEACHER, digits, there)
+    train.receive(TEACHER, digits, there, train.files(TEACHER, digits, shared_store))
+    sent = opening.load(TEACHER, digits, there)
     assert torch.equal(sent.network(x_BCHW), teacher.network(x_BCHW))
     assert (sent.digest, sent.val_accuracy) == (teacher.digest, teacher.val_accuracy)
 
@@ -58,9 +58,9 @@ def test_the_stored_teacher_says_the_same_in_another_store(
 def test_equal_seeds_train_equal_teachers(digits: Images, tmp_path: Path) -> None:
     def trained(place: str, seed: int) -> str:
         settings = TEACHER.changed(training=SHORT.changed(epochs=1), seed=seed)
-        reports: list[Report] = list(teachers.trained(settings, digits, Store(tmp_path / place)))
+        reports: list[Report] = list(train.trained(settings, digits, Store(tmp_path / place)))
         assert len(reports) == 1
-        return state_hash(teachers.load(settings, digits, Store(tmp_path / place)).network)
+        return state_hash(opening.load(settings, digits, Store(tmp_path / place)).network)
 
     assert trained("a", 0) == trained("b", 0) != trained("c", 1)
 
@@ -81,10 +81,10 @@ def test_a_teacher_with_own_views_never_sees_those_that_it_teaches_on(
     own = shared.changed(own_views=True)
     assert shared.digest() != own.digest()
     for teacher in (shared, own):
-        list(teachers.trained(teacher, digits, Store(tmp_path)))
+        list(train.trained(teacher, digits, Store(tmp_path)))
     assert seeds[: SHORT.epochs] == [digits.data.seed] * SHORT.epochs
     assert digits.data.seed not in seeds[SHORT.epochs :] and len(seeds) == 2 * SHORT.epochs
-    loaded = teachers.load(own, digits, Store(tmp_path))
+    loaded = opening.load(own, digits, Store(tmp_path))
     assert accuracy(loaded.network, digits, digits.val) == loaded.val_accuracy
 
 
@@ -93,8 +93,8 @@ def test_a_teacher_trains_on_more_views_than_it_teaches_on(digits: Images, tmp_p
     short, hashes, names = TEACHER.changed(training=SHORT), set[str](), set[str]()
     for number, plans in enumerate((None, 1)):
         images, store = load(DIGITS.changed(plans=plans), Path("nowhere")), Store(tmp_path / str(number))
-        list(teachers.trained(short, images, store))
-        hashes.add(state_hash((teacher := teachers.load(short, images, store)).network))
+        list(train.trained(short, images, store))
+        hashes.add(state_hash((teacher := opening.load(short, images, store)).network))
         tables = {teacher.logits(images, epoch, store).numpy().tobytes() for epoch in (1, 2, 3)}
         assert len(tables) == (1 if plans else 3)
         names.update(store.names("teacher"))
@@ -103,31 +103,31 @@ def test_a_teacher_trains_on_more_views_than_it_teaches_on(digits: Images, tmp_p
 
 def test_a_teacher_that_was_not_trained_is_not_found(digits: Images, tmp_path: Path) -> None:
     with pytest.raises(LookupError, match="is not in the store: train it first"):
-        teachers.load(TEACHER, digits, Store(tmp_path))
+        opening.load(TEACHER, digits, Store(tmp_path))
 
 
 def test_a_half_trained_teacher_is_not_in_the_store(digits: Images, tmp_path: Path) -> None:
-    stream = teachers.trained(TEACHER.changed(training=SHORT), digits, Store(tmp_path))
+    stream = train.trained(TEACHER.changed(training=SHORT), digits, Store(tmp_path))
     next(stream)
     del stream
-    assert not teachers.is_trained(TEACHER.changed(training=SHORT), digits, Store(tmp_path))
+    assert not train.is_trained(TEACHER.changed(training=SHORT), digits, Store(tmp_path))
 
 
 @pytest.mark.parametrize("net", [Net.staged((3, 8, 8), 10, ((4,),)), Net.staged((1, 8, 8), 7, ((4,),))])
 def test_a_teacher_for_other_images_is_refused(digits: Images, tmp_path: Path, net: Net) -> None:
     with pytest.raises(InputError, match=r"but the images are \(1, 8, 8\) with 10 classes: change `teacher.net`"):
-        list(teachers.trained(TEACHER.changed(net=net), digits, Store(tmp_path)))
+        list(train.trained(TEACHER.changed(net=net), digits, Store(tmp_path)))
 
 
 def test_a_teacher_is_known_by_everything_that_it_was_trained_on(digits: Images) -> None:
     keys = {
-        teachers._trained_key(TEACHER, digits),
-        teachers._trained_key(TEACHER.changed(seed=1), digits),
-        teachers._trained_key(TEACHER.changed(training=SHORT), digits),
-        teachers._trained_key(TEACHER, load(DIGITS.changed(shift=2), Path("nowhere"))),
-        teachers._trained_key(TEACHER, load(DIGITS.changed(flip=True), Path("nowhere"))),
-        teachers._trained_key(TEACHER, load(DIGITS.changed(seed=3), Path("nowhere"))),
-        teachers._trained_key(TEACHER, load(Data(name="digits", shift=1, val_fraction=0.3), Path("nowhere"))),
+        train._trained_key(TEACHER, digits),
+        train._trained_key(TEACHER.changed(seed=1), digits),
+        train._trained_key(TEACHER.changed(training=SHORT), digits),
+        train._trained_key(TEACHER, load(DIGITS.changed(shift=2), Path("nowhere"))),
+        train._trained_key(TEACHER, load(DIGITS.changed(flip=True), Path("nowhere"))),
+        train._trained_key(TEACHER, load(DIGITS.changed(seed=3), Path("nowhere"))),
+        train._trained_key(TEACHER, load(Data(name="digits", shift=1, val_fraction=0.3), Path("nowhere"))),
     }
     assert len(keys) == 7
 

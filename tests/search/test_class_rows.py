@@ -13,7 +13,7 @@ from fitnets.config import Ensemble, Training
 from fitnets.disk.store import Store
 from fitnets.distill.run import distill, result_of
 from fitnets.images.images import Images, accuracy, judged, per_class
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening, train
 from fitnets.teacher.teacher import Teacher
 from fitnets.values.per_class import MOST_MISTAKEN, PerClass
 from fitnets.values.per_image import PerImage
@@ -103,17 +103,17 @@ def test_teachers_have_theirs(digits: Images, tmp_path: Path) -> None:
     store, earlier = Store(tmp_path / "now"), Store(tmp_path / "earlier")
     short = TEACHER.changed(training=SHORT)
     both = Ensemble(members=(short, short.changed(seed=1)))
-    for _ in teachers.trained(both, digits, store):
+    for _ in train.trained(both, digits, store):
         pass
     for taught in (short, both):
-        loaded = teachers.load(taught, digits, store)
+        loaded = opening.load(taught, digits, store)
         assert loaded.classes == per_class(loaded.network, digits, digits.val)
         assert loaded.classes.accuracy == loaded.val_accuracy
-    found = teachers.files(short, digits, store)
+    found = train.files(short, digits, store)
     about = json.loads(found["about.json"])
     del about["classes"]
-    teachers.receive(short, digits, earlier, found | {"about.json": json.dumps(about).encode()})
-    assert teachers.load(short, digits, earlier).classes is None  # as earlier versions kept it
+    train.receive(short, digits, earlier, found | {"about.json": json.dumps(about).encode()})
+    assert opening.load(short, digits, earlier).classes is None  # as earlier versions kept it
 
 
 def test_rows_have_the_classes_names_and_the_teachers_numbers() -> None:

@@ -13,7 +13,7 @@ from fitnets.config import Ensemble, Hint, Recipe, Training
 from fitnets.disk.store import Store
 from fitnets.images.images import accuracy, load, load_test
 from fitnets.nets.cost import cost
-from fitnets.teacher import teacher as teachers
+from fitnets.teacher import opening
 from search.driver.forecast import teacher_work
 from search.read import layers
 from search.read.reader import read
@@ -49,7 +49,7 @@ def test_a_study_is_searched_with_an_ensemble_and_a_student_is_picked(
     snapshot = read(storage_url(runs, None), "together")
     assert [c.state for c in snapshot.candidates] == ["complete", "complete"]
     images = load(ENSEMBLE_STUDY.data, Path("nowhere"))
-    teacher = teachers.load(resolved(), images, Store(runs / "store"))
+    teacher = opening.load(resolved(), images, Store(runs / "store"))
     nets = [member.net for member in resolved().members]
     assert snapshot.teacher["teacher"] == teacher.digest
     assert snapshot.teacher["val_accuracy"] == accuracy(teacher.network, images, images.val)
@@ -130,6 +130,6 @@ def test_a_worker_teaches_the_members_mean_logits(tmp_path: Path) -> None:
     worker.open_teacher(resolved(), None)
     assert worker.teacher is not None
     logits_NK = worker.teacher.logits(worker.images, 1, None)
-    alone = [teachers.load(member, worker.images, worker.store) for member in resolved().members]
+    alone = [opening.load(member, worker.images, worker.store) for member in resolved().members]
     mean_NK = torch.stack([one.logits(worker.images, 1, None).float() for one in alone]).mean(0)
     assert torch.allclose(logits_NK.float(), mean_NK, atol=1e-2)
