@@ -67,7 +67,7 @@ def test_a_large_teacher_trains_on_all_free_cores_and_a_small_one_on_one(
         seen.append(torch.get_num_threads())
         return []
 
-    monkeypatch.setattr("search.workers.trainer.teachers.trained", noted)
+    monkeypatch.setattr("search.workers.trainer.train.trained", noted)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
