@@ -130,7 +130,7 @@ def main(
         facts, teacher, expected = _open(console, chosen, known, crew, data, runs, wanted)
         if storing is not None:
             began = time.monotonic()
-            _search(console, chosen, known, crew, facts, teacher, storing, data, runs, wanted)
+            _search(console, chosen, known, crew, facts, teacher, storing, data, runs, wanted, expected)
             console.print(forecast_and_actual(expected, time.monotonic() - began))
     if not dry_run:
         snapshot = read(url, chosen.name)
@@ -221,10 +221,14 @@ def _search(
     data: Path,
     runs: Path,
     wanted: Like | None,
+    forecast: float,
 ) -> None:
     """Give the workers the teacher, register the study in the storage, and search."""
     images = facts.model_dump(mode="json") | {"data_dir": str(data.resolve())}
-    with Display(console, study.trials) as display, beginning(study, storing, known, {"images": images}) as note_epoch:
+    with (
+        Display(console, study.trials, forecast) as display,
+        beginning(study, storing, known, {"images": images}) as note_epoch,
+    ):
 
         def on_report(report: Report) -> None:
             display.teacher(report)

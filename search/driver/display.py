@@ -23,8 +23,9 @@ LINE_SECONDS = 5.0  # at least, between two plain lines of the teacher's trainin
 class Display:
     """Shows the teacher's epochs and the search's events as they come. A context manager."""
 
-    def __init__(self, console: Console, trials: int):
-        self.console, self.trials = console, trials
+    def __init__(self, console: Console, trials: int, forecast: float | None = None):
+        """`forecast`: the seconds from now that the whole will take, where something has said so."""
+        self.console, self.trials, self._forecast, self._began = console, trials, forecast, time.monotonic()
         self.live: Live | None = Live(console=console, refresh_per_second=4) if console.is_terminal else None
         self._last_line = 0.0  # when, by the monotonic clock
         self._seconds: list[float] = []
@@ -105,12 +106,17 @@ class Display:
         return f"{search.trained()} of {self.trials}{stopped}{left}"
 
     def _left(self, search: Search) -> float:
-        """The estimated seconds until the end: a mean trial's for each that is missing, spread over the slots."""
-        if not self._seconds:
-            return 0.0
+        """The estimated seconds until the end: a mean trial's for each that is missing, spread over the slots.
+
+        The first student of each slot is left out: it waits for the teacher's tables, which the others share. While
+        there are no others, the forecast is believed.
+        """
         missing = max(0, self.trials - search.trained())
         slots = max(1, search.workers.slots)  # none while a cluster waits for a node
-        return statistics.fmean(self._seconds) * missing / slots
+        others = self._seconds[slots:]
+        if missing and not others and self._forecast is not None:
+            return max(0.0, self._forecast - (time.monotonic() - self._began))
+        return statistics.fmean(others or self._seconds or [0.0]) * missing / slots
 
     def _panel(self, search: Search) -> Group:
         counts = search.ledger.counts

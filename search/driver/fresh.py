@@ -99,7 +99,7 @@ def confirm(
     with console.status("reading the images ..."):
         facts = crew.open(study.data, folder, runs / "store", logs_folder(runs, study.name), study.trial_seconds)
     check_images(known, facts, folder)
-    with Display(console, study.trials) as display:
+    with Display(console, study.trials, fresh.seconds / max(1, crew.slots)) as display:
         precision = precision_of(known, facts.native)
         teacher = crew.teach(study.resolved_teacher(facts.shape, len(facts.classes), precision), display.teacher)
         if note := check_teacher(known, teacher, study):

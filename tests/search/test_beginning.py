@@ -97,7 +97,7 @@ def test_a_new_study_ends_once_not_with_its_teacher_too(tmp_path: Path, monkeypa
     study = STUDY.changed(trials=1)
     facts = crew.open(study.data, tmp_path, tmp_path / "store")
     teacher = study.resolved_teacher(facts.shape, len(facts.classes), "float32")
-    run._search(Console(quiet=True), study, None, crew, facts, teacher, storage, tmp_path, tmp_path, None)
+    run._search(Console(quiet=True), study, None, crew, facts, teacher, storage, tmp_path, tmp_path, None, 9.0)
     assert ends == [False, True]
     snapshot = read(url, STUDY.name)
     assert snapshot.teacher and [c.state for c in snapshot.candidates] == ["complete"]
