@@ -109,13 +109,14 @@ class Display:
         """The estimated seconds until the end: a mean trial's for each that is missing, spread over the slots.
 
         The first student of each slot is left out: it waits for the teacher's tables, which the others share. While
-        there are no others, the forecast is believed.
+        there are no others, the forecast is believed, until its time is over.
         """
         missing = max(0, self.trials - search.trained())
         slots = max(1, search.workers.slots)  # none while a cluster waits for a node
         others = self._seconds[slots:]
-        if missing and not others and self._forecast is not None:
-            return max(0.0, self._forecast - (time.monotonic() - self._began))
+        left = (self._forecast or 0.0) - (time.monotonic() - self._began)
+        if missing and not others and left > 0:
+            return left
         return statistics.fmean(others or self._seconds or [0.0]) * missing / slots
 
     def _panel(self, search: Search) -> Group:
