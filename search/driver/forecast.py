@@ -4,9 +4,9 @@ import math
 import random
 import statistics
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from fitnets.config import Brought, Data, Distill, Ensemble, Precision, Recipe, Trained, Training
+from fitnets.config import Brought, Data, Ensemble, Recipe, Trained
 from fitnets.nets.cost import cost, layers
 from fitnets.values.base import Value
 from fitnets.values.net import Net
@@ -16,6 +16,9 @@ from search.space import Frame, recipe_of, suggest
 from search.study import Study
 from search.units import format_bytes, format_duration
 from search.workers.facts import Facts, Speed
+
+if TYPE_CHECKING:
+    from search.workers.crew import RayWorkers
 
 DRAWS = 300
 
@@ -113,7 +116,7 @@ def forecast(
     trained = (study.stage1.epochs * 0.6 + stage2_epochs) * (step + evaluation)
     trial = trained + hints.live * teacher.forward * n
     teacher_seconds = teacher_epochs * (teacher.train_step * n + teacher.forward * val)
-    plans = len({study.data.equivalent_epoch(epoch) for epoch in range(1, study.stage2.epochs + 1)})
+    plans = logit_passes(study.data, study.stage2.epochs)
     tables = (plans + hints.passes) * teacher.forward * n
     table_bytes = plans * logit_table_bytes(n, len(facts.classes)) + hints.table_bytes
     return Forecast(
@@ -133,30 +136,12 @@ def forecast(
     )
 
 
-class Timing(Protocol):
-    """What times batches on one slot: the workers."""
-
-    @property
-    def slots(self) -> int: ...
-    def has(self, teacher: Trained) -> bool: ...
-    def measure(
-        self,
-        net: Net,
-        training: Training,
-        precision: Precision,
-        distill: Distill | None = None,
-        *,
-        whole_node: bool = False,
-    ) -> Speed: ...
-    def measure_brought(self, teacher: Brought, batch: int) -> Speed: ...
-
-
 def measured_forecast(
     study: Study,
     facts: Facts,
     teacher: Trained | Brought | Ensemble,
     frame: Frame,
-    workers: Timing,
+    workers: "RayWorkers",
     stopped: Sequence[float],
     known: Sequence[Recipe],
 ) -> Forecast:
@@ -171,13 +156,18 @@ def measured_forecast(
     return forecast(study, facts, frame, student, speed, net, **work, stopped=stopped, known=known)
 
 
-def teacher_work(teacher: Trained | Ensemble, workers: Timing) -> tuple[int, Speed]:
+def teacher_work(teacher: Trained | Ensemble, workers: "RayWorkers") -> tuple[int, Speed]:
     """The epochs that the members still have to train, in all; their mean step, and a forward pass through all."""
     epochs = [0 if workers.has(member) else member.training.epochs for member in teacher.members]
     speeds = [workers.measure(each.net, each.training, each.precision, whole_node=True) for each in teacher.members]
     steps = sum(number * speed.train_step for number, speed in zip(epochs, speeds, strict=True))
     train_step = steps / sum(epochs) if any(epochs) else speeds[0].train_step
     return sum(epochs), Speed(train_step=train_step, forward=sum(speed.forward for speed in speeds))
+
+
+def logit_passes(data: Data, epochs: int) -> int:
+    """How many passes of the teacher fill these epochs' tables of logits: one for all epochs with the same views."""
+    return len({data.equivalent_epoch(epoch) for epoch in range(1, epochs + 1)})
 
 
 def stage2_work(study: Study, stopped: Sequence[float]) -> tuple[float, float]:
