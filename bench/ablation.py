@@ -11,6 +11,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import torch
 
 from bench.hardware import table, versions
-from fitnets.config import Hint, Precision, Recipe
+from fitnets.config import Data, Hint, Precision, Recipe
 from fitnets.values.net import Net
 from search.study import Study, find_study
 from search.workers.trainer import Trainer
@@ -76,6 +77,15 @@ def parts(recipe: Recipe) -> dict[str, Recipe]:
     }
 
 
+def data_parts(data: Data, epochs: int) -> dict[str, Data]:
+    """The images with one part of their views replaced, by the part's name; the teacher stays the study's."""
+    plans = max(2, epochs // 4 * 2)
+    return {
+        "random flips": data.changed(flips="random"),
+        f"{plans} view plans, not {epochs}": data.changed(plans=plans),
+    }
+
+
 def seconds_of(call: Callable[[], Any]) -> tuple[Any, float]:
     """What it returns, and the CPU-seconds it took."""
     began = time.process_time()
@@ -128,12 +138,17 @@ def main() -> None:
         print(f"teacher {report.epoch}/{report.epochs}", flush=True)
     opened = trainer.open_teacher(teacher, None)
     base = recipe_for(study, facts.shape, len(facts.classes), len(opened.hint_shapes), options.epochs, facts.native)
-    chosen = {name: each for name, each in parts(base).items() if not options.part or name in options.part}
-    rows, scores, filled = [], dict[str, list[float]](), set[Precision]()
-    for name, variant in {"as the study trains": base, **chosen}.items():
-        for precision in {base.precision, variant.precision} - filled:
-            fill_hints(trainer, base.changed(precision=precision))
-            filled.add(precision)
+    tried = [(name, variant, study.data) for name, variant in parts(base).items()]
+    tried += [(name, base, data) for name, data in data_parts(study.data, options.epochs).items()]
+    chosen = [each for each in tried if not options.part or each[0] in options.part]
+    rows, scores = list[list[str]](), dict[str, list[float]]()
+    filled = set[tuple[Data, Precision]]()
+    for name, variant, data in [("as the study trains", base, study.data), *chosen]:
+        trainer.images = replace(trainer.images, data=data)
+        for precision in sorted({base.precision, variant.precision}):
+            if (data, precision) not in filled:
+                fill_hints(trainer, base.changed(precision=precision))
+                filled.add((data, precision))
         recipe = with_equal_cost(trainer, base, variant) if variant != base else base
         fill(trainer, recipe, recipe.stage2.epochs)
         again = [recipe.changed(seed=SEED + i) for i in range(options.seeds)]
@@ -144,7 +159,7 @@ def main() -> None:
         error = statistics.stdev(gaps) / len(gaps) ** 0.5 if len(gaps) > 1 else float("nan")
         epochs = f"{recipe.stage1.epochs if recipe.hint and recipe.stage1 else 0} + {recipe.stage2.epochs}"
         seconds = statistics.fmean(seconds for _, seconds in runs)
-        gap = "" if variant == base else f"{statistics.fmean(gaps):+.2%} ± {error:.2%}"
+        gap = "" if not rows else f"{statistics.fmean(gaps):+.2%} ± {error:.2%}"
         rows.append([name, epochs, f"{seconds:.0f}", f"{statistics.fmean(scores[name]):.2%}", gap])
         print(" | ".join(rows[-1]), flush=True)
     print(f"\n{versions('torch')}; n={options.seeds} seeds, {facts.val} validation images")

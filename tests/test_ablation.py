@@ -30,6 +30,13 @@ def test_every_part_is_another_valid_recipe_of_the_same_images() -> None:
     assert found["no shortcuts"].stage2 == RECIPE.stage2 and found["no hints: stage 2 alone"].stage1 is None
 
 
+def test_views_are_replaced_one_part_at_a_time() -> None:
+    found = ablation.data_parts(STUDY.data, 8)
+    assert list(found) == ["random flips", "4 view plans, not 8"]
+    assert len({data.views for data in (STUDY.data, *found.values())}) == 3
+    assert {data.changed(flips="alternating", plans=None) for data in found.values()} == {STUDY.data}
+
+
 @pytest.mark.parametrize(("cost", "expected"), [(2.0, 5), (0.5, 20)])
 def test_a_variant_trains_as_many_epochs_as_cost_the_same(
     cost: float, expected: int, monkeypatch: pytest.MonkeyPatch

@@ -25,14 +25,15 @@ class Plan:
     def draw(cls, num_images: int, epoch: int, data: Data, device: torch.device) -> "Plan":
         """The plan of `epoch`; equal arguments give an equal plan in every process.
 
-        In two successive epochs every image is mirrored once (airbench's alternating flip).
+        In two successive epochs every image is mirrored once (airbench's alternating flip), unless flips are random.
         """
         epoch = data.equivalent_epoch(epoch)
         shift = torch.Generator().manual_seed(seed_of("shift", data.seed, epoch))
-        mirror = torch.Generator().manual_seed(seed_of("flip", data.seed))
+        alternating = data.flips == "alternating"
+        mirror = torch.Generator().manual_seed(seed_of("flip", data.seed, *(() if alternating else (epoch,))))
         dy, dx = torch.randint(-data.shift, data.shift + 1, (2, num_images), generator=shift)
         flip = torch.rand(num_images, generator=mirror) < 0.5
-        flip = (flip ^ bool(epoch % 2)) & data.flip
+        flip = (flip ^ (alternating and bool(epoch % 2))) & data.flip
         return cls(dy.to(device), dx.to(device), flip.to(device))
 
     @classmethod

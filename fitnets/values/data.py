@@ -20,6 +20,8 @@ class Data(Value):
     """The largest shift of a view along each axis, in pixels; less than the images' rows and columns."""
     flip: bool = False
     """Whether half of the views are mirrored."""
+    flips: Literal["alternating", "random"] = later("alternating")
+    """With `flip`: every image is mirrored in every second epoch, or in each epoch with a chance of one half."""
     plans: PositiveInt | None = later(None)
     """After so many epochs students see the same views again, in another order of images, and the teacher's tables of
     them serve again. None: every epoch has views of its own, as every epoch of the teacher's training always has."""
@@ -43,7 +45,7 @@ class Data(Value):
 
     @model_validator(mode="after")
     def _plans_mirror_evenly(self) -> Self:
-        if self.flip and self.plans is not None and self.plans % 2:
+        if self.flip and self.flips == "alternating" and self.plans is not None and self.plans % 2:
             raise ValueError(
                 f"`plans` is {self.plans}, but with `flip` every second epoch mirrors what the one before did not: "
                 f"choose an even number, as {self.plans + 1}."
@@ -59,7 +61,8 @@ class Data(Value):
     def views(self) -> tuple[object, ...]:
         """Everything that the views of an image depend on."""
         border = () if self.border == "reflect" else (self.border,)
-        return (self.shift, self.flip, self.seed, *border, *(() if self.plans is None else (self.plans,)))
+        flips = () if self.flips == "alternating" else (self.flips,)
+        return (self.shift, self.flip, self.seed, *border, *flips, *(() if self.plans is None else (self.plans,)))
 
     def with_other_views(self) -> Self:
         """For `Trained.own_views`: views that no student sees. The split, which was made before, is not changed."""
@@ -68,10 +71,11 @@ class Data(Value):
     def equivalent_epoch(self, epoch: int) -> int:
         """The first epoch with exactly the same views as `epoch`, whose tables serve both.
 
-        Without augmentation all epochs have the same views; with mirroring alone, every second one; see also `plans`.
+        Without augmentation all epochs have the same views; with alternating flips alone, every second one; see also
+        `plans`.
         """
         if self.plans is not None:
             epoch = (epoch - 1) % self.plans + 1
-        if self.shift:
+        if self.shift or (self.flip and self.flips == "random"):
             return epoch
         return 2 - epoch % 2 if self.flip else 1

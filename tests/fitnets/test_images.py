@@ -200,7 +200,7 @@ def test_what_views_depend_on() -> None:
     data = Data(name="digits", shift=2)
     assert data.views == (2, False, 0)
     others = [data, data.changed(shift=1), data.changed(flip=True), data.changed(seed=1), data.changed(border="zero")]
-    others.append(data.changed(plans=2))
+    others += [data.changed(plans=2), data.changed(flip=True, flips="random")]
     assert len({other.views for other in others}) == len(others)
 
 

@@ -123,6 +123,17 @@ def test_in_order_shows_every_image(count: int, batch: int) -> None:
     assert torch.cat(list(in_order(count, batch, CPU))).tolist() == list(range(count))
 
 
+def test_random_flips_are_drawn_for_each_epoch() -> None:
+    data = Data(name="digits", flip=True, flips="random")
+    flips = torch.stack([Plan.draw(400, epoch, data, CPU).flip_N for epoch in range(1, 9)])
+    assert torch.equal(flips[2], Plan.draw(400, 3, data, CPU).flip_N)
+    assert len({tuple(row) for row in flips.tolist()}) == 8 == len({data.equivalent_epoch(e) for e in range(1, 9)})
+    assert abs(float(flips.float().mean()) - 0.5) < 0.03
+    share = (flips[:-1] == flips[1:]).float().mean()
+    assert abs(float(share) - 0.5) < 0.03, "an epoch says nothing of the next one"
+    assert Data(name="digits", flip=True, flips="random", plans=3).equivalent_epoch(4) == 1
+
+
 @pytest.mark.parametrize(
     ("shift", "flip", "plans", "distinct"),
     [
