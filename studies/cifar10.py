@@ -43,7 +43,7 @@ STUDY = Study(
     stage2=FAST,
     max_params=400_000,
     max_macs=30_000_000,
-    min_accuracy=0.8,
+    min_accuracy=0.85,
     stopping=Stopping(),
     trials=60,
 )

@@ -161,15 +161,21 @@ def test_the_expected_gain_is_that_of_many_trainings() -> None:
     chance = np.random.default_rng(1)
     finished, costs = chance.random((12, 3)), chance.random((4, 2)) * 0.8
     means, spreads = chance.random(4) * 0.5, np.full(4, 0.2)
-    base = moocore.hypervolume(finished, ref=np.ones(3))
+    worst = np.array([1.0, 1.1, 1.1])
+    base = moocore.hypervolume(finished, ref=worst)
     for cost_of, mean, spread, found in zip(
         costs, means, spreads, expected_gains(finished, costs, means, spreads), strict=True
     ):
         gains = [
-            moocore.hypervolume(np.vstack([finished, [loss, *cost_of]]), ref=np.ones(3)) - base
+            moocore.hypervolume(np.vstack([finished, [loss, *cost_of]]), ref=worst) - base
             for loss in mean + spread * chance.normal(size=4000)
         ]
         assert found == pytest.approx(np.mean(gains), rel=0.1)
+
+
+def test_the_most_accurate_student_counts_though_it_costs_most() -> None:
+    gain = expected_gains(np.array([[0.2, 0.2, 0.2]]), np.ones((1, 2)), np.array([0.0]), np.array([0.0]))
+    assert gain[0] == pytest.approx(0.2 * 0.1 * 0.1)
 
 
 def test_a_student_that_is_surely_dominated_gains_nothing() -> None:

@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 PENALTY = 1.0  # of the ridge regression, for features of variance 1
 MOST_LEVERAGE = 0.9  # beyond, a leave-one-out error would be more noise than error
 QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / 8) for i in range(8)])  # the accuracies that stand for all
+REFERENCE = 1.1  # of the costs, where 1 is the space's largest: beyond it, so that the most accurate students count
 UNIT = math.sqrt(12)  # a uniform number from 0 to 1, times this, has variance 1
 
 
@@ -81,10 +82,11 @@ def expected_gains(finished: Floats, costs: Floats, means: Floats, spreads: Floa
     """How much each candidate is expected to add to the hypervolume of the finished students.
 
     `finished` has a row (loss, parameters, multiply-adds) for each student, and `costs` one (parameters, multiply-adds)
-    for each candidate, scaled so that 1 is the worst of each; `means` and `spreads` are of the candidates' losses.
+    for each candidate, scaled so that 1 is the worst of each; costs count up to REFERENCE. `means` and `spreads` are of
+    the candidates' losses.
     """
     front = finished[moocore.is_nondominated(finished)]
-    worst = np.ones(3)
+    worst = np.array([1.0, REFERENCE, REFERENCE])
     base = moocore.hypervolume(front, ref=worst)
     gains = np.empty((len(costs), len(QUANTILES)))
     for row, (cost, mean, spread) in enumerate(zip(costs, means, spreads, strict=True)):
