@@ -19,10 +19,10 @@ test: check  ## Style, types and all tests, in two halves at once: 12 to 18 minu
 	$(MAKE) --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) test-search test-others
 
 test-search:
-	$(BIN)/python -m pytest tests/search tests/test_chaos.py
+	$(BIN)/python -m pytest tests/search tests/bench/test_chaos.py
 
 test-others:
-	$(BIN)/python -m pytest tests --ignore=tests/search --ignore=tests/test_chaos.py
+	$(BIN)/python -m pytest tests --ignore=tests/search --ignore=tests/bench/test_chaos.py
 
 check: install
 	$(BIN)/ruff check .

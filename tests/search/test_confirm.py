@@ -16,7 +16,7 @@ from search.storage.address import storage_url
 from search.workers.inline import InlineWorkers
 from tests.commands import inline_crews, invoke
 from tests.helpers import STUDY
-from tests.search.test_confirmed import confirmation, confirmed
+from tests.search.ship.test_confirmed import confirmation, confirmed
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from search.storage.writer import open_storage
 from search.workers.protocol import Stopped
 from tests.commands import invoke
 from tests.helpers import RECIPE, STUDY
-from tests.search.test_pareto import brute
+from tests.search.read.test_pareto import brute
 
 OUTCOME = Outcome(
     val_accuracy=0.75,
