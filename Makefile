@@ -41,10 +41,10 @@ $(VENV)/.installed: pyproject.toml
 DATA ?= data
 
 bench: install  ## The tables of bench/RESULTS.md in their quick form; DATA=DIR holds cifar10/ and mnist/
-	$(BIN)/python -m bench.step --data $(DATA) --quick
-	$(BIN)/python -m bench.study --data $(DATA) --set mnist --quick
-	$(BIN)/python -m bench.driver --quick
+	$(BIN)/python -m bench.speed.step --data $(DATA) --quick
+	$(BIN)/python -m bench.speed.study --data $(DATA) --set mnist --quick
+	$(BIN)/python -m bench.scale.driver --quick
 	$(BIN)/python -m bench.bf16_gate --data $(DATA) --quick
-	$(BIN)/python -m bench.workers --quick
-	$(BIN)/python -m bench.memory --data $(DATA)
+	$(BIN)/python -m bench.scale.workers --quick
+	$(BIN)/python -m bench.speed.memory --data $(DATA)
 	$(BIN)/python -m bench.dashboard --live --pairs 1

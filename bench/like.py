@@ -18,7 +18,7 @@ import torch
 from optuna.trial import TrialState
 
 from bench.hardware import table, versions
-from bench.stopping import hypervolume, opened, searched, values_of
+from bench.stopping.digits import hypervolume, opened, searched, values_of
 from fitnets.config import Recipe
 from search.driver.like import COUNT, Theirs, rebuilt
 from search.driver.loop import Search

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app import words
-from bench.browser import CHROMIUM, DRAWN, FRONT, Served, chromium
+from bench.dashboard.browser import CHROMIUM, DRAWN, FRONT, Served, chromium
 from search.read.budget import Budget
 from search.read.reader import read
 from search.ship.choice import Choice

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PRIVATE = re.compile(r"\b_full(Layout|Data)\b|data-testid|stLayoutWrapper|st-emotion|streamlit\.runtime|gc\.freeze")
 FILES = [path for folder in ("app", "tests/app") for path in sorted((ROOT / folder).rglob("*.py"))]
-BENCHMARKS = [ROOT / "bench" / name for name in ("browser.py", "dashboard.py", "live.py")]
+BENCHMARKS = [ROOT / "bench/dashboard" / name for name in ("browser.py", "pages.py", "live.py")]
 
 
 def private(text: str) -> list[str]:

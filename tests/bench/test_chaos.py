@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from bench.chaos import KINDS, Witness, verdict, wrong_verdicts
+from bench.chaos.kills import KINDS, Witness, verdict, wrong_verdicts
 from fitnets.disk.store import Store
 from fitnets.nets.cost import cost
 from fitnets.training.checkpoints import Checkpoints

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from bench import gpu, gpu_processes, gpu_study
-from bench.gpu_steps import Folded, Random, folded, student
-from bench.nets import FITNET_1
+from bench.gpu import check as gpu
+from bench.gpu import processes as gpu_processes
+from bench.gpu import study as gpu_study
+from bench.gpu.steps import Folded, Random, folded, student
+from bench.speed.nets import FITNET_1
 from fitnets.config import Precision, Trained
 from fitnets.nets.cost import cost
 from fitnets.values.net import Net
@@ -78,7 +80,7 @@ def test_the_first_half_imports_no_more_than_torch_numpy_and_pydantic(tmp_path: 
     missing = "ray optuna sqlalchemy streamlit typer rich sklearn torchvision PIL safetensors onnx onnxruntime plotly"
     code = (
         "import runpy, sys; sys.argv[0] = 'bench.gpu'; sys.modules |= dict.fromkeys(sys.argv.pop().split());"
-        "from bench import gpu; gpu.Bench.numbers = lambda bench: bench.say('numbers');"
+        "from bench.gpu import check as gpu; gpu.Bench.numbers = lambda bench: bench.say('numbers');"
         "gpu.Bench.speeds = lambda bench: bench.say('speeds'); sys.exit(gpu.main())"
     )
     words = [sys.executable, "-c", code, str(tmp_path), "--tiny", missing]

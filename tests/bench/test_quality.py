@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import quality as quality_bench
-from bench.quality import ARMS, PROJECT, SHOWN, SPENT, Compared, Comparison, Curves, compare
-from bench.quality_picture import draw
-from bench.quality_rules import ACCURACY_ONLY, COUNT, NONE, OURS, RULES, Arm, Rule
-from bench.quality_samplers import SAMPLERS, RandomStudents
-from bench.quality_simulator import STAGE1, Searched, searched
-from bench.quality_tables import FOLDER, SOURCES, Table, load
+from bench.quality import compare as quality_bench
+from bench.quality.compare import ARMS, PROJECT, SHOWN, SPENT, Compared, Comparison, Curves, compare
+from bench.quality.picture import draw
+from bench.quality.rules import ACCURACY_ONLY, COUNT, NONE, OURS, RULES, Arm, Rule
+from bench.quality.samplers import SAMPLERS, RandomStudents
+from bench.quality.simulator import STAGE1, Searched, searched
+from bench.quality.tables import FOLDER, SOURCES, Table, load
 from search.driver.stopping import Peer
 
 DIGITS = load(FOLDER, "kd_digits_mlp")

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import like, stopping
-from bench.begun import study
-from bench.quality_samplers import RandomStudents
-from bench.quality_tables import FOLDER, load
+from bench import like
+from bench.quality.samplers import RandomStudents
+from bench.quality.tables import FOLDER, load
+from bench.stopping import digits as stopping
+from bench.stopping.begun import study
 from search.driver.stopping import Stopping
 from tests.helpers import STUDY
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import usual
+from bench.speed import usual
 from fitnets.disk.store import Store
 from fitnets.distill.run import distill, result_of
 from fitnets.errors import InputError

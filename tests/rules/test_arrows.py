@@ -121,7 +121,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert cycles(graph) == []
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", (*LAYERS, "bench", "tests"))
 def test_folders_are_small_enough_to_find_one_s_way(layer: str) -> None:
     counts = {
         str(folder.relative_to(ROOT)): sum(

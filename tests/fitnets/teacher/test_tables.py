@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.step import paper_teacher
+from bench.speed.step import paper_teacher
 from fitnets.config import Precision
 from fitnets.disk.store import Store
 from fitnets.distill.run import distill, result_of

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bench.stub import stub
+from bench.scale.stub import stub
 from search.workers import cluster
 from search.workers.crew import RayWorkers
 from search.workers.protocol import Finished

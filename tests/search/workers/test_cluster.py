@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 import pytest
 
-from bench.stub import Stub, stub
+from bench.scale.stub import Stub, stub
 from fitnets.config import Data, Recipe, Report, Result
 from fitnets.disk.store import Store
 from fitnets.distill.run import distill, result_of

@@ -1,6 +1,6 @@
 """What stopping costs and gains where a study begins the same number of students, and at equal epochs.
 
-    python -m bench.begun [--students 30] [--seeds 20] [--sampler ours]
+    python -m bench.stopping.begun [--students 30] [--seeds 20] [--sampler ours]
 
 The tables of `bench.quality`, one worker, stage 1 a third of stage 2's epochs; about a minute with `--sampler random`,
 some ten with the project's own choice of students. It prints the mean hypervolume of the students trained to their end,
@@ -20,9 +20,9 @@ from typing import NamedTuple
 import optuna
 
 from bench.hardware import table, versions
-from bench.quality_samplers import SAMPLERS, Sampler
-from bench.quality_simulator import STAGE1
-from bench.quality_tables import FOLDER, SOURCES, Table, load
+from bench.quality.samplers import SAMPLERS, Sampler
+from bench.quality.simulator import STAGE1
+from bench.quality.tables import FOLDER, SOURCES, Table, load
 from search.driver.stopping import Peer, Rungs, Stopping
 
 

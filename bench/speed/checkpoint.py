@@ -1,6 +1,6 @@
 """The time to write one checkpoint, and to read it when a run continues, on one thread.
 
-python -m bench.checkpoint [--rounds 40]
+python -m bench.speed.checkpoint [--rounds 40]
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from bench.hardware import table, versions
-from bench.nets import FITNET_1, FITNET_4
+from bench.speed.nets import FITNET_1, FITNET_4
 from fitnets.config import Report, Training
 from fitnets.disk.store import Store
 from fitnets.nets.network import Network

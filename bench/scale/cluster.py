@@ -1,9 +1,9 @@
 """Many one-epoch trials on a cluster of three nodes, where again and again a node is killed and another one joins.
 
-    python -m bench.cluster [--trials 2000] [--every 20]
+    python -m bench.scale.cluster [--trials 2000] [--every 20]
 
 The nodes are processes of this machine, started and killed (SIGKILL to all processes of a node) by a separate process.
-The trials are stubs (`bench.stub`): the search, its workers and its memory are measured. Every hundred trials it
+The trials are stubs (`bench.scale.stub`): the search, its workers and its memory are measured. Every hundred trials it
 prints the driver's resident memory and its growth for each trial since the first hundred. At the end it prints the
 memory of a new process that only opens the finished study, as a driver that continues it does. Exits with 1 unless
 every trial was finished exactly once.
@@ -26,7 +26,7 @@ from typing import Any
 import optuna
 
 from bench.hardware import table, versions
-from bench.stub import stub
+from bench.scale.stub import stub
 from fitnets.disk.store import Store
 from search.driver.ledger import Ledger
 from search.driver.loop import DIRECTIONS, Search
@@ -141,7 +141,7 @@ def main() -> None:
         ours.send("end")
         killed = ours.recv()
         holder.join(60)
-        command = [sys.executable, "-m", "bench.cluster", "--opened", str(folder)]
+        command = [sys.executable, "-m", "bench.scale.cluster", "--opened", str(folder)]
         itself = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         stored = optuna.load_study(study_name=STUDY.name, storage=storage_url(folder, None)).get_trials(deepcopy=False)
         states = Counter(trial.state.name for trial in stored)

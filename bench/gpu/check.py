@@ -19,10 +19,10 @@ from pathlib import Path
 
 import torch
 
-from bench.gpu_processes import Processes
-from bench.gpu_steps import NETS, Call, Random, Stacked, folded, kd_step, rate, student, usual, wait
+from bench.gpu.processes import Processes
+from bench.gpu.steps import NETS, Call, Random, Stacked, folded, kd_step, rate, student, usual, wait
 from bench.hardware import table, versions
-from bench.nets import FITNET_1, TEACHER_NET
+from bench.speed.nets import FITNET_1, TEACHER_NET
 from fitnets.config import Precision
 from fitnets.nets.cost import cost
 from fitnets.nets.network import Network
@@ -219,7 +219,7 @@ def main() -> int:
     bench.speeds()
     bench.memory()
     if all(find_spec(name) for name in ("ray", "optuna")):
-        from bench.gpu_study import measured  # needs the whole installation
+        from bench.gpu.study import measured  # needs the whole installation
 
         for line in measured(arguments.study, arguments.data, tiny=arguments.tiny):
             bench.say(line)
@@ -228,7 +228,3 @@ def main() -> int:
     for what in bench.failed:
         print(f"failed: {what}", file=sys.stderr)
     return 1 if bench.failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import optuna
 
-from bench.browser import FRONT, Served, chromium
+from bench.dashboard.browser import FRONT, Served, chromium
 from fitnets.config import Recipe
 from fitnets.disk.store import Store
 from search.driver.loop import Search

@@ -1,6 +1,6 @@
 """Driver time for one trial (ask, cost, write, tell) in the real driver loop, by the number of finished trials.
 
-    python -m bench.driver [--quick]
+    python -m bench.scale.driver [--quick]
 
 The students' training is replaced by a formula (`bench.synthetic`), so that only the driver is measured: each
 trial sends 35 epochs' reports and a result, and its parameters, recipe, reports and outcome go to SQLite on disk. The

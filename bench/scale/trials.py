@@ -4,9 +4,10 @@
 
 `search.driver.loop.Search` with its ledger, sampler and SQLite storage runs against workers that only keep a queue of
 events by simulated time: nothing sleeps, nothing is trained, and no Ray is involved (what Ray costs a driver is
-measured by `bench.cluster`). A trial's length is drawn within a fifth of `--seconds`; a share `--deaths` of all starts
-ends with its worker's death at a random moment, and another worker takes the slot 5 s later. The driver's clock is the
-simulated one, so it writes reports as often as it would. Exits with 1 unless every trial was finished exactly once.
+measured by `bench.scale.cluster`). A trial's length is drawn within a fifth of `--seconds`; a share `--deaths` of all
+starts ends with its worker's death at a random moment, and another worker takes the slot 5 s later. The driver's clock
+is the simulated one, so it writes reports as often as it would. Exits with 1 unless every trial was finished exactly
+once.
 
 While a draw or a write takes real time, simulated time stands still: a driver that needs less than one CPU-second for
 a simulated second keeps up, one that needs more does not.
@@ -198,7 +199,3 @@ def main() -> None:
     )
     if not arguments.stopping and not once == len(done) == states["COMPLETE"] == len(stored) == arguments.trials:
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,11 +1,11 @@
 """One training step of FitNet 1 with the paper's CIFAR-10 teacher: the usual loop, then ours, one change at a time.
 
-    python -m bench.step --data DIR [--rounds 5] [--quick]
+    python -m bench.speed.step --data DIR [--rounds 5] [--quick]
 
 Images per CPU-second of this process on one thread, rounds interleaved, medians and min to max. The first row is
-`bench.reference`; the last is `distill` itself, with tables filled beforehand (a table's own cost is the row "teacher
-pass", once for each epoch of a *study*). The rows between run `fit` with one more change each. Weights are random, as
-speed does not depend on them; images are CIFAR-10's.
+`bench.speed.reference`; the last is `distill` itself, with tables filled beforehand (a table's own cost is the row
+"teacher pass", once for each epoch of a *study*). The rows between run `fit` with one more change each. Weights are
+random, as speed does not depend on them; images are CIFAR-10's.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench import reference
 from bench.hardware import table, versions
-from bench.nets import FITNET_1, TEACHER_NET
+from bench.speed import reference
+from bench.speed.nets import FITNET_1, TEACHER_NET
 from fitnets.config import Data, Hint, Precision, Recipe, Training
 from fitnets.disk.store import Store
 from fitnets.distill.losses import kd_loss

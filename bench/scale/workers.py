@@ -1,6 +1,6 @@
 """The overhead of a trial beyond its training, and what a second study computes again, with Ray's workers.
 
-    python -m bench.workers [--trials 30] [--quick]
+    python -m bench.scale.workers [--trials 30] [--quick]
 
 Trials of one epoch a stage on digits, one slot. Overhead: wall-clock time from `submit` until the driver has the
 result, minus the seconds of training and evaluation in the reports. A second crew then opens the same images and

@@ -1,9 +1,9 @@
 """K processes that train a student each on one device, side by side as a GPU's slots do: one way of `bench.gpu`.
 
-    python -m bench.gpu_processes NAME COUNT BATCH IMAGES STEPS     one of them, started by `Processes`
+    python -m bench.gpu.processes NAME COUNT BATCH IMAGES STEPS     one of them, started by `Processes`
 
 For each line on its standard input, a process makes STEPS updates of the student NAME and answers. It keeps to a
-COUNTth of the GPU's memory, as a slot keeps to its share. Needs no more than `bench.gpu_steps`.
+COUNTth of the GPU's memory, as a slot keeps to its share. Needs no more than `bench.gpu.steps`.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ from typing import Self
 
 import torch
 
-from bench.gpu_steps import NETS, Call, Random, kd_step, student, wait
+from bench.gpu.steps import NETS, Call, Random, kd_step, student, wait
 from fitnets.nets.precision import native, use_ieee_float32
 from fitnets.training.step import GraphedStep
 

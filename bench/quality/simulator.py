@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.quality_rules import Arm
-from bench.quality_samplers import Sampler
-from bench.quality_tables import Table
+from bench.quality.rules import Arm
+from bench.quality.samplers import Sampler
+from bench.quality.tables import Table
 from search.driver.stopping import Peer, Stopping
 
 WORKERS = 8

@@ -21,8 +21,8 @@ from collections import Counter
 from itertools import zip_longest
 from pathlib import Path
 
+from bench.chaos.victim import Command
 from bench.hardware import table, versions
-from bench.victim import Command
 from fitnets.disk.store import Store
 from fitnets.training.checkpoints import KIND
 from search.driver.flight import ATTEMPTS
@@ -286,7 +286,3 @@ def main() -> None:
     if any(wrong.values()):
         sys.exit(f"Everything is in {place}")
     shutil.rmtree(place)
-
-
-if __name__ == "__main__":
-    main()

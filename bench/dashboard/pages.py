@@ -4,8 +4,8 @@
 
 A study of that many trials is written through Optuna into the default storage, each with 35 epochs' reports as in a
 real study (`bench.synthetic`). `python -m app` serves it; chromium, without a window or a GPU, opens it with an empty
-cache. A page counts as drawn two frames after its chart has its points. `--live` adds a real study, `bench.live`.
-Exits with 1 if a limit is exceeded.
+cache. A page counts as drawn two frames after its chart has its points. `--live` adds a real study
+(`bench.dashboard.live`). Exits with 1 if a limit is exceeded.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import optuna
 
 from app.widgets.live import REFRESH_SECONDS
-from bench import live
-from bench.browser import DRAWN, FRONT, Served, chromium
+from bench.dashboard import live
+from bench.dashboard.browser import DRAWN, FRONT, Served, chromium
 from bench.hardware import table, versions
 from bench.synthetic import CLASSES, FRAME, REPORTS, STUDY, quick_history
 from fitnets.config import Trained
@@ -226,7 +226,3 @@ def main() -> None:
     print(versions("streamlit", "plotly", "playwright"))
     print(table(HEADER, [row.cells() for row in rows]))
     sys.exit(0 if all(row.holds for row in rows) else 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Peak memory of one CPU worker on all of CIFAR-10: images, teacher, tables, one trial of both stages.
 
-    python -m bench.memory --data DIR
+    python -m bench.speed.memory --data DIR
 
 The hint layer is the largest that is still tabled (layer 2 of the paper's teacher: 735 MB for an epoch of 40,000
 images, filled with zeros here to save minutes of teacher passes). The student is FitNet 4, the paper's largest, trained
@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from bench.hardware import table, versions
-from bench.nets import FITNET_4
-from bench.step import RECIPE, paper_teacher
+from bench.speed.nets import FITNET_4
+from bench.speed.step import RECIPE, paper_teacher
 from fitnets.config import Data, Hint
 from fitnets.images.images import Split
 from fitnets.images.views import shuffled

@@ -146,7 +146,3 @@ def main() -> None:
     mean = statistics.fmean(differences)
     error = statistics.stdev(differences) / math.sqrt(len(differences)) if len(differences) > 1 else math.nan
     print(f"with minus without: {mean:+.4f} +- {error:.4f} (mean and standard error, n = {len(differences)})")
-
-
-if __name__ == "__main__":
-    main()

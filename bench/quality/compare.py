@@ -3,7 +3,7 @@
     python -m bench.quality [--tables DIR] [--seeds 20] [--trainings 30 60] [--jobs 1] [--quick]
         [--picture FILE] [--finished DIR]
 
-Searches are simulated on public tables of learning curves (`bench/tables`; see `bench/quality_tables.py` for how a draw
+Searches are simulated on public tables of learning curves (`bench/tables`; see `bench/quality/tables.py` for how a draw
 becomes a student): 8 asynchronous workers, a third of stage 2's epochs for stage 1 of every student, rungs at 1/3 and
 2/3 of stage 2. Quality is the hypervolume of the fully trained students, as a share of the whole table's, over epochs
 and over epochs weighted by multiply-adds, both counted for every started student. Without stopping, workers finish in
@@ -29,11 +29,11 @@ import optuna
 from numpy.typing import NDArray
 
 from bench.hardware import table, versions
-from bench.quality_picture import draw
-from bench.quality_rules import ACCURACY_ONLY, COUNT, NONE, OURS, RULES, Arm
-from bench.quality_samplers import SAMPLERS
-from bench.quality_simulator import WORKERS, searched
-from bench.quality_tables import FOLDER, SOURCES, load
+from bench.quality.picture import draw
+from bench.quality.rules import ACCURACY_ONLY, COUNT, NONE, OURS, RULES, Arm
+from bench.quality.samplers import SAMPLERS
+from bench.quality.simulator import WORKERS, searched
+from bench.quality.tables import FOLDER, SOURCES, load
 
 Floats = NDArray[np.float64]
 SPENT = {"epochs": "epochs", "macs": "epochs weighted by multiply-adds"}
@@ -255,7 +255,3 @@ def main() -> None:
             for arm in SHOWN
         }
         draw(lines, found.grid, SPENT, given.picture)
-
-
-if __name__ == "__main__":
-    main()

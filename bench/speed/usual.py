@@ -1,10 +1,10 @@
 """What three students of a stored study cost the usual way, and ours, in CPU-seconds.
 
-    python -m bench.usual cifar10 [--runs runs] [--images 2000]
+    python -m bench.speed.usual cifar10 [--runs runs] [--images 2000]
 
 The finished students with the fewest, the middle number and the most multiply-adds. Each is trained for one epoch of
-each stage the usual way (`bench.reference`: the whole teacher for every batch, in float32), and to its end our way,
-both on so many images; then both are scaled to the study's images. Every trial of ours pays the same share of the
+each stage the usual way (`bench.speed.reference`: the whole teacher for every batch, in float32), and to its end our
+way, both on so many images; then both are scaled to the study's images. Every trial of ours pays the same share of the
 passes that fill the teacher's tables for the whole study. The teacher's training costs both the same, and stopping is
 left out. One thread.
 """
@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import torch
 
-from bench import reference
 from bench.ablation import seconds_of
 from bench.hardware import table, versions
-from bench.step import first
+from bench.speed import reference
+from bench.speed.step import first
 from fitnets.config import Recipe, Trained
 from fitnets.disk.store import Store
 from fitnets.distill.run import distill, result_of

@@ -1,13 +1,13 @@
 """A whole small study: the same recipes the usual way and ours, on the same cores, in wall-clock time.
 
-    python -m bench.study --data DIR [--set cifar10|mnist] [--trials 12] [--images 4000] [--quick]
+    python -m bench.speed.study --data DIR [--set cifar10|mnist] [--trials 12] [--images 4000] [--quick]
 
 Ours is the search itself: Ray's actors start, read the images, load the teacher, fill the tables and train what
-Optuna proposes, with results in SQLite. The same recipes are then trained the usual way (`bench.reference`), in one
-process for each core, which is faster than one script for each trial: images and teacher are loaded once. The teacher
-has the geometry of the paper's for CIFAR-10 (732 million multiply-adds there, 535 on MNIST), is trained beforehand,
-and is not counted on either side. Then ours trains the recipes once more with other seeds, untimed, to show how much
-accuracies vary anyway.
+Optuna proposes, with results in SQLite. The same recipes are then trained the usual way (`bench.speed.reference`), in
+one process for each core, which is faster than one script for each trial: images and teacher are loaded once. The
+teacher has the geometry of the paper's for CIFAR-10 (732 million multiply-adds there, 535 on MNIST), is trained
+beforehand, and is not counted on either side. Then ours trains the recipes once more with other seeds, untimed, to show
+how much accuracies vary anyway.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from pathlib import Path
 
 import torch
 
-from bench import reference
 from bench.hardware import table, versions
-from bench.nets import TEACHER_NET
+from bench.speed import reference
+from bench.speed.nets import TEACHER_NET
 from fitnets.config import Data, Outcome, Recipe, Report, Trained, Training
 from fitnets.disk.store import Store
 from fitnets.distill.regressor import Target

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
-from bench.nets import FITNET_1
+from bench.speed.nets import FITNET_1
 from fitnets.config import Data, Distill, Precision, Training
 from fitnets.distill.losses import kd_loss
 from fitnets.images.views import Plan, view

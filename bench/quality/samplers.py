@@ -9,7 +9,7 @@ from optuna.samplers import NSGAIISampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from bench.quality_tables import Table
+from bench.quality.tables import Table
 from fitnets.nets.cost import Costs
 from search.driver.sampling.proposals import CANDIDATES, Known
 from search.driver.sampling.ranking import Features

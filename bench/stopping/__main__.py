@@ -1,0 +1,6 @@
+"""`python -m bench.stopping`: see `bench/stopping/digits.py`."""
+
+from bench.stopping.digits import main
+
+if __name__ == "__main__":
+    main()
