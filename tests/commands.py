@@ -57,9 +57,9 @@ def inline_crews(monkeypatch: pytest.MonkeyPatch) -> list[Crew]:
 
 def invoke(command: str, *words: object) -> Result:
     """A command as typed; an exception that it lets through fails the test."""
-    told = CliRunner().invoke((COMMANDS | OTHERS)[command], [str(word) for word in words], catch_exceptions=False)
-    assert "Traceback" not in told.output
-    return told
+    result = CliRunner().invoke((COMMANDS | OTHERS)[command], [str(word) for word in words], catch_exceptions=False)
+    assert "Traceback" not in result.output
+    return result
 
 
 def study_file(folder: Path, study: Study = STUDY) -> Path:

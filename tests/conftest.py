@@ -54,9 +54,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     file = study_file(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "search.workers.crew", types.SimpleNamespace(RayWorkers=Crew))
-        told = invoke("run", file, "--runs", root / "runs")
-    assert told.exit_code == 0, told.output
-    assert "next: python -m search.pick" in told.output
+        result = invoke("run", file, "--runs", root / "runs")
+    assert result.exit_code == 0, result.output
+    assert "next: python -m search.pick" in result.output
     return file, root / "runs"
 
 

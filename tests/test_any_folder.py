@@ -54,7 +54,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "HOME": str(home), "OMP_NUM_THREADS": "1"}
 
 
-def told(script: Path, folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
+def run_script(script: Path, folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
     """The command, started in that folder."""
     done = subprocess.run(
         [sys.executable, str(script), *map(str, words)],
@@ -70,17 +70,17 @@ def told(script: Path, folder: Path, *words: object) -> subprocess.CompletedProc
 
 
 def test_every_command_is_there_and_an_unknown_one_is_refused(script: Path, folder: Path) -> None:
-    done = told(script, folder, "--help")
+    done = run_script(script, folder, "--help")
     assert done.returncode == 0
     for name in ("run", "results", "confirm", "pick", "latency", "paper", "app"):
         assert f"\n  {name} " in done.stdout and name in COMMANDS
-    unknown = told(script, folder, "pik")
+    unknown = run_script(script, folder, "pik")
     assert unknown.returncode == cli.WRONG_INPUT and "pik" in unknown.stderr
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_commands_help_comes_from_our_packages(script: Path, folder: Path, name: str) -> None:
-    done = told(script, folder, name, "--help")
+    done = run_script(script, folder, name, "--help")
     assert done.returncode == 0, done.stderr
     assert f"Usage: fitnet-search {name}" in done.stdout
 
@@ -88,15 +88,15 @@ def test_every_commands_help_comes_from_our_packages(script: Path, folder: Path,
 def test_what_is_said_to_do_next_works_as_it_is_said(script: Path, folder: Path, finished: tuple[Path, Path]) -> None:
     """From the missing study to the student's files, with the words that the commands print."""
     shutil.copytree(finished[1], folder / "runs")
-    missing = told(script, folder, "results", "digits")
+    missing = run_script(script, folder, "results", "digits")
     assert missing.returncode == cli.WRONG_INPUT
     assert missing.stderr.strip().endswith("or run it: fitnet-search run digits")
-    done = told(script, folder, "pick", finished[0], "--out", "mine")
+    done = run_script(script, folder, "pick", finished[0], "--out", "mine")
     assert done.returncode == 0, done.stderr
     assert (folder / "mine" / "card.json").is_file()
-    done = told(script, folder, "pick", finished[0], "--max-latency-ms", "0.0000001", "--out", "none")
+    done = run_script(script, folder, "pick", finished[0], "--max-latency-ms", "0.0000001", "--out", "none")
     assert done.returncode == cli.WRONG_INPUT
-    one = told(script, folder, "export-one", "tiny", "--trial", "0", "--out", "one")
+    one = run_script(script, folder, "export-one", "tiny", "--trial", "0", "--out", "one")
     assert one.returncode == 0, one.stderr
     assert (folder / "one" / "card.json").is_file()
 
@@ -161,7 +161,7 @@ def test_a_study_may_build_on_ours_and_on_what_lies_beside_it(script: Path, tmp_
     (project / "my_sizes.py").write_text("TRIALS = 11\n")
     text = "from my_sizes import TRIALS\nfrom studies.digits import STUDY as BASE\n"
     (project / "studies" / "mine.py").write_text(f"{text}STUDY = BASE.changed(name='mine', trials=TRIALS)\n")
-    done = told(script, project, "results", "mine")
+    done = run_script(script, project, "results", "mine")
     assert "there is no study storage" in done.stderr
 
 
@@ -170,7 +170,7 @@ def test_a_study_may_build_on_ours_and_on_what_lies_beside_it(script: Path, tmp_
 
 @SLOW
 def test_rays_workers_import_our_packages(script: Path, folder: Path) -> None:
-    done = told(script, folder, "run", "digits", "--smoke", "--trials", 1, "--workers", 1)
+    done = run_script(script, folder, "run", "digits", "--smoke", "--trials", 1, "--workers", 1)
     assert done.returncode == 0, done.stderr
     assert "next: fitnet-search pick digits --max-params " in done.stdout
     assert (folder / "runs" / "studies.db").is_file()
@@ -197,7 +197,7 @@ def test_a_brought_teacher_lies_in_the_folder_that_one_starts_in(script: Path, t
 
     teacher = Brought(build="my_nets:net", hint_layers=("layers.0", "layers.1"), min_accuracy=0.0)
     file = study_file(project, STUDY.changed(teacher=teacher))
-    done = told(script, project, "run", file.name, "--dry-run", "--workers", 1)
+    done = run_script(script, project, "run", file.name, "--dry-run", "--workers", 1)
     assert done.returncode == 0, done.stderr + done.stdout
 
 
@@ -245,7 +245,7 @@ def test_the_pages_export_in_a_process_that_imports_as_they_do(
     shutil.copytree(finished[1], folder / "runs")
     program = script.with_name("export.py")
     program.write_text(code)
-    done = told(program, folder, "runs")
+    done = run_script(program, folder, "runs")
     assert done.returncode == 0, done.stderr
     names = json.loads(done.stdout.replace("'", '"'))
     assert {"student.onnx", "predict.py", "card.json"} <= set(names)

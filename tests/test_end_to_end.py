@@ -95,7 +95,7 @@ def test_a_real_study_of_three_trials_through_ray(tmp_path: Path) -> None:
     assert "Traceback" not in out + err
     assert addresses, "Ray listens somewhere, or this test looks in the wrong place"
     assert [address for address in addresses if not loopback(address)] == [], "Ray listens beyond loopback"
-    told = subprocess.run(
+    result = subprocess.run(
         command("search.results", "digits-smoke", "--format", "json", "--runs", tmp_path / "runs"),
         cwd=tmp_path,
         env=environment(tmp_path),
@@ -103,7 +103,7 @@ def test_a_real_study_of_three_trials_through_ray(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    rows = json.loads(told.stdout)
+    rows = json.loads(result.stdout)
     trained = [row for row in rows if row["state"] == "complete"]
     assert len(rows) == 3 and trained
     assert {row["state"] for row in rows} <= {"complete", "pruned"}
@@ -124,13 +124,13 @@ def test_a_real_study_of_three_trials_through_ray(tmp_path: Path) -> None:
 @SLOW
 def test_missing_images_through_ray_are_one_message_and_exit_2(tmp_path: Path) -> None:
     """What a worker finds wrong with the input reaches the person as if the driver had found it."""
-    told = subprocess.run(
+    result = subprocess.run(
         command("search.run", "folder", "--data", tmp_path / "absent", "--runs", tmp_path / "runs", "--workers", 1),
         cwd=tmp_path,
         env=environment(tmp_path),
         capture_output=True,
         text=True,
     )
-    assert told.returncode == 2, told.stdout + told.stderr
-    assert "error: no images in" in told.stderr
-    assert "Traceback" not in told.stdout + told.stderr
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert "error: no images in" in result.stderr
+    assert "Traceback" not in result.stdout + result.stderr

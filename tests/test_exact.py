@@ -68,12 +68,12 @@ def test_ten_steps_of_training_end_in_the_same_weights(name: str, optimizer: str
     for step in range(10):
         x_BCHW = random_images((16, 1, 8, 8), step, torch.float64)
         label_B = torch.randint(0, 10, (16,), generator=torch.Generator().manual_seed(step))
-        for told, (module, stepper) in zip(losses, steppers, strict=True):
+        for reports, (module, stepper) in zip(losses, steppers, strict=True):
             loss = nn.functional.cross_entropy(module(x_BCHW), label_B)
             stepper.zero_grad()
             loss.backward()
             stepper.step()
-            told.append(float(loss.detach()))
+            reports.append(float(loss.detach()))
     assert losses[0] == pytest.approx(losses[1], rel=1e-9)
     assert losses[0][0] != losses[0][-1]
     for (key, ours), theirs in zip(fast.state_dict().items(), slow.network.state_dict().values(), strict=True):

@@ -71,13 +71,13 @@ class Bench:
         images = self.images if device == self.device else Random(device, self.images.num_images)
         step = kd_step(student(net, 0, device), images, self.batch, precision)
         update = GraphedStep(step) if graphed and device.type == "cuda" else step
-        told = []
+        reports = []
         for index_B in images.batches(self.steps, self.batch):
             step.index_B.copy_(index_B)
             before = float(step.total)
             update()
-            told.append(float(step.total) - before)
-        return told
+            reports.append(float(step.total) - before)
+        return reports
 
     def numbers(self) -> None:
         """Whether the device's numbers are the CPU's, its own again, and the graph's."""
@@ -98,8 +98,8 @@ class Bench:
         """Images per second of each way, in interleaved rounds, and the share of the card's peak."""
         precision = native(self.device)
         peaks = {each: self.peak(each) for each in dict.fromkeys((precision, FLOAT32))}
-        told = " and ".join(f"{peak / 1e12:,.2f} TFLOP/s in {each}" for each, peak in peaks.items())
-        self.say(f"\nSpeed, batch {self.batch}; peak of a large matrix product: {told}:\n")
+        got = " and ".join(f"{peak / 1e12:,.2f} TFLOP/s in {each}" for each, peak in peaks.items())
+        self.say(f"\nSpeed, batch {self.batch}; peak of a large matrix product: {got}:\n")
         rows = []
         for name, net in NETS.items():
             speeds = self.timed(self.ways(net, precision)) | self.apart(name)
@@ -190,8 +190,8 @@ class Bench:
             "c = b.captured(NETS['FitNet 1'], native(b.device)); [c() for _ in range(9)]; torch.cuda.synchronize();"
             "print(torch.cuda.mem_get_info()[0], torch.cuda.max_memory_allocated(), torch.cuda.memory_reserved())"
         )
-        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-        left, allocated, reserved = (int(word) for word in told[-3:])
+        got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        left, allocated, reserved = (int(word) for word in got[-3:])
         context = free - left - reserved
         self.say(
             f"\nMemory of a worker (FitNet 1, {NUM_IMAGES:,} images of 32x32): {(free - left) / 1e9:.2f} GB of "

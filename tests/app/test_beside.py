@@ -34,7 +34,7 @@ with beside.optuna_dashboard(sys.argv[1]) as address:
 """
 
 
-def told(address: str, path: str) -> Any:
+def fetched(address: str, path: str) -> Any:
     """What optuna-dashboard answers, once it runs."""
     end = time.monotonic() + PATIENCE
     while True:
@@ -144,7 +144,7 @@ def test_it_shows_the_copy_on_loopback_alone_and_ends_when_the_pages_are_killed(
 ) -> None:
     process, address = pages
     assert address.startswith("http://127.0.0.1:")
-    (summary,) = told(address, "/api/studies")["study_summaries"]
+    (summary,) = fetched(address, "/api/studies")["study_summaries"]
     assert summary["study_name"] == "digits"
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     (child,) = children
@@ -161,7 +161,7 @@ def test_it_ends_with_the_context(storage: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv(beside.ADDRESS, raising=False)
     with beside.optuna_dashboard(storage) as address:
         assert os.environ[beside.ADDRESS] == address
-        detail = told(address, f"/api/studies/{told(address, '/api/studies')['study_summaries'][0]['study_id']}")
+        detail = fetched(address, f"/api/studies/{fetched(address, '/api/studies')['study_summaries'][0]['study_id']}")
         assert [trial["state"] for trial in detail["trials"]] == ["Complete", "Pruned", "Running", "Complete"]
     assert not answers(address)
 

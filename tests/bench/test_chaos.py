@@ -163,7 +163,7 @@ def test_a_study_killed_three_times_equals_one_that_is_not(tmp_path: Path) -> No
     """Driver, worker and node, each once, by SIGKILL."""
     words = ["-m", "bench.chaos", "--kills", "3", "--trials", "5"]  # with 2, both may end before the third kill
     root = Path(__file__).parents[2]
-    told = subprocess.run([sys.executable, *words], cwd=root, capture_output=True, text=True, timeout=550)
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert all(f"| kills ({kind}) | 1 |" in told.stdout for kind in KINDS)
-    assert "| **epochs trained again that a checkpoint held** | 0 |" in told.stdout
+    result = subprocess.run([sys.executable, *words], cwd=root, capture_output=True, text=True, timeout=550)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert all(f"| kills ({kind}) | 1 |" in result.stdout for kind in KINDS)
+    assert "| **epochs trained again that a checkpoint held** | 0 |" in result.stdout

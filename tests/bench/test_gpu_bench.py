@@ -34,16 +34,16 @@ def ran(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fol
 def test_it_runs_both_halves_on_a_cpu(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    code, told = ran(monkeypatch, capsys, tmp_path)
-    assert code == 0, told
-    assert "no GPU: the CPU in its place" in told
+    code, message = ran(monkeypatch, capsys, tmp_path)
+    assert code == 0, message
+    assert "no GPU: the CPU in its place" in message
     for name in ("FitNet 1", "5M student"):
-        assert f"- {name}: captured = eager bit for bit, 6 steps in" in told
+        assert f"- {name}: captured = eager bit for bit, 6 steps in" in message
         for way in ("the usual loop", "eager", "captured", *SIDE_BY_SIDE):
-            assert f"| {name} | {way}" in told
-    assert "| FitNet 1 | captured, each maxout one folded convolution |" in told
-    assert "trials an hour" in told and "Forecast of 100 trials" in told
-    assert "failed" not in told and "**NO**" not in told
+            assert f"| {name} | {way}" in message
+    assert "| FitNet 1 | captured, each maxout one folded convolution |" in message
+    assert "trials an hour" in message and "Forecast of 100 trials" in message
+    assert "failed" not in message and "**NO**" not in message
 
 
 def test_the_forecasts_teacher_is_the_searchs(tmp_path: Path) -> None:
@@ -67,8 +67,8 @@ def test_the_forecasts_teacher_is_the_searchs(tmp_path: Path) -> None:
     study = find_study("digits").smoke()
     assert isinstance(study.teacher, Staged)
     study = study.changed(precision="auto", teacher=study.teacher.changed(precision="auto"))
-    told = list(gpu_study.measured_on(study, Bf16(), tmp_path, tmp_path))
-    assert "trials an hour" in told[0]
+    got = list(gpu_study.measured_on(study, Bf16(), tmp_path, tmp_path))
+    assert "trials an hour" in got[0]
     searched = study.resolved_teacher((1, 8, 8), 10, "bf16")
     assert isinstance(searched, Trained) and searched.precision == "bf16"
     assert [(teacher.net, teacher.precision) for teacher in taught] == [(searched.net, "bf16")]
@@ -84,9 +84,9 @@ def test_the_first_half_imports_no_more_than_torch_numpy_and_pydantic(tmp_path: 
         "gpu.Bench.speeds = lambda bench: bench.say('speeds'); sys.exit(gpu.main())"
     )
     words = [sys.executable, "-c", code, str(tmp_path), "--tiny", missing]
-    told = subprocess.run(words, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.endswith("Trials and forecast: not measured, for Ray and Optuna are not installed.\n")
+    result = subprocess.run(words, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith("Trials and forecast: not measured, for Ray and Optuna are not installed.\n")
 
 
 def test_the_usual_loops_share_is_of_the_peak_in_float32(
@@ -98,11 +98,11 @@ def test_the_usual_loops_share_is_of_the_peak_in_float32(
     monkeypatch.setattr(bench, "timed", lambda ways: dict.fromkeys(ways, 1000.0))
     monkeypatch.setattr(bench, "apart", lambda name: {})
     bench.speeds()
-    told = capsys.readouterr().out
-    assert "100.00 TFLOP/s in bf16 and 10.00 TFLOP/s in float32" in told
+    message = capsys.readouterr().out
+    assert "100.00 TFLOP/s in bf16 and 10.00 TFLOP/s in float32" in message
     share = 100 * 6 * cost(FITNET_1).macs * 1000 / 1e13
-    assert f"| FitNet 1 | the usual loop | float32 | 1,000 | {share:.1f} % |" in told
-    assert f"| FitNet 1 | eager | bf16 | 1,000 | {share / 10:.1f} % |" in told
+    assert f"| FitNet 1 | the usual loop | float32 | 1,000 | {share:.1f} % |" in message
+    assert f"| FitNet 1 | eager | bf16 | 1,000 | {share / 10:.1f} % |" in message
 
 
 def test_a_folded_maxout_is_the_same_network() -> None:
@@ -144,8 +144,8 @@ def test_numbers_that_differ_fail(
     monkeypatch.setattr(gpu.Bench, "losses", off)
     monkeypatch.setattr(gpu.Bench, "speeds", lambda bench: None)
     monkeypatch.setattr(gpu, "find_spec", lambda name: None)
-    code, told = ran(monkeypatch, capsys, tmp_path)
-    assert code == 1 and "captured = eager bit for bit, 6 steps in" in told and "**NO**" in told
+    code, message = ran(monkeypatch, capsys, tmp_path)
+    assert code == 1 and "captured = eager bit for bit, 6 steps in" in message and "**NO**" in message
 
 
 @pytest.mark.gpu

@@ -104,9 +104,9 @@ def test_a_student_drawn_again_brings_its_other_seed() -> None:
     sampler = Same(DIGITS, 0)
     searched(DIGITS, sampler, NONE, 0, 5, workers=1)
     final = [curve[-1] for curve in DIGITS.students[7].curves]
-    told = [values[0] for values in sampler.ends.values() if values]
+    got = [values[0] for values in sampler.ends.values() if values]
     assert len(final) == 2 and final[0] != final[1]
-    assert told[:4] == [final[0], final[1], final[0], final[1]]
+    assert got[:4] == [final[0], final[1], final[0], final[1]]
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -131,20 +131,20 @@ def test_a_search_is_the_same_each_time(sampler: str) -> None:
 def test_the_rules_on_a_student_that_beats_all_and_on_one_that_all_beat() -> None:
     """The correct ones let the best go on and stop the worst; Syne Tune's, as shipped, errs on one of these streams."""
     names = [arm.name for arm in RULES if arm.make is not None and not arm.name.startswith("coin")]
-    told: dict[str, list[bool]] = {name: [] for name in names}
+    got: dict[str, list[bool]] = {name: [] for name in names}
     for arm in RULES:
-        for seed in range(20 if arm.name in told else 0):
+        for seed in range(20 if arm.name in got else 0):
             assert arm.make is not None
             rule, chance = arm.make(seed), np.random.default_rng(seed)
             for number in range(12):
                 rule(8, Peer(number=number, accuracy=0.5 + 0.3 * chance.random(), params=500 + number, macs=900))
             best = rule(8, Peer(number=12, accuracy=0.9, params=400, macs=800))
             worst = rule(8, Peer(number=13, accuracy=0.1, params=10**6, macs=10**6))
-            told[arm.name] += [best, not worst]
-    right = {name: all(found) for name, found in told.items()}
+            got[arm.name] += [best, not worst]
+    right = {name: all(found) for name, found in got.items()}
     wrong = "Syne Tune's MOASHA as shipped"
     assert right == {name: name not in (wrong, OURS.name) for name in names} | {OURS.name: right[OURS.name]}
-    assert all(best for best in told[OURS.name][::2])  # an audit spares some of the worst
+    assert all(best for best in got[OURS.name][::2])  # an audit spares some of the worst
 
 
 def test_the_tables_pair_by_seed_and_the_gate_names_what_fails() -> None:

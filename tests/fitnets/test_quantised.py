@@ -63,8 +63,8 @@ def test_the_same_images_give_the_same_file_in_any_process(tmp_path: Path) -> No
     (tmp_path / "student.onnx").write_bytes(file)
     here = hashlib.sha256(quantised(file, pixels_for(STUDENT))).hexdigest()
     words = [sys.executable, "-c", ONCE, str(tmp_path / "student.onnx")]
-    told = subprocess.run(words, env=os.environ | {"PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == here
+    result = subprocess.run(words, env=os.environ | {"PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == here
     assert hashlib.sha256(quantised(file, pixels_for(STUDENT, 8))).hexdigest() != here, "ranges are the images'"
 
 

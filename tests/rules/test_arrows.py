@@ -146,14 +146,14 @@ def test_files_stay_short(layer: str) -> None:
 
 def loaded(code: str) -> set[str]:
     """The top-level modules that are loaded once `code` has run in a fresh process."""
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,
         cwd=ROOT,
     )
-    return {name.split(".")[0] for name in told.stdout.splitlines()[-1].split()}
+    return {name.split(".")[0] for name in result.stdout.splitlines()[-1].split()}
 
 
 def test_what_the_app_and_the_driver_need_loads_neither_torch_nor_ray() -> None:
@@ -191,12 +191,12 @@ def test_the_apps_modules_load_neither_torch_nor_ray() -> None:
 def test_importing_does_nothing(tmp_path: Path) -> None:
     """No file is written, nothing is printed."""
     code = "import search.run, search.results, search.pick, search.workers.crew, fitnets.distill.run"
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
         text=True,
         cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
     )
-    assert (told.returncode, told.stdout) == (0, ""), told.stderr
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

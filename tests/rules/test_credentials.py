@@ -81,11 +81,11 @@ def test_a_password_is_in_no_output_no_file_and_no_study(
 
     with monkeypatch.context() as patch:
         patch.setattr(Crew, "wait", hang_up_later, raising=False)
-        told = invoke("run", file, *place, "--trials", 2)
+        result = invoke("run", file, *place, "--trials", 2)
     away = [invoke("run", file, *place), invoke("results", file, *place), invoke("pick", file, *place)]
     server.start()
-    assert told.exit_code == 1, told.output
-    (line,) = clean(told.stderr).splitlines()
+    assert result.exit_code == 1, result.output
+    (line,) = clean(result.stderr).splitlines()
     assert line.startswith(f"stopped: the storage postgresql://{USER}:***@127.0.0.1:{server.port}/")
     assert f"Continue with: python -m search.run {file} --runs {runs} --storage" in line
     assert line.endswith("--trials 2")
@@ -94,22 +94,22 @@ def test_a_password_is_in_no_output_no_file_and_no_study(
         assert "Connection refused" in clean(command.output)
         assert command.stderr.count("\n") == 1
 
-    told = invoke("run", file, *place, "--trials", 2)
-    assert told.exit_code == 0, told.output
-    assert f"--storage 'postgresql://{USER}:***@" in clean(told.output), "the next command names the storage"
+    result = invoke("run", file, *place, "--trials", 2)
+    assert result.exit_code == 0, result.output
+    assert f"--storage 'postgresql://{USER}:***@" in clean(result.output), "the next command names the storage"
     assert "is finished" in clean(invoke("run", file, *place, "--trials", 2).output)
     for form in ("table", "json", "csv"):
-        told = invoke("results", file, *place, "--format", form)
-        assert told.exit_code == 0 and clean(told.output)
+        result = invoke("results", file, *place, "--format", form)
+        assert result.exit_code == 0 and clean(result.output)
     assert invoke("run", file, *place, "--dry-run").exit_code == 0
     with driving(url, "tiny"):
         assert "another driver" in clean(invoke("run", file, *place, "--trials", 9).stderr)
-    told = invoke("pick", file, *place, "--out", tmp_path / "picked")
-    assert told.exit_code == 0 and clean(told.output)
+    result = invoke("pick", file, *place, "--out", tmp_path / "picked")
+    assert result.exit_code == 0 and clean(result.output)
     assert (tmp_path / "picked/card.json").is_file()
     for wrong in (url.replace(QUOTED, f"not{QUOTED}"), url + "_absent", url.replace("@", "@@")):
-        told = invoke("results", file, "--runs", runs, "--storage", wrong)
-        assert told.exit_code == 2 and clean(told.output)
+        result = invoke("results", file, "--runs", runs, "--storage", wrong)
+        assert result.exit_code == 2 and clean(result.output)
     assert clean_files(tmp_path) > 10
     assert "tiny" in clean(dump(url))
 
@@ -145,8 +145,8 @@ def test_the_environment_names_storage_and_password(
     """What `ps` shows to everybody on the machine needs no password: FITNET_STORAGE, PGPASSWORD, PGPASSFILE."""
     url, file = server.url(), study_file(tmp_path)
     bare = url.replace(f":{QUOTED}", "")
-    told = invoke("results", file, "--storage", bare)
-    assert told.exit_code == 2 and "no password supplied" in told.stderr
+    result = invoke("results", file, "--storage", bare)
+    assert result.exit_code == 2 and "no password supplied" in result.stderr
     with driving(url, "tiny"):
         pass
     kept = tmp_path / "passwords"
@@ -158,9 +158,9 @@ def test_the_environment_names_storage_and_password(
             words = [] if name == "FITNET_STORAGE" else ["--storage", bare]
             assert "has no study `tiny`: it has none" in clean(invoke("results", file, *words).stderr), name
     monkeypatch.setenv("FITNET_STORAGE", url)
-    told = invoke("run", file, "--runs", tmp_path / "runs", "--trials", 1)
-    assert told.exit_code == 0, told.output
-    assert "next: python -m search.pick" in clean(told.output) and "--storage" not in told.output
+    result = invoke("run", file, "--runs", tmp_path / "runs", "--trials", 1)
+    assert result.exit_code == 0, result.output
+    assert "next: python -m search.pick" in clean(result.output) and "--storage" not in result.output
 
 
 def test_a_lost_connection_is_told_without_the_password(server: Server) -> None:

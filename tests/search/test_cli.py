@@ -58,12 +58,12 @@ def own(finished: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
     return study_file(tmp_path), tmp_path / "runs"
 
 
-def refused(told: Result, *parts: str) -> None:
+def refused(result: Result, *parts: str) -> None:
     """Exit code 2, on stderr, in words."""
-    assert told.exit_code == cli.WRONG_INPUT, told.output
-    assert told.stderr.strip()
+    assert result.exit_code == cli.WRONG_INPUT, result.output
+    assert result.stderr.strip()
     for part in parts:
-        assert part in told.stderr, told.stderr
+        assert part in result.stderr, result.stderr
 
 
 # the contract
@@ -165,8 +165,8 @@ def test_an_unknown_study(command: str, tmp_path: Path, crew: list[Crew]) -> Non
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a b", "x" * 101, "a\nb", "[red]"])
 def test_names_with_path_tricks(command: str, name: str, tmp_path: Path) -> None:
-    told = invoke(command, "digits", "--runs", tmp_path / "runs", "--name", name)
-    refused(told, "`--name` is", "letters, digits")
+    result = invoke(command, "digits", "--runs", tmp_path / "runs", "--name", name)
+    refused(result, "`--name` is", "letters, digits")
     assert not (tmp_path / "runs").exists()
 
 
@@ -189,7 +189,7 @@ def test_wrong_options_of_run(words: list[str], tmp_path: Path, crew: list[Crew]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--max-latency-ms", "0"], "`--max-latency-ms` is `0`, but"),
         (["--max-size-kb", "-1"], "`--max-size-kb` is `-1`, but"),
@@ -199,8 +199,8 @@ def test_wrong_options_of_run(words: list[str], tmp_path: Path, crew: list[Crew]
         (["--max-latency-ms", "fast"], "`--max-latency-ms` is `fast`, but"),
     ],
 )
-def test_wrong_options_of_pick(words: list[str], told: str, finished: tuple[Path, Path], tmp_path: Path) -> None:
-    refused(invoke("pick", finished[0], "--runs", finished[1], "--out", tmp_path / "out", *words), told)
+def test_wrong_options_of_pick(words: list[str], message: str, finished: tuple[Path, Path], tmp_path: Path) -> None:
+    refused(invoke("pick", finished[0], "--runs", finished[1], "--out", tmp_path / "out", *words), message)
     assert not (tmp_path / "out").exists()
 
 
@@ -239,8 +239,8 @@ def test_missing_images_name_the_files_to_put_there(tmp_path: Path, monkeypatch:
         raise urllib.error.URLError("no network in tests")
 
     monkeypatch.setattr(urllib.request, "urlopen", offline)
-    told = invoke("run", "mnist", "--data", tmp_path / "data", "--runs", tmp_path / "runs", "--smoke")
-    refused(told, "`mnist` is not in", "MNIST/raw/*-ubyte", "--data")
+    result = invoke("run", "mnist", "--data", tmp_path / "data", "--runs", tmp_path / "runs", "--smoke")
+    refused(result, "`mnist` is not in", "MNIST/raw/*-ubyte", "--data")
     refused(
         invoke("run", "folder", "--data", tmp_path / "absent", "--runs", tmp_path / "runs"), "no images in", "--data"
     )
@@ -278,8 +278,10 @@ def test_files_that_are_not_there_are_refused_before_anything_starts(
 def test_a_clusters_files_are_its_workers_to_find(tmp_path: Path, crew: list[Crew]) -> None:
     """They lie on its nodes, and this machine may have none."""
     file = study_file(tmp_path, FOLDER)
-    told = invoke("run", file, "--data", tmp_path / "absent", "--runs", tmp_path / "runs", "--address", "10.0.0.1:6379")
-    refused(told, "no images in")
+    result = invoke(
+        "run", file, "--data", tmp_path / "absent", "--runs", tmp_path / "runs", "--address", "10.0.0.1:6379"
+    )
+    refused(result, "no images in")
     assert len(crew) == 1
 
 
@@ -290,10 +292,10 @@ def test_an_unwritable_folder_is_refused_by_a_dry_run_too(tmp_path: Path, crew: 
 
 
 def test_a_run_says_how_far_its_forecast_was_from_what_it_took(tmp_path: Path) -> None:
-    told = invoke("run", study_file(tmp_path), "--runs", tmp_path / "runs", "--trials", 1)
-    assert re.search(r"^forecast \d+ s, took \d+ s$", told.output, re.MULTILINE), told.output
-    told = invoke("run", study_file(tmp_path), "--runs", tmp_path / "runs", "--trials", 1)
-    assert "took" not in told.output, "it was finished"
+    result = invoke("run", study_file(tmp_path), "--runs", tmp_path / "runs", "--trials", 1)
+    assert re.search(r"^forecast \d+ s, took \d+ s$", result.output, re.MULTILINE), result.output
+    result = invoke("run", study_file(tmp_path), "--runs", tmp_path / "runs", "--trials", 1)
+    assert "took" not in result.output, "it was finished"
 
 
 @pytest.mark.parametrize("command", ["results", "pick"])
@@ -314,10 +316,10 @@ def test_reading_a_storage_that_is_not_there_makes_nothing(command: str, tmp_pat
     ],
 )
 def test_a_storage_that_cannot_be_opened_never_tells_its_password(command: str, url: str, tmp_path: Path) -> None:
-    told = invoke(command, "digits", "--runs", tmp_path / "runs", "--storage", url)
-    refused(told, "the storage")
+    result = invoke(command, "digits", "--runs", tmp_path / "runs", "--storage", url)
+    refused(result, "the storage")
     if "://" in url:
-        assert "secret" not in told.output
+        assert "secret" not in result.output
 
 
 def test_the_command_to_continue_hides_the_password(finished: tuple[Path, Path]) -> None:
@@ -349,10 +351,10 @@ def test_a_file_that_is_no_storage(tmp_path: Path) -> None:
 
 def test_a_finished_study_says_so_and_how_to_extend_it(own: tuple[Path, Path], crew: list[Crew]) -> None:
     file, runs = own
-    told = invoke("run", file, "--runs", runs)
-    assert told.exit_code == cli.OK
-    assert "is finished" in told.output
-    assert f"search.run {file} --runs {runs} --trials 6" in told.output
+    result = invoke("run", file, "--runs", runs)
+    assert result.exit_code == cli.OK
+    assert "is finished" in result.output
+    assert f"search.run {file} --runs {runs} --trials 6" in result.output
     assert crew == [], "nothing is started for a study that is finished"
     assert invoke("run", file, "--runs", runs, "--trials", 2).exit_code == cli.OK
 
@@ -360,9 +362,9 @@ def test_a_finished_study_says_so_and_how_to_extend_it(own: tuple[Path, Path], c
 def test_more_trials_continue_it(own: tuple[Path, Path], crew: list[Crew]) -> None:
     file, runs = own
     before = rows(file, runs)
-    told = invoke("run", file, "--runs", runs, "--trials", 4)
-    assert told.exit_code == cli.OK
-    assert "3 of 4 trials are done; for what is left:\n  1 trial on" in told.output
+    result = invoke("run", file, "--runs", runs, "--trials", 4)
+    assert result.exit_code == cli.OK
+    assert "3 of 4 trials are done; for what is left:\n  1 trial on" in result.output
     after = rows(file, runs)
     assert len(crew) == 1
     assert [row["trial"] for row in after if row["state"] == "complete"] == [0, 1, 2, 3]
@@ -380,8 +382,8 @@ def test_a_lowered_total_leaves_no_trial_running(own: tuple[Path, Path], crew: l
         state=TrialState.RUNNING, params=last.params, distributions=last.distributions, user_attrs=about
     )
     study.add_trial(left)
-    told = invoke("run", file, "--runs", runs, "--trials", 3)
-    assert told.exit_code == cli.OK, told.output
+    result = invoke("run", file, "--runs", runs, "--trials", 3)
+    assert result.exit_code == cli.OK, result.output
     assert [row["state"] for row in rows(file, runs)].count("complete") == 4
 
 
@@ -389,52 +391,54 @@ def test_a_changed_study_is_refused_with_the_differences(own: tuple[Path, Path],
     file, runs = own
     shutil.copytree(runs, runs.with_name("others"))
     study_file(file.parent, STUDY.changed(max_params=9000, stage1=STUDY.stage1.changed(epochs=2)))
-    told = invoke("run", file, "--runs", runs, "--trials", 9)
-    refused(told, "max_params: was None, is now 9000", "stage1.epochs: was 1, is now 2", "--name")
-    told = invoke("run", study_file(file.parent), "--runs", runs.with_name("others"), "--seed", 3)
-    refused(told, "seed: was 0, is now 3")
+    result = invoke("run", file, "--runs", runs, "--trials", 9)
+    refused(result, "max_params: was None, is now 9000", "stage1.epochs: was 1, is now 2", "--name")
+    result = invoke("run", study_file(file.parent), "--runs", runs.with_name("others"), "--seed", 3)
+    refused(result, "seed: was 0, is now 3")
     assert crew == []
 
 
 def test_a_study_that_began_without_stopping_goes_on_without(own: tuple[Path, Path], crew: list[Crew]) -> None:
     file, runs = own
     study_file(file.parent, STUDY.changed(stopping=Stopping()))
-    told = invoke("run", file, "--runs", runs, "--trials", 4)
-    refused(told, "stopping.eta: was None, is now 3", "trained to its end: continue it so with --no-stopping", "--name")
+    result = invoke("run", file, "--runs", runs, "--trials", 4)
+    refused(
+        result, "stopping.eta: was None, is now 3", "trained to its end: continue it so with --no-stopping", "--name"
+    )
     assert crew == []
-    told = invoke("run", file, "--runs", runs, "--trials", 4, "--no-stopping")
-    assert told.exit_code == cli.OK, told.output
+    result = invoke("run", file, "--runs", runs, "--trials", 4, "--no-stopping")
+    assert result.exit_code == cli.OK, result.output
     assert [row["state"] for row in rows(file, runs)] == ["complete"] * 4
-    told = invoke("run", file, "--runs", runs, "--no-stopping")
-    assert f"search.run {file} --runs {runs} --no-stopping --trials 8" in told.output
+    result = invoke("run", file, "--runs", runs, "--no-stopping")
+    assert f"search.run {file} --runs {runs} --no-stopping --trials 8" in result.output
 
 
 def test_a_study_stops_its_students_and_says_so(tmp_path: Path) -> None:
     """Forecast, lines, results and continuing, with real trainings."""
     epochs = STUDY.stage2.changed(epochs=6)
     file, runs = study_file(tmp_path, STUDY.changed(stopping=Stopping(audit=0.0), stage2=epochs)), tmp_path / "runs"
-    told = invoke("run", file, "--runs", runs, "--trials", 8)
-    assert told.exit_code == cli.OK, told.output
+    result = invoke("run", file, "--runs", runs, "--trials", 8)
+    assert result.exit_code == cli.OK, result.output
     share = 1 - math.prod(1 - stopped for stopped in EXPECTED_STOPPED)
-    assert f"8 trials on 1 slot(s), 40 epochs in all, as about {share:.0%} are stopped early" in told.output
+    assert f"8 trials on 1 slot(s), 40 epochs in all, as about {share:.0%} are stopped early" in result.output
     found = rows(file, runs)
     stopped = [row for row in found if row["state"] == "pruned"]
     assert len(found) == 8 and stopped and {row["stopped_at"] for row in stopped} <= {2, 4}
-    assert f"{8 - len(stopped)} trained, {len(stopped)} stopped early, 0 running, 0 failed" in told.output
-    assert f"8 of 8, {len(stopped)} stopped early" in told.output
-    told = invoke("run", file, "--runs", runs, "--trials", 8)
-    assert "has trained its 8 students: it is finished" in told.output
-    told = invoke("run", file, "--runs", runs, "--trials", 9)
-    assert told.exit_code == cli.OK and len(rows(file, runs)) == 9
+    assert f"{8 - len(stopped)} trained, {len(stopped)} stopped early, 0 running, 0 failed" in result.output
+    assert f"8 of 8, {len(stopped)} stopped early" in result.output
+    result = invoke("run", file, "--runs", runs, "--trials", 8)
+    assert "has trained its 8 students: it is finished" in result.output
+    result = invoke("run", file, "--runs", runs, "--trials", 9)
+    assert result.exit_code == cli.OK and len(rows(file, runs)) == 9
     refused(invoke("run", file, "--runs", runs, "--no-stopping"), "stopping.eta: was 3, is now None", "change it back")
 
 
 def test_another_name_is_another_study(own: tuple[Path, Path]) -> None:
     file, runs = own
     study_file(file.parent, STUDY.changed(seed=7))
-    told = invoke("run", file, "--runs", runs, "--trials", 1, "--name", "second")
-    assert told.exit_code == cli.OK, told.output
-    assert "--name second" in told.output, "the command to pick must name it"
+    result = invoke("run", file, "--runs", runs, "--trials", 1, "--name", "second")
+    assert result.exit_code == cli.OK, result.output
+    assert "--name second" in result.output, "the command to pick must name it"
     assert len(rows(file, runs, "--name", "second")) == 1
     assert len(rows(file, runs, "--name", "tiny")) == 3
 
@@ -458,10 +462,10 @@ def test_a_study_that_did_not_read_the_validation_part_says_what_to_do(tmp_path:
     run = ("run", *words, "--data", tmp_path / "data")
     assert invoke(*run).exit_code == cli.OK
     shutil.copytree(tmp_path / "data" / "test", tmp_path / "data" / "val")
-    told = "which did not read the validation part (`val/`), or before that was there. Move that folder away, or "
-    refused(invoke(*run, "--trials", 2), told + "start a new study of another name with --name.")
+    got = "which did not read the validation part (`val/`), or before that was there. Move that folder away, or "
+    refused(invoke(*run, "--trials", 2), got + "start a new study of another name with --name.")
     picked = invoke("pick", *words, "--out", tmp_path / "out")
-    refused(picked, told + "search these under another name with `search.run --name`.")
+    refused(picked, got + "search these under another name with `search.run --name`.")
     shutil.rmtree(tmp_path / "data" / "val")
     assert invoke(*run, "--trials", 2).exit_code == cli.OK
     assert invoke("pick", *words, "--out", tmp_path / "out").exit_code == cli.OK
@@ -494,12 +498,12 @@ def test_a_study_of_an_earlier_version_goes_on_with_the_teacher_that_it_learnt_f
     digest = sha256(contents[0] + earlier.digest() + contents[1])
     known.set_user_attr("study", study.changed(teacher=earlier).model_dump(mode="json"))
     known.set_user_attr("teacher", {**known.user_attrs["teacher"], "teacher": digest})
-    told = invoke("run", tmp_path / "tiny.py", "--runs", runs, "--trials", 2)
-    assert told.exit_code == cli.OK, told.output
+    result = invoke("run", tmp_path / "tiny.py", "--runs", runs, "--trials", 2)
+    assert result.exit_code == cli.OK, result.output
     assert len(rows(tmp_path / "tiny.py", runs)) == 2
     known.set_user_attr("teacher", {**known.user_attrs["teacher"], "teacher": "0" * 64})
-    told = invoke("run", tmp_path / "tiny.py", "--runs", runs, "--trials", 3)
-    refused(told, "the teacher is not the one that the study learnt from")
+    result = invoke("run", tmp_path / "tiny.py", "--runs", runs, "--trials", 3)
+    refused(result, "the teacher is not the one that the study learnt from")
 
 
 def native(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
@@ -514,17 +518,17 @@ def test_a_study_keeps_the_precision_that_it_began_with(
     study = STUDY.changed(teacher=STUDY.teacher.changed(precision="auto"))
     file, runs = study_file(tmp_path, study), tmp_path / "runs"
     native(monkeypatch, first)
-    told = invoke("run", file, "--runs", runs, "--trials", 1)
-    assert (told.exit_code, "lacks in hardware" in told.output) == (cli.OK, False), told.output
+    result = invoke("run", file, "--runs", runs, "--trials", 1)
+    assert (result.exit_code, "lacks in hardware" in result.output) == (cli.OK, False), result.output
     native(monkeypatch, then)
-    told = invoke("run", file, "--runs", runs, "--trials", 2)
-    assert told.exit_code == cli.OK, told.output
+    result = invoke("run", file, "--runs", runs, "--trials", 2)
+    assert result.exit_code == cli.OK, result.output
     assert [row["recipe"]["precision"] for row in rows(file, runs)] == [first] * 2
     assert invoke("pick", file, "--runs", runs, "--out", tmp_path / "picked").exit_code == cli.OK
     card = json.loads((tmp_path / "picked" / "card.json").read_text())
     assert card["teacher"]["test_accuracy"] is not None
     line = "note: the study trains in bf16, which `cpu` here lacks in hardware: it goes on in bf16, slower than where"
-    assert (line in told.output) == (then == "float32")
+    assert (line in result.output) == (then == "float32")
 
 
 def test_a_study_of_an_earlier_version_keeps_the_precision_of_its_trials(
@@ -542,17 +546,17 @@ def test_a_study_of_an_earlier_version_keeps_the_precision_of_its_trials(
 def test_a_study_goes_on_with_another_share_of_a_gpu(own: tuple[Path, Path]) -> None:
     """It is the remedy that the message of an exhausted GPU names."""
     study_file(own[0].parent, STUDY.changed(gpu_fraction=0.5))
-    told = invoke("run", own[0], "--runs", own[1], "--trials", 4)
-    assert told.exit_code == cli.OK, told.output
+    result = invoke("run", own[0], "--runs", own[1], "--trials", 4)
+    assert result.exit_code == cli.OK, result.output
     assert len(rows(*own)) == 4
 
 
 def test_a_dry_run_forecasts_and_leaves_no_study(tmp_path: Path) -> None:
     file = study_file(tmp_path)
-    told = invoke("run", file, "--runs", tmp_path / "runs", "--dry-run")
-    assert told.exit_code == cli.OK
+    result = invoke("run", file, "--runs", tmp_path / "runs", "--dry-run")
+    assert result.exit_code == cli.OK
     for word in ("3", "epochs", "teacher"):
-        assert word in told.output
+        assert word in result.output
     assert not (tmp_path / "runs" / "studies.db").exists()
     assert not (tmp_path / "runs" / "store" / "teacher").exists()
 
@@ -561,9 +565,9 @@ def test_a_dry_run_of_a_stored_study_forecasts_what_is_left(own: tuple[Path, Pat
     file, runs = own
     before = storage_url(runs, None), rows(file, runs)
     with driving(before[0], STUDY.name):
-        told = invoke("run", file, "--runs", runs, "--trials", 5, "--dry-run")
-    assert told.exit_code == cli.OK, "another process searches it, and may go on"
-    assert "3 of 5 trials are done; for what is left:" in told.output
+        result = invoke("run", file, "--runs", runs, "--trials", 5, "--dry-run")
+    assert result.exit_code == cli.OK, "another process searches it, and may go on"
+    assert "3 of 5 trials are done; for what is left:" in result.output
     assert "it is finished" in invoke("run", file, "--runs", runs, "--dry-run").output
     study_file(file.parent, STUDY.changed(max_params=10**6))
     refused(invoke("run", file, "--runs", runs, "--dry-run"), "is stored with another definition", "max_params")
@@ -578,10 +582,10 @@ def test_interrupted_says_how_to_continue(own: tuple[Path, Path], monkeypatch: p
 
     with monkeypatch.context() as patch:
         patch.setattr(Crew, "wait", interrupted, raising=False)
-        told = invoke("run", file, "--runs", runs, "--trials", 4)
-    assert told.exit_code == cli.INTERRUPTED
-    assert "took" not in told.output
-    assert f"python -m search.run {file} --runs {runs} --trials 4" in told.output
+        result = invoke("run", file, "--runs", runs, "--trials", 4)
+    assert result.exit_code == cli.INTERRUPTED
+    assert "took" not in result.output
+    assert f"python -m search.run {file} --runs {runs} --trials 4" in result.output
     assert [row["state"] for row in rows(file, runs)][3] == "running"
     assert invoke("run", file, "--runs", runs, "--trials", 4).exit_code == cli.OK
     assert [row["state"] for row in rows(file, runs)] == ["complete"] * 4
@@ -596,9 +600,9 @@ def test_a_search_that_cannot_go_on_fails_with_its_reason(
         return [Failed(number, "OutOfMemoryError", "too large")]
 
     monkeypatch.setattr(Crew, "wait", failing, raising=False)
-    told = invoke("run", own[0], "--runs", own[1], "--trials", 30)
-    assert told.exit_code == cli.FAILED
-    assert "5 trials in a row failed in the same way, which the next would too: OutOfMemoryError" in told.stderr
+    result = invoke("run", own[0], "--runs", own[1], "--trials", 30)
+    assert result.exit_code == cli.FAILED
+    assert "5 trials in a row failed in the same way, which the next would too: OutOfMemoryError" in result.stderr
     assert [row["state"] for row in rows(*own)] == ["complete"] * 3 + ["failed"] * 5
 
 
@@ -609,8 +613,8 @@ def test_a_teacher_that_cannot_be_taught_is_an_input_error(
         raise InputError("the teacher [sic] takes other images")
 
     monkeypatch.setattr(Crew, "teach", refuse, raising=False)
-    told = invoke("run", study_file(tmp_path), "--runs", tmp_path / "runs")
-    refused(told, "error: the teacher [sic] takes other images")
+    result = invoke("run", study_file(tmp_path), "--runs", tmp_path / "runs")
+    refused(result, "error: the teacher [sic] takes other images")
     assert len(crew) == 1
 
 
@@ -619,9 +623,9 @@ def test_a_teacher_that_cannot_be_taught_is_an_input_error(
 
 def rows(file: Path, runs: Path, *words: str) -> list[dict[str, Any]]:
     """The results as JSON."""
-    told = invoke("results", file, "--runs", runs, "--format", "json", *words)
-    assert told.exit_code == cli.OK, told.output
-    found: list[dict[str, Any]] = json.loads(told.stdout)
+    result = invoke("results", file, "--runs", runs, "--format", "json", *words)
+    assert result.exit_code == cli.OK, result.output
+    found: list[dict[str, Any]] = json.loads(result.stdout)
     return found
 
 
@@ -645,8 +649,8 @@ def test_results_as_json_keep_the_contract(finished: tuple[Path, Path]) -> None:
 
 
 def test_results_as_csv_are_the_same_rows(finished: tuple[Path, Path]) -> None:
-    told = invoke("results", finished[0], "--runs", finished[1], "--format", "csv")
-    table = list(csv.DictReader(io.StringIO(told.stdout)))
+    result = invoke("results", finished[0], "--runs", finished[1], "--format", "csv")
+    table = list(csv.DictReader(io.StringIO(result.stdout)))
     for line, row in zip(table, rows(*finished), strict=True):
         assert list(line) == list(row)
         assert float(line["val_accuracy"]) == row["val_accuracy"]
@@ -655,10 +659,10 @@ def test_results_as_csv_are_the_same_rows(finished: tuple[Path, Path]) -> None:
 
 
 def test_results_as_a_table_show_the_front_and_the_teacher(finished: tuple[Path, Path]) -> None:
-    told = invoke("results", finished[0], "--runs", finished[1])
-    assert told.exit_code == cli.OK
-    assert "Pareto front" in told.output and "teacher" in told.output
-    assert "3 trained, 0 running, 0 failed" in told.output
+    result = invoke("results", finished[0], "--runs", finished[1])
+    assert result.exit_code == cli.OK
+    assert "Pareto front" in result.output and "teacher" in result.output
+    assert "3 trained, 0 running, 0 failed" in result.output
 
 
 def test_reading_results_changes_no_file(own: tuple[Path, Path]) -> None:
@@ -675,9 +679,9 @@ def test_reading_results_changes_no_file(own: tuple[Path, Path]) -> None:
 
 def test_a_budget_that_nothing_fits_names_the_nearest_miss(finished: tuple[Path, Path], tmp_path: Path) -> None:
     smallest = min(row["params"] for row in rows(*finished))
-    told = invoke(
+    result = invoke(
         "pick", finished[0], "--runs", finished[1], "--max-params", smallest - 1, "--out", tmp_path / "picked"
     )
-    refused(told, "no student of `tiny` is within the budget", "The nearest is trial", "`max_params` allows")
+    refused(result, "no student of `tiny` is within the budget", "The nearest is trial", "`max_params` allows")
     assert not (tmp_path / "picked").exists()
     refused(invoke("pick", finished[0], "--runs", finished[1], "--min-accuracy", "1.0"), "`min_accuracy` allows 1")

@@ -36,8 +36,8 @@ def fresh(runs: Path) -> Snapshot:
 def test_the_front_is_trained_again_with_three_fresh_seeds(study: tuple[Path, Path]) -> None:
     file, runs = study
     searched = read(storage_url(runs, None), STUDY.name)
-    told = invoke("confirm", file, "--runs", runs)
-    assert told.exit_code == 0, told.output
+    result = invoke("confirm", file, "--runs", runs)
+    assert result.exit_code == 0, result.output
     found = fresh(runs)
     assert found.confirms is not None
     front = {c.trial for c in searched.front()}
@@ -51,8 +51,8 @@ def test_the_front_is_trained_again_with_three_fresh_seeds(study: tuple[Path, Pa
         assert run.recipe.seed != own.seed
         assert run.state == "complete"
     assert len({run.recipe.seed for run in found.candidates}) == len(found.candidates)
-    assert "confirmed front, mean validation accuracy of 3 fresh seeds" in told.output
-    assert "+-" in told.output
+    assert "confirmed front, mean validation accuracy of 3 fresh seeds" in result.output
+    assert "+-" in result.output
     assert read(storage_url(runs, None), STUDY.name) == searched, "the search itself, and its sampler, learn nothing"
 
 
@@ -93,8 +93,8 @@ def test_a_driver_that_dies_adds_no_run_twice(study: tuple[Path, Path], monkeypa
         patch.setattr(InlineWorkers, "submit", dies)
         with pytest.raises(Crash):
             invoke("confirm", file, "--runs", runs)
-    told = invoke("confirm", file, "--runs", runs)
-    assert told.exit_code == 0, told.output
+    result = invoke("confirm", file, "--runs", runs)
+    assert result.exit_code == 0, result.output
     found = fresh(runs)
     assert found.confirms is not None
     assert sorted(c.name or "" for c in found.candidates) == sorted({c.name or "" for c in found.candidates})
@@ -110,9 +110,9 @@ def test_fresh_runs_are_not_listed_as_a_study_of_their_own(study: tuple[Path, Pa
 
 def test_a_dry_run_says_what_would_be_trained(study: tuple[Path, Path]) -> None:
     file, runs = study
-    told = invoke("confirm", file, "--runs", runs, "--dry-run", "--workers", 1)
-    assert told.exit_code == 0
-    assert "runs to train, about" in told.output
+    result = invoke("confirm", file, "--runs", runs, "--dry-run", "--workers", 1)
+    assert result.exit_code == 0
+    assert "runs to train, about" in result.output
     assert studies(storage_url(runs, None)) == [STUDY.name]
     with pytest.raises(Exception, match="no study"):
         fresh(runs)
@@ -128,9 +128,9 @@ def test_a_dry_run_says_what_would_be_trained(study: tuple[Path, Path]) -> None:
 )
 def test_wrong_input_is_one_line(study: tuple[Path, Path], words: list[str], says: str) -> None:
     file, runs = study
-    told = invoke("confirm", file, "--runs", runs, *words)
-    assert told.exit_code == 2
-    assert says in told.output
+    result = invoke("confirm", file, "--runs", runs, *words)
+    assert result.exit_code == 2
+    assert says in result.output
 
 
 def test_other_images_are_refused(study: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,9 +141,9 @@ def test_other_images_are_refused(study: tuple[Path, Path], monkeypatch: pytest.
         return opened(self, *arguments).changed(images="0" * 64)
 
     monkeypatch.setattr(InlineWorkers, "open", other)
-    told = invoke("confirm", file, "--runs", runs)
-    assert told.exit_code == 2
-    assert "are not those that the study was trained on" in told.output
+    result = invoke("confirm", file, "--runs", runs)
+    assert result.exit_code == 2
+    assert "are not those that the study was trained on" in result.output
 
 
 def test_results_show_the_confirmed_front_first(study: tuple[Path, Path]) -> None:
@@ -178,9 +178,9 @@ def test_pick_chooses_by_the_confirmed_accuracy_and_says_both(study: tuple[Path,
         "`--one-se` needs students that were trained with fresh seeds: run `python -m search.confirm" in refused.output
     )
     assert invoke("confirm", file, "--runs", runs).exit_code == 0
-    told = invoke("pick", file, "--runs", runs, "--out", tmp_path / "confirmed")
-    assert told.exit_code == 0, told.output
-    assert "(3 fresh seeds; the search said" in told.output
+    result = invoke("pick", file, "--runs", runs, "--out", tmp_path / "confirmed")
+    assert result.exit_code == 0, result.output
+    assert "(3 fresh seeds; the search said" in result.output
     choice = json.loads((tmp_path / "confirmed" / "card.json").read_text())["choice"]
     assert choice["by"] == "the highest confirmed validation accuracy within the budget"
     assert len(choice["confirmed"]["runs"]) == 3
@@ -203,12 +203,12 @@ def test_pick_takes_an_unconfirmed_student_where_no_confirmed_file_fits(
     limit = (tmp_path / "only" / "student.onnx").stat().st_size / 1000
     found = confirmation(*(confirmed(c.trial, 0.5, 0.6, 0.7, search=0.9, params=c.cost.params) for c in others))
     monkeypatch.setattr("search.pick.stored_confirmation", lambda url, snapshot: found)
-    told = invoke("pick", file, "--runs", runs, "--max-size-kb", limit, "--out", tmp_path / "small")
-    assert told.exit_code == 0, told.output
+    result = invoke("pick", file, "--runs", runs, "--max-size-kb", limit, "--out", tmp_path / "small")
+    assert result.exit_code == 0, result.output
     card = json.loads((tmp_path / "small" / "card.json").read_text())
     assert card["trial"] == smallest.trial
     assert card["choice"]["by"] == "the highest validation accuracy within the budget"
-    assert "(one run, chosen as the best of" in told.output
+    assert "(one run, chosen as the best of" in result.output
     none = invoke("pick", file, "--runs", runs, "--max-size-kb", "0.001", "--out", tmp_path / "none")
     assert none.exit_code == 2
     assert any(f"The nearest is trial {c.trial} " in none.output for c in others)

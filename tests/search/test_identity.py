@@ -57,8 +57,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures(root / "images")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "search.workers.crew", types.SimpleNamespace(RayWorkers=Crew))
-        told = run(root, "images")
-    assert told.exit_code == cli.OK, told.output
+        result = run(root, "images")
+    assert result.exit_code == cli.OK, result.output
     return root
 
 
@@ -73,13 +73,13 @@ def run(root: Path, data: str, *words: str, study: Study = PICTURES) -> Result:
     return invoke("run", study_file(root, study), "--data", root / data, "--runs", root / "runs", *words)
 
 
-def refused(told: Result, *parts: str) -> None:
+def refused(result: Result, *parts: str) -> None:
     """Exit code 2, one line on stderr, and nothing of any result."""
-    assert told.exit_code == cli.WRONG_INPUT, told.output
-    assert told.stderr.count("\n") == 1, told.stderr
+    assert result.exit_code == cli.WRONG_INPUT, result.output
+    assert result.stderr.count("\n") == 1, result.stderr
     for part in parts:
-        assert part in told.stderr, told.stderr
-    assert "Pareto" not in told.output and "is finished" not in told.output
+        assert part in result.stderr, result.stderr
+    assert "Pareto" not in result.output and "is finished" not in result.output
 
 
 def change_a_pixel(images: Path) -> None:
@@ -117,8 +117,8 @@ CHANGES = [change_a_pixel, relabel, add, remove, rename_a_class]
 @pytest.mark.parametrize("words", [(), ("--trials", "2")])
 def test_a_finished_study_is_no_answer_for_other_images(own: Path, words: tuple[str, ...]) -> None:
     pictures(own / "others", seed=1)
-    told = run(own, "others", *words)
-    refused(told, f"the images in `{own}/others` are not those that the study was trained on (digest", "--name")
+    got = run(own, "others", *words)
+    refused(got, f"the images in `{own}/others` are not those that the study was trained on (digest", "--name")
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -138,17 +138,17 @@ def test_a_smoke_run_is_no_answer_for_other_images(tmp_path: Path) -> None:
 def test_the_files_of_a_cluster_are_compared_by_its_workers(own: Path, inline: list[Crew]) -> None:
     pictures(own / "others", seed=1)
     refused(run(own, "others", "--address", "10.0.0.1:6379"), "are not those")
-    told = run(own, "images", "--address", "10.0.0.1:6379")
-    assert told.exit_code == cli.OK and "is finished" in told.output
+    result = run(own, "images", "--address", "10.0.0.1:6379")
+    assert result.exit_code == cli.OK and "is finished" in result.output
     assert [crew.closed for crew in inline] == [True, True]
 
 
 def test_images_that_were_moved_are_the_same_and_are_found_there_from_then_on(own: Path) -> None:
     (own / "images").rename(own / "moved")
     refused(run(own, "images"), "no images in", "--data")
-    told = run(own, "moved")
-    assert told.exit_code == cli.OK and "is finished" in told.output
-    assert f"images of `{own}/moved`: 21 training and 9 validation, digest" in told.output
+    result = run(own, "moved")
+    assert result.exit_code == cli.OK and "is finished" in result.output
+    assert f"images of `{own}/moved`: 21 training and 9 validation, digest" in result.output
     picked = invoke("pick", own / f"{NAME}.py", "--runs", own / "runs", "--out", own / "out")
     assert picked.exit_code == cli.OK, picked.output
 
@@ -175,8 +175,8 @@ def brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(0)
     save_file(Simple().state_dict(), "teacher.safetensors")
     pictures(tmp_path / "images")
-    told = run(tmp_path, "images", study=BROUGHT)
-    assert told.exit_code == cli.OK, told.output
+    result = run(tmp_path, "images", study=BROUGHT)
+    assert result.exit_code == cli.OK, result.output
     return tmp_path
 
 
@@ -191,30 +191,30 @@ def test_a_teacher_that_was_replaced_is_seen_of_a_finished_study(brought: Path, 
     replace_the_teacher()
     refused(run(brought, "images", study=BROUGHT), "the teacher is not the one that the study learnt from")
     assert len(inline) == 1
-    told = run(brought, "images", "--address", "10.0.0.1:6379", study=BROUGHT)
-    refused(told, "the teacher is not the one that the study learnt from")
+    got = run(brought, "images", "--address", "10.0.0.1:6379", study=BROUGHT)
+    refused(got, "the teacher is not the one that the study learnt from")
 
 
 def test_another_teachers_accuracy_is_not_told_of_a_student(brought: Path) -> None:
     words = ("pick", brought / f"{NAME}.py", "--runs", "runs", "--out", "out")
-    told = invoke(*words)
-    assert "the teacher's" in told.output
+    result = invoke(*words)
+    assert "the teacher's" in result.output
     replace_the_teacher()
-    told = invoke(*words)
-    assert told.exit_code == cli.OK
-    assert "note: the teacher is not the one that this student learnt from" in told.output
-    assert "the teacher's" not in told.output
+    result = invoke(*words)
+    assert result.exit_code == cli.OK
+    assert "note: the teacher is not the one that this student learnt from" in result.output
+    assert "the teacher's" not in result.output
     assert json.loads((brought / "out/card.json").read_text())["teacher"]["test_accuracy"] is None
     Path("teacher.safetensors").unlink()
-    told = invoke(*words)
-    assert (told.exit_code, "the teacher cannot be opened" in told.output) == (cli.OK, True)
+    result = invoke(*words)
+    assert (result.exit_code, "the teacher cannot be opened" in result.output) == (cli.OK, True)
 
 
 def test_a_student_is_not_trained_again_with_another_teacher(brought: Path) -> None:
     replace_the_teacher()
     shutil.rmtree("runs/store/student")
-    told = invoke("pick", brought / f"{NAME}.py", "--runs", "runs", "--out", "out")
-    refused(told, "the teacher is not the one that this student learnt from")
+    result = invoke("pick", brought / f"{NAME}.py", "--runs", "runs", "--out", "out")
+    refused(result, "the teacher is not the one that this student learnt from")
     assert not Path("out").exists()
 
 
@@ -230,8 +230,8 @@ def test_moved_images_are_known_by_their_digest(own: Path, command: str) -> None
     refused(
         invoke(command, *words), f"that `{NAME}` was trained on are not in `{own}/images`: name the folder", "--data"
     )
-    told = invoke(command, *words, "--data", own / "moved")
-    assert told.exit_code == cli.OK, told.output
+    result = invoke(command, *words, "--data", own / "moved")
+    assert result.exit_code == cli.OK, result.output
     pictures(own / "others", seed=1)
     refused(
         invoke(command, *words, "--data", own / "others"),
@@ -250,12 +250,12 @@ def test_nothing_is_picked_with_images_that_changed_since(own: Path, change: Cal
 
 def test_a_finished_confirmation_is_no_answer_for_other_images(own: Path) -> None:
     words = (own / f"{NAME}.py", "--runs", own / "runs", "--data")
-    told = invoke("confirm", *words, own / "images")
-    assert told.exit_code == cli.OK and "confirmed front" in told.output, told.output
+    result = invoke("confirm", *words, own / "images")
+    assert result.exit_code == cli.OK and "confirmed front" in result.output, result.output
     change_a_pixel(own / "images")
-    told = invoke("confirm", *words, own / "images")
-    refused(told, "are not those that the study was trained on")
-    assert "confirmed front" not in told.output
+    result = invoke("confirm", *words, own / "images")
+    refused(result, "are not those that the study was trained on")
+    assert "confirmed front" not in result.output
 
 
 # definitions
@@ -267,19 +267,19 @@ def test_a_definition_that_changed_since_is_told(own: Path, command: str) -> Non
     study_file(own, changed)
     words = ["--data", own / "images"] if command != "results" else []
     words += ["--out", own / "out"] if command == "pick" else []
-    told = invoke(command, own / f"{NAME}.py", "--runs", own / "runs", *words)
-    assert told.exit_code == cli.OK, told.output
+    result = invoke(command, own / f"{NAME}.py", "--runs", own / "runs", *words)
+    assert result.exit_code == cli.OK, result.output
     note = f"note: `{NAME}` was searched with another definition than the study `{NAME}` has now"
-    assert f"{note} (max_params: was None, is now 1000000000; stage2.epochs: was 1, is now 9): what" in told.stderr
+    assert f"{note} (max_params: was None, is now 1000000000; stage2.epochs: was 1, is now 9): what" in result.stderr
     study_file(own, PICTURES.changed(trials=99, max_disk=10**9))
-    told = invoke(command, own / f"{NAME}.py", "--runs", own / "runs", *words)
-    assert "note: `" not in told.stderr, "these may differ"
+    result = invoke(command, own / f"{NAME}.py", "--runs", own / "runs", *words)
+    assert "note: `" not in result.stderr, "these may differ"
 
 
 def test_the_note_reaches_no_table_that_a_program_reads(own: Path) -> None:
     study_file(own, PICTURES.changed(max_params=10**9))
-    told = invoke("results", own / f"{NAME}.py", "--runs", own / "runs", "--format", "json")
-    assert json.loads(told.stdout) and "note:" in told.stderr
+    result = invoke("results", own / f"{NAME}.py", "--runs", own / "runs", "--format", "json")
+    assert json.loads(result.stdout) and "note:" in result.stderr
 
 
 def test_a_smoke_run_another_name_and_another_seed_are_no_other_definition() -> None:
@@ -296,8 +296,8 @@ def test_a_smoke_run_another_name_and_another_seed_are_no_other_definition() -> 
 
 
 def test_results_name_the_images(own: Path) -> None:
-    told = invoke("results", own / f"{NAME}.py", "--runs", own / "runs")
+    result = invoke("results", own / f"{NAME}.py", "--runs", own / "runs")
     snapshot = read(storage_url(own / "runs", None), NAME)
     line = f"images of `{snapshot.images['data_dir']}`: 21 training and 9 validation, digest "
-    assert line + snapshot.images["images"][:12] in told.output
+    assert line + snapshot.images["images"][:12] in result.output
     assert snapshot.changed(images={}).images_line() is None

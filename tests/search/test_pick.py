@@ -47,8 +47,8 @@ def picked(finished: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
     """A shipped student: its folder and its card."""
     root = tmp_path_factory.mktemp("picked")
     shutil.copytree(finished[1], root / "runs")
-    told = invoke("pick", study_file(root), "--runs", root / "runs", "--max-params", "250k", "--out", root / "out")
-    assert told.exit_code == cli.OK, told.output
+    result = invoke("pick", study_file(root), "--runs", root / "runs", "--max-params", "250k", "--out", root / "out")
+    assert result.exit_code == cli.OK, result.output
     return root / "out", json.loads((root / "out" / "card.json").read_text())
 
 
@@ -165,10 +165,10 @@ def test_lost_weights_are_trained_again_to_the_same_file(
     """Deleting the store costs time, never results."""
     shutil.copytree(finished[1], tmp_path / "runs")
     shutil.rmtree(tmp_path / "runs" / "store")
-    told = invoke("pick", study_file(tmp_path), "--runs", tmp_path / "runs", "--out", tmp_path / "out")
-    assert told.exit_code == cli.OK, told.output
-    assert f"were not in {tmp_path}/runs/store any more" in told.stdout
-    assert "it was trained again, bit for bit the same." in told.stdout
+    result = invoke("pick", study_file(tmp_path), "--runs", tmp_path / "runs", "--out", tmp_path / "out")
+    assert result.exit_code == cli.OK, result.output
+    assert f"were not in {tmp_path}/runs/store any more" in result.stdout
+    assert "it was trained again, bit for bit the same." in result.stdout
     card = json.loads((tmp_path / "out" / "card.json").read_text())
     assert card["retrained"] is True and picked[1]["retrained"] is False
     assert card["sha256"]["student.safetensors"] == picked[1]["sha256"]["student.safetensors"]
@@ -185,9 +185,11 @@ def test_limits_that_weights_do_not_decide_train_nothing_again(
     for file in students.glob("*/student.safetensors"):
         file.write_bytes(b"torn")
     monkeypatch.setattr(Trainer, "trained", lambda *_: pytest.fail("a student was trained"))
-    told = invoke("pick", finished[0], "--runs", tmp_path / "runs", "--out", tmp_path / "out", "--max-size-kb", "0.001")
-    assert told.exit_code == cli.WRONG_INPUT
-    assert "`max_size_kb` allows" in told.stderr
+    result = invoke(
+        "pick", finished[0], "--runs", tmp_path / "runs", "--out", tmp_path / "out", "--max-size-kb", "0.001"
+    )
+    assert result.exit_code == cli.WRONG_INPUT
+    assert "`max_size_kb` allows" in result.stderr
 
 
 def test_a_student_is_not_exported_with_other_images(finished: tuple[Path, Path]) -> None:
@@ -209,18 +211,18 @@ def test_of_a_stored_definition_only_what_is_used_must_be_valid(finished: tuple[
     earlier = {**known.user_attrs["study"], "gpu_fraction": 2, "first": [first], "what_came_later": 1}
     known.set_user_attr("study", earlier)
     words = ("pick", finished[0], "--runs", runs, "--out", tmp_path / "out")
-    told = invoke(*words)
-    assert told.exit_code == cli.OK, told.output
+    result = invoke(*words)
+    assert result.exit_code == cli.OK, result.output
     snapshot = read(storage_url(runs, None), "tiny")
     assert [row.shape[0] for row in layers.teacher(snapshot, snapshot.candidates[0].recipe)] == [8, 12, 10]
     known.set_user_attr("study", {**earlier, "data": {**earlier["data"], "what_came_later": 1}})
-    told = invoke(*words)
-    assert told.exit_code == cli.WRONG_INPUT
+    result = invoke(*words)
+    assert result.exit_code == cli.WRONG_INPUT
     assert (
         "the study `tiny` is another version's, and this one cannot read its images and its teacher (data."
-        in told.stderr
+        in result.stderr
     )
-    assert told.stderr.count("\n") == 1
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_log_that_cannot_be_written_is_told_before_the_test_images_are_read(
@@ -229,26 +231,26 @@ def test_a_log_that_cannot_be_written_is_told_before_the_test_images_are_read(
     shutil.copytree(finished[1], tmp_path / "runs")
     monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK)  # root may write everywhere
     monkeypatch.setattr(Shipper, "exported", lambda *_: pytest.fail("it went on"))
-    told = invoke("pick", finished[0], "--runs", tmp_path / "runs", "--out", tmp_path / "out")
-    assert told.exit_code == cli.WRONG_INPUT
-    assert f"`{tmp_path}/runs/{READINGS}` cannot be written" in told.stderr
+    result = invoke("pick", finished[0], "--runs", tmp_path / "runs", "--out", tmp_path / "out")
+    assert result.exit_code == cli.WRONG_INPUT
+    assert f"`{tmp_path}/runs/{READINGS}` cannot be written" in result.stderr
 
 
 def test_limits_on_the_exported_file_are_held_and_told(finished: tuple[Path, Path], tmp_path: Path) -> None:
     words = ("pick", finished[0], "--runs", finished[1], "--out", tmp_path / "out")
     for flag in ("--max-latency-ms", "--max-size-kb"):
-        told = invoke(*words, flag, "0.000001")
-        assert told.exit_code == cli.WRONG_INPUT
-        assert f"`{flag[2:].replace('-', '_')}` allows" in told.stderr
+        result = invoke(*words, flag, "0.000001")
+        assert result.exit_code == cli.WRONG_INPUT
+        assert f"`{flag[2:].replace('-', '_')}` allows" in result.stderr
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_cannot_be_written(finished: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.copytree(finished[1], tmp_path / "runs")
     (tmp_path / "file").write_text("in the way")
-    told = invoke("pick", finished[0], "--runs", tmp_path / "runs", "--out", tmp_path / "file" / "out")
-    assert told.exit_code == cli.WRONG_INPUT
-    assert "cannot be written" in told.stderr and "--out" in told.stderr
+    result = invoke("pick", finished[0], "--runs", tmp_path / "runs", "--out", tmp_path / "file" / "out")
+    assert result.exit_code == cli.WRONG_INPUT
+    assert "cannot be written" in result.stderr and "--out" in result.stderr
 
 
 def test_the_weights_in_the_store_are_what_the_outcome_says(

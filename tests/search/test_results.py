@@ -82,7 +82,7 @@ def stored(folder: Path) -> str:
     about: dict[str, Any] = {"recipe": RECIPE.model_dump(mode="json"), "cost": price.model_dump(mode="json")}
     outcome = {"outcome": OUTCOME.model_dump(mode="json")}
     news = {"reports": [{"stage": "stage 1", "epoch": 1, "epochs": 2, "loss": 0.5, "hint_r2": 0.25, "seconds": 1.5}]}
-    told: list[tuple[TrialState, dict[str, Any]]] = [
+    got: list[tuple[TrialState, dict[str, Any]]] = [
         (TrialState.COMPLETE, about | outcome | news | {"name": "theirs", "started": 12.5}),
         (TrialState.RUNNING, about | news),
         (TrialState.FAIL, about | {"reason": "Diverged: nan"}),
@@ -91,7 +91,7 @@ def stored(folder: Path) -> str:
         (TrialState.WAITING, {}),
         (TrialState.FAIL, {"recipe": {"of": "another version"}}),
     ]
-    for state, attributes in told:
+    for state, attributes in got:
         values = [OUTCOME.val_accuracy, 3.0, 4.0] if state == TrialState.COMPLETE else None
         study.add_trial(create_trial(state=state, values=values, user_attrs=attributes))
     storage.remove_session()
@@ -158,10 +158,10 @@ def test_what_is_left_out_of_the_results_is_told(tmp_path: Path) -> None:
     values, theirs = [0.9, 3.0, 4.0], {"recipe": {"of": "another version"}}
     study.add_trial(create_trial(state=TrialState.COMPLETE, values=values, user_attrs=theirs))
     for form in ("table", "json", "csv"):
-        told = invoke("results", "digits", "--name", "tiny", "--runs", tmp_path, "--format", form)
-        assert told.exit_code == 0
-        assert "trial 7 is left out: its recipe is another version's" in told.stderr
-        assert "left out" not in told.stdout
+        result = invoke("results", "digits", "--name", "tiny", "--runs", tmp_path, "--format", form)
+        assert result.exit_code == 0
+        assert "trial 7 is left out: its recipe is another version's" in result.stderr
+        assert "left out" not in result.stdout
 
 
 def test_states_are_the_contracts(tmp_path: Path) -> None:

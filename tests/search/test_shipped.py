@@ -32,10 +32,10 @@ def picked(root: Path, study: Study, data: Path, *options: str) -> tuple[Path, d
     """A study's best student: its folder and its card."""
     file = study_file(root, study)
     words = ("--runs", root / "runs")
-    told = invoke("run", file, "--data", data, "--trials", 1, *words)
-    assert told.exit_code == cli.OK, told.output
-    told = invoke("pick", file, "--out", root / "out", *words, *options)
-    assert told.exit_code == cli.OK, told.output
+    result = invoke("run", file, "--data", data, "--trials", 1, *words)
+    assert result.exit_code == cli.OK, result.output
+    result = invoke("pick", file, "--out", root / "out", *words, *options)
+    assert result.exit_code == cli.OK, result.output
     card: dict[str, Any] = json.loads((root / "out" / "card.json").read_text())
     return root / "out", card
 
@@ -56,10 +56,10 @@ def predicted(out: Path, elsewhere: Path, *words: object) -> subprocess.Complete
     )
 
 
-def accuracy(told: subprocess.CompletedProcess[str]) -> tuple[float, int]:
+def accuracy(result: subprocess.CompletedProcess[str]) -> tuple[float, int]:
     """The share of the files that have their folder's name for their label, and how many files there are."""
-    assert told.returncode == 0, told.stderr
-    rows = [line.split("\t") for line in told.stdout.splitlines()]
+    assert result.returncode == 0, result.stderr
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
     assert all(0 < float(probability) <= 1 for *_, probability in rows)
     right = [Path(file).parent.name == label for file, label, _ in rows]
     return sum(right) / len(right), len(right)
@@ -70,16 +70,16 @@ def test_photographs_of_every_kind_give_the_cards_test_accuracy(tmp_path: Path) 
     photographs(tmp_path / "data" / "train", 40)
     photographs(tmp_path / "data" / "test", 30, first=500)
     out, card = picked(tmp_path, longer(Data(name="photos", max_size=24), 8), tmp_path / "data")
-    told = predicted(out, tmp_path, tmp_path / "data" / "test")
+    result = predicted(out, tmp_path, tmp_path / "data" / "test")
     test = card["accuracy"]["test"]
-    assert accuracy(told) == (test["accuracy"], test["images"]) and test["images"] == 90
+    assert accuracy(result) == (test["accuracy"], test["images"]) and test["images"] == 90
     assert test["accuracy"] > 0.4, "chance is 0.33"
     one = tmp_path / "data" / "test" / "disc" / "501.jpg"
     top = predicted(out, tmp_path, "--top", 3, one)
     file, *rest = top.stdout.strip().split("\t")
     assert file == str(one) and sorted(rest[::2]) == card["classes"] == ["bar", "box", "disc"]
     assert sum(map(float, rest[1::2])) == pytest.approx(1, abs=2e-4)
-    assert rest[0] == next(line.split("\t")[1] for line in told.stdout.splitlines() if line.startswith(str(one)))
+    assert rest[0] == next(line.split("\t")[1] for line in result.stdout.splitlines() if line.startswith(str(one)))
 
 
 @pytest.mark.parametrize("options", [(), ("--int8",)])
@@ -90,8 +90,8 @@ def test_the_digits_as_files_give_the_cards_test_accuracy(tmp_path: Path, option
     for i, (pixels, label) in enumerate(zip(raw.pixels_NHWC, raw.label_N, strict=True)):
         (tmp_path / "files" / str(label)).mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels[..., 0]).save(tmp_path / "files" / str(label) / f"{i}.png")
-    told = predicted(out, tmp_path, tmp_path / "files")
-    assert accuracy(told) == (card["accuracy"]["test"]["accuracy"], len(raw.label_N))
+    got = predicted(out, tmp_path, tmp_path / "files")
+    assert accuracy(got) == (card["accuracy"]["test"]["accuracy"], len(raw.label_N))
     assert (card["input"]["colour"], card["input"]["rows"], card["input"]["columns"]) == ("grey", 8, 8)
     assert "values of 0 to 16 multiplied by 255/16" in card["input"]["notes"][0]
     assert card["input"]["notes"][0] in (out / "README.md").read_text()
@@ -121,8 +121,8 @@ def folder(finished: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
     out = tmp_path_factory.mktemp("shipped") / "out"
     runs = tmp_path_factory.mktemp("shipped") / "runs"
     shutil.copytree(finished[1], runs)
-    told = invoke("pick", finished[0], "--runs", runs, "--out", out)
-    assert told.exit_code == cli.OK, told.output
+    result = invoke("pick", finished[0], "--runs", runs, "--out", out)
+    assert result.exit_code == cli.OK, result.output
     return out
 
 
@@ -155,10 +155,10 @@ def test_predict_names_what_it_cannot_read_and_goes_on(folder: Path, tmp_path: P
     (tmp_path / "notes.txt").write_text("left out")
     (tmp_path / ".hidden.png").write_text("left out")
     Image.new("L", (8, 8), 9).save(tmp_path / "whole.png")
-    told = predicted(folder, tmp_path, tmp_path)
-    assert told.returncode == 1 and "Traceback" not in told.stderr
-    assert [line.split("\t")[0] for line in told.stdout.splitlines()] == [str(tmp_path / "whole.png")]
-    assert told.stderr.startswith(f"{tmp_path}/torn.png is not an image that can be read (")
+    result = predicted(folder, tmp_path, tmp_path)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert [line.split("\t")[0] for line in result.stdout.splitlines()] == [str(tmp_path / "whole.png")]
+    assert result.stderr.startswith(f"{tmp_path}/torn.png is not an image that can be read (")
 
 
 @pytest.mark.parametrize(
@@ -174,6 +174,6 @@ def test_predict_names_what_it_cannot_read_and_goes_on(folder: Path, tmp_path: P
 )
 def test_predict_refuses_wrong_input(folder: Path, tmp_path: Path, words: list[str], said: str) -> None:
     (tmp_path / "mine.onnx").write_text("no model")
-    told = predicted(folder, tmp_path, *words)
-    assert told.returncode == 2 and "Traceback" not in told.stderr, told.stderr
-    assert said in told.stderr
+    result = predicted(folder, tmp_path, *words)
+    assert result.returncode == 2 and "Traceback" not in result.stderr, result.stderr
+    assert said in result.stderr

@@ -200,7 +200,7 @@ def test_every_shipped_studys_ends_are_students(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"depth": (3, 1)}, "`depth` is (3, 1), but the low end comes first: write (1, 3)."),
         ({"tau": (5.0, 2.0)}, "`tau` is (5.0, 2.0), but the low end comes first: write (2.0, 5.0)."),
@@ -215,10 +215,10 @@ def test_every_shipped_studys_ends_are_students(name: str) -> None:
         ({"lambda_ratio": (-0.5, 1.0)}, "lambda_ratio"),
     ],
 )
-def test_impossible_spaces_are_refused_with_the_remedy(fields: dict[str, Any], told: str) -> None:
+def test_impossible_spaces_are_refused_with_the_remedy(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Space(**fields)
-    assert told in explain(caught.value)
+    assert message in explain(caught.value)
 
 
 def test_a_recipe_of_another_form_has_no_draw() -> None:

@@ -47,7 +47,7 @@ def test_an_unknown_study_is_told_with_those_there_are(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ("x = 1\n", "defines no `STUDY = Study"),
         ("STUDY = 3\n", "defines no `STUDY = Study"),
@@ -59,10 +59,10 @@ def test_an_unknown_study_is_told_with_those_there_are(name: str) -> None:
         ("from studies.digits import STUDY as B\nSTUDY = B.changed(colour='red')\n", "is not valid:\ncolour: "),
     ],
 )
-def test_a_faulty_study_file_is_told_and_never_a_traceback(tmp_path: Path, body: str, told: str) -> None:
+def test_a_faulty_study_file_is_told_and_never_a_traceback(tmp_path: Path, body: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         find_study(study_file(tmp_path / "mine.py", body))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("name", study_names())

@@ -78,8 +78,8 @@ def test_a_wrong_text_stays_with_its_error_and_the_last_good_budget_holds(path: 
     at = typed_in(at, "4 thousand")
     assert field_and_limit(at) == ("4 thousand", "4000"), "nothing is lost"
     assert "Within **4k parameters**" in words(at)
-    (told,) = (error.value.replace("\\", "") for error in at.error)
-    assert told == (
+    (got,) = (error.value.replace("\\", "") for error in at.error)
+    assert got == (
         "`Parameters, at most` is `4 thousand`, but a count is written as 250k, 0.25M, 30M or 250000. "
         "Until then, 4k still holds."
     )

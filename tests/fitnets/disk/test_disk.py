@@ -52,8 +52,8 @@ def fill(disk: Path) -> None:
 
 def rows(file: Path, runs: Path) -> list[dict[str, Any]]:
     """What `search.results` tells of every trial, less the times."""
-    told = invoke("results", file, "--runs", runs, "--format", "json")
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in json.loads(told.stdout)]
+    result = invoke("results", file, "--runs", runs, "--format", "json")
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in json.loads(result.stdout)]
 
 
 @pytest.fixture
@@ -99,8 +99,8 @@ def test_a_disk_that_takes_nothing_keeps_no_cache_and_hinders_no_claim(
 ) -> None:
     store = Store(mounted(options) / "store")
     store.try_put("kind", "d", FILES)
-    (told,) = caplog.messages
-    assert "cannot be written" in told and told.endswith("It is not stored, and will be recomputed.")
+    (message,) = caplog.messages
+    assert "cannot be written" in message and message.endswith("It is not stored, and will be recomputed.")
     with store.claimed("kind", "d") as mine:
         assert mine, "a claim that cannot be held would make everybody wait for ever"
 
@@ -160,9 +160,9 @@ def test_a_disk_that_fills_up_ends_the_search_with_one_line_and_loses_nothing(
     mounted: Callable[[str], Path], run: Callable[..., Result], finished: tuple[Path, Path], moment: int
 ) -> None:
     disk, file = mounted("size=8m"), finished[0]
-    told = run(file, disk / "runs", lambda waits: fill(disk) if waits == moment else None)
-    assert told.exit_code == cli.FAILED
-    (line,) = told.stderr.splitlines()
+    result = run(file, disk / "runs", lambda waits: fill(disk) if waits == moment else None)
+    assert result.exit_code == cli.FAILED
+    (line,) = result.stderr.splitlines()
     assert line.startswith("stopped: ") and str(disk / "runs") in line
     assert "No space left" in line or "disk is full" in line
     assert "make room" in line and "--runs" in line
@@ -177,9 +177,9 @@ def test_a_disk_that_fills_up_ends_the_search_with_one_line_and_loses_nothing(
 def test_a_read_only_disk_is_told_before_anything_starts(
     mounted: Callable[[str], Path], run: Callable[..., Result], finished: tuple[Path, Path]
 ) -> None:
-    told = run(finished[0], mounted("ro") / "runs")
-    assert told.exit_code == cli.WRONG_INPUT
-    assert "cannot be written (Read-only file system): choose another folder with --runs." in told.stderr
+    result = run(finished[0], mounted("ro") / "runs")
+    assert result.exit_code == cli.WRONG_INPUT
+    assert "cannot be written (Read-only file system): choose another folder with --runs." in result.stderr
 
 
 @pytest.mark.parametrize("moment", [0, 1, 2, 4])
@@ -187,8 +187,8 @@ def test_a_store_deleted_while_the_search_runs_changes_no_number(
     tmp_path: Path, run: Callable[..., Result], finished: tuple[Path, Path], moment: int
 ) -> None:
     store = tmp_path / "runs" / "store"
-    told = run(finished[0], tmp_path / "runs", lambda waits: shutil.rmtree(store) if waits == moment else None)
-    assert told.exit_code == cli.OK, told.output
+    result = run(finished[0], tmp_path / "runs", lambda waits: shutil.rmtree(store) if waits == moment else None)
+    assert result.exit_code == cli.OK, result.output
     assert rows(finished[0], tmp_path / "runs") == rows(*finished)
 
 

@@ -37,9 +37,9 @@ def refusal(root: Path) -> str:
     """What a person is told: one line that a terminal shows as it is."""
     with pytest.raises(InputError) as caught:
         read_folder(root, "train", 64)
-    told = str(caught.value)
-    assert told.isprintable()
-    return told
+    message = str(caught.value)
+    assert message.isprintable()
+    return message
 
 
 @pytest.mark.parametrize("what", ["file", "class", "part"])
@@ -49,8 +49,11 @@ def test_a_link_that_points_out_of_the_folder_is_refused(root: Path, tmp_path: P
     if what == "part":
         picture(tmp_path / "outside" / "cat" / "secret.png")
     link.symlink_to(tmp_path / "outside" / {"file": "fox/secret.png", "class": "fox", "part": ""}[what])
-    told = refusal(root)
-    assert f"`{link}" in told and f"points out of `{root}`: put what it points to in its place, or remove it." in told
+    message = refusal(root)
+    assert (
+        f"`{link}" in message
+        and f"points out of `{root}`: put what it points to in its place, or remove it." in message
+    )
 
 
 def test_links_within_the_folder_and_a_link_to_the_folder_are_followed(root: Path, tmp_path: Path) -> None:
@@ -99,9 +102,11 @@ def claiming(columns: int, rows: int) -> bytes:
 def test_a_small_file_that_claims_to_be_huge_is_refused(root: Path, side: int) -> None:
     """Above our limit, above Pillow's warning, and above Pillow's error."""
     (root / "dog" / "9.png").write_bytes(claiming(side, side))
-    told = refusal(root)
-    assert told.startswith(f"`{root}/dog/9.png` is not an image that can be read (") and told.endswith("remove it.")
-    assert f"{side**2}" in told or f"{side} x {side} pixels" in told
+    message = refusal(root)
+    assert message.startswith(f"`{root}/dog/9.png` is not an image that can be read (") and message.endswith(
+        "remove it."
+    )
+    assert f"{side**2}" in message or f"{side} x {side} pixels" in message
 
 
 def test_the_content_decides_and_not_the_name(root: Path) -> None:
@@ -157,8 +162,8 @@ def test_what_may_not_be_read_is_named(unprivileged: Path, what: str) -> None:
     closed.chmod(0)
     if os.geteuid() == 0:
         os.seteuid(65534)
-    told = refusal(unprivileged)
-    assert f"`{closed}`" in told and "Permission denied" in told
+    message = refusal(unprivileged)
+    assert f"`{closed}`" in message and "Permission denied" in message
     os.seteuid(os.getuid())
     closed.chmod(0o755)
 

@@ -48,9 +48,9 @@ def refusal(root: Path) -> str:
     with pytest.raises(InputError) as caught:
         check(DATA, root)
         load(DATA, root)
-    told = str(caught.value)
-    assert told.isprintable()
-    return told
+    message = str(caught.value)
+    assert message.isprintable()
+    return message
 
 
 def sizes(root: Path) -> tuple[int, int, int]:
@@ -126,24 +126,26 @@ def test_a_class_called_train_with_folders_in_it_is_still_a_class(make: Maker) -
 
 
 def test_a_folder_that_may_be_a_class_or_the_training_part_is_refused(make: Maker) -> None:
-    told = refusal(make({"bus": 10, "car": 10, "train/2021": 5, "train/2022": 5}))
-    assert "train` holds folders, but `bus`, `car` beside it hold images: if it is a class, move its images up" in told
+    message = refusal(make({"bus": 10, "car": 10, "train/2021": 5, "train/2022": 5}))
+    assert (
+        "train` holds folders, but `bus`, `car` beside it hold images: if it is a class, move its images up" in message
+    )
 
 
 def test_parts_without_class_folders_are_no_classes(make: Maker) -> None:
     """`train` against `test` is nothing to learn."""
-    told = refusal(make({"train": 10, "test": 10}))
-    assert "`test`, `train` in" in told and "sort the images into" in told and "/train/<class>/*`." in told
+    message = refusal(make({"train": 10, "test": 10}))
+    assert "`test`, `train` in" in message and "sort the images into" in message and "/train/<class>/*`." in message
 
 
 def test_a_part_twice_is_refused(make: Maker) -> None:
-    told = refusal(make(of("train", 10) | of("Training", 10)))
-    assert "are both the train part: merge them, or rename one." in told
+    message = refusal(make(of("train", 10) | of("Training", 10)))
+    assert "are both the train part: merge them, or rename one." in message
 
 
 def test_a_test_folder_without_classes_is_refused(make: Maker) -> None:
-    told = refusal(make(of("train", 10) | {"test": 5}))
-    assert "/x/test` has no class folders: add" in told and "or give it a name that is not a part's" in told
+    message = refusal(make(of("train", 10) | {"test": 5}))
+    assert "/x/test` has no class folders: add" in message and "or give it a name that is not a part's" in message
 
 
 def test_a_folder_around_the_parts_is_named(make: Maker) -> None:
@@ -152,8 +154,11 @@ def test_a_folder_around_the_parts_is_named(make: Maker) -> None:
 
 
 def test_parts_of_unknown_names_are_no_classes(make: Maker) -> None:
-    told = refusal(make(of("seg_train", 10) | of("seg_test", 10)))
-    assert "hold no image files, only folders of them" in told and "a part is called `train`, `val` or `test`" in told
+    message = refusal(make(of("seg_train", 10) | of("seg_test", 10)))
+    assert (
+        "hold no image files, only folders of them" in message
+        and "a part is called `train`, `val` or `test`" in message
+    )
 
 
 # what is not used
@@ -180,9 +185,12 @@ def test_files_of_other_types_are_counted_by_type(make: Maker) -> None:
         file.write_bytes(b"ftypheic")
     (root / ROOT / "train" / "a" / ".DS_Store").touch()
     (root / ROOT / "labels.csv").touch()
-    (told,) = notes(root)
-    assert told.startswith("not used: 5 files in class folders (3 .HEIC, 1 ") and "are read: convert what is an" in told
-    assert "1 .avif" in told and "1 without a suffix" in told
+    (message,) = notes(root)
+    assert (
+        message.startswith("not used: 5 files in class folders (3 .HEIC, 1 ")
+        and "are read: convert what is an" in message
+    )
+    assert "1 .avif" in message and "1 without a suffix" in message
 
 
 @pytest.mark.parametrize("part", ["test", "val"])
@@ -223,9 +231,9 @@ def test_a_class_with_too_few_images_is_named_with_its_number(
     make: Maker, folders: dict[str, int], needed: str
 ) -> None:
     root, count = make(folders), folders.get("zebra", 1)
-    told = refusal(root)
-    assert told.startswith(f"`zebra` has {count} image{'s' * (count > 1)}, but a class needs ")
-    assert needed.format(root / ROOT) in told and told.endswith("add images to it, or remove its folder.")
+    message = refusal(root)
+    assert message.startswith(f"`zebra` has {count} image{'s' * (count > 1)}, but a class needs ")
+    assert needed.format(root / ROOT) in message and message.endswith("add images to it, or remove its folder.")
 
 
 def test_as_few_images_as_a_class_needs_are_enough(make: Maker, tmp_path: Path) -> None:
@@ -242,8 +250,11 @@ def test_a_limit_leaves_a_rare_class_enough_to_be_split(make: Maker) -> None:
 
 @pytest.mark.parametrize("part", ["test", "val"])
 def test_a_class_that_a_part_lacks_is_told_before_the_search(make: Maker, part: str) -> None:
-    told = refusal(make(of("train", 10) | of(part, 2, "a")))
-    assert f"/x/{part}/b` holds no image files, but every class of" in told and "needs some in each part: add" in told
+    message = refusal(make(of("train", 10) | of(part, 2, "a")))
+    assert (
+        f"/x/{part}/b` holds no image files, but every class of" in message
+        and "needs some in each part: add" in message
+    )
 
 
 def test_a_class_of_another_case_is_to_be_renamed(make: Maker) -> None:
@@ -266,9 +277,9 @@ def test_all_broken_files_of_all_parts_are_named_at_once(make: Maker) -> None:
     paths = [root / ROOT / name for name in ("train/a/001.png", "train/b/009.png", "val/a/000.png", "test/b/002.png")]
     for number, path in enumerate(paths):
         path.write_bytes(b"" if number % 2 else path.read_bytes()[:45])
-    told = refusal(root)
-    assert told.startswith("4 files are not images that can be read: ") and told.endswith(": remove them.")
-    assert all(f"`{path}` (" in told for path in paths)
+    message = refusal(root)
+    assert message.startswith("4 files are not images that can be read: ") and message.endswith(": remove them.")
+    assert all(f"`{path}` (" in message for path in paths)
 
 
 def test_broken_files_in_the_images_held_out_for_the_test_are_named_too(make: Maker) -> None:
@@ -282,8 +293,8 @@ def test_of_very_many_broken_files_twenty_are_named(make: Maker) -> None:
     root = make({"a": 40, "b": 10})
     for file in (root / ROOT / "a").iterdir():
         file.write_bytes(b"")
-    told = refusal(root)
-    assert told.count("cannot identify") == 20 and " and 20 more: remove them." in told
+    message = refusal(root)
+    assert message.count("cannot identify") == 20 and " and 20 more: remove them." in message
 
 
 # images in two parts

@@ -62,9 +62,9 @@ def refusal(data: Data, root: Path) -> str:
     """What a person is told: one line."""
     with pytest.raises(InputError) as caught:
         read(data, root, "train")
-    told = str(caught.value)
-    assert "\n" not in told
-    return told
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
 
 
 # splitting
@@ -204,9 +204,9 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path, damage: str) -> None:
     file.write_bytes(
         {"text": b"hello", "empty": b"", "cut": whole[: len(whole) // 2], "header only": whole[:40]}[damage]
     )
-    told = refusal(Data(name="x"), tmp_path)
-    assert f"`{file}` is not an image that can be read" in told
-    assert told.endswith("remove it.")
+    message = refusal(Data(name="x"), tmp_path)
+    assert f"`{file}` is not an image that can be read" in message
+    assert message.endswith("remove it.")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow mutters about damaged TIFF tags
@@ -229,9 +229,9 @@ def test_no_damage_to_a_file_is_a_traceback(tmp_path: Path, suffix: str) -> None
 
 
 def test_no_images_anywhere(tmp_path: Path) -> None:
-    told = refusal(Data(name="pets"), tmp_path / "absent")
-    assert f"no images in `{tmp_path}/absent`" in told
-    assert "--data" in told
+    message = refusal(Data(name="pets"), tmp_path / "absent")
+    assert f"no images in `{tmp_path}/absent`" in message
+    assert "--data" in message
 
 
 # torchvision's files
@@ -329,8 +329,8 @@ def test_a_known_name_as_image_folders(tmp_path: Path, no_network: list[str]) ->
 def test_absent_and_offline_names_the_files_to_put_there(
     tmp_path: Path, name: str, files: str, no_network: list[str]
 ) -> None:
-    told = refusal(Data(name=name), tmp_path)
-    assert told.startswith(f"`{name}` is not in `{tmp_path}/{name}` and could not be downloaded (")
-    assert f"put {files} there" in told
-    assert "train/<class>/*" in told and "--data" in told
+    message = refusal(Data(name=name), tmp_path)
+    assert message.startswith(f"`{name}` is not in `{tmp_path}/{name}` and could not be downloaded (")
+    assert f"put {files} there" in message
+    assert "train/<class>/*" in message and "--data" in message
     assert no_network, "the download must have been tried, last"

@@ -90,7 +90,7 @@ def test_joint_gives_the_students_own_logits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"hint": Hint(hint=1, guided=1), "label_hint": LabelHint(guided=1), "stage1": SHORT}, "give one"),
         ({"label_hint": LabelHint(guided=1)}, "`hint` is given without `stage1`"),
@@ -98,8 +98,8 @@ def test_joint_gives_the_students_own_logits() -> None:
         ({"label_hint": LabelHint(guided=3, joint=True)}, r"`label_hint.guided` is 3, but the student has 3"),
     ],
 )
-def test_label_hints_that_fit_nothing_are_refused(fields: dict[str, object], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_label_hints_that_fit_nothing_are_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         Recipe.model_validate({"student": STUDENT, "stage2": SHORT} | fields)
 
 

@@ -72,9 +72,9 @@ def test_figure_2_nets(name: str) -> None:
 
 
 def test_aflw_nets_cost_what_was_counted_with_one_sigmoid_output() -> None:
-    told = DATA["aflw"]["counted_all_unpadded_rgb"]
+    printed = DATA["aflw"]["counted_all_unpadded_rgb"]
     for name in ("teacher", "fitnet1", "fitnet2"):
-        assert nets()[f"aflw/{name}"].macs == told[f"{name}_mults"]
+        assert nets()[f"aflw/{name}"].macs == printed[f"{name}_mults"]
         assert [conv.width for conv in nets()[f"aflw/{name}"].net.convs] == DATA["aflw"][name]["conv_units"]
 
 
@@ -100,13 +100,13 @@ def test_every_reference_count_is_held() -> None:
 
 @pytest.mark.parametrize("name", HINTED)
 def test_hint_pairs_and_regressors_are_the_published_ones(name: str) -> None:
-    told, found, teacher = HINTED[name], nets()[name], nets()[f"{name.split('/')[0]}/teacher"]
+    printed, found, teacher = HINTED[name], nets()[name], nets()[f"{name.split('/')[0]}/teacher"]
     assert found.pair is not None
-    assert (found.pair.guided, found.pair.hint) == (told["student"], told["teacher"])
-    guided, hint = after(found.net, told["student"]), after(teacher.net, told["teacher"])
-    assert [list(guided), list(hint)] == [told["guided_map"], told["hint_map"]]
-    regressor = Regressor(guided, hint, "paper", teacher.net.convs[told["teacher"] - 1].pieces)
-    assert regressor.conv.kernel_size == (told["regressor_kernel"],) * 2
+    assert (found.pair.guided, found.pair.hint) == (printed["student"], printed["teacher"])
+    guided, hint = after(found.net, printed["student"]), after(teacher.net, printed["teacher"])
+    assert [list(guided), list(hint)] == [printed["guided_map"], printed["hint_map"]]
+    regressor = Regressor(guided, hint, "paper", teacher.net.convs[printed["teacher"] - 1].pieces)
+    assert regressor.conv.kernel_size == (printed["regressor_kernel"],) * 2
 
 
 def test_regressors_of_svhn_and_aflw() -> None:
@@ -136,10 +136,10 @@ def test_every_printed_count_agrees_or_its_doubt_is_named() -> None:
 
 
 def test_the_command_prints_every_net_and_names_the_doubts() -> None:
-    told = invoke("paper", "counts")
-    assert told.exit_code == 0
+    result = invoke("paper", "counts")
+    assert result.exit_code == 0
     for row in counts():
-        assert row.name in told.output
-        assert f"{row.weights:,}" in told.output
-        assert f"{row.macs:,}" in told.output
-    assert "no pads give 15 and 2.5 times" in " ".join(told.output.split())
+        assert row.name in result.output
+        assert f"{row.weights:,}" in result.output
+        assert f"{row.macs:,}" in result.output
+    assert "no pads give 15 and 2.5 times" in " ".join(result.output.split())

@@ -219,9 +219,9 @@ def test_it_stays_frozen(digits: Images, tmp_path: Path, module: Callable[..., N
 
 @pytest.mark.parametrize("build", ["no_such_package:build", "somebody:missing", "somebody.below:build"])
 def test_what_cannot_be_imported(digits: Images, tmp_path: Path, module: Callable[..., None], build: str) -> None:
-    told = refusal(digits, tmp_path, build=build)
-    assert told.startswith(f"`build` is `{build}`, but it cannot be imported (")
-    assert "give `package.module:function`" in told
+    message = refusal(digits, tmp_path, build=build)
+    assert message.startswith(f"`build` is `{build}`, but it cannot be imported (")
+    assert "give `package.module:function`" in message
 
 
 def test_a_module_that_is_no_python_is_told_in_one_line(
@@ -229,9 +229,9 @@ def test_a_module_that_is_no_python_is_told_in_one_line(
 ) -> None:
     (tmp_path / "unfinished.py").write_text("def build(:\n")
     monkeypatch.syspath_prepend(tmp_path)
-    told = refusal(digits, tmp_path, build="unfinished:build")
-    assert told.startswith("`build` is `unfinished:build`, but it cannot be imported (SyntaxError: ")
-    assert "unfinished.py, line 1" in told and "\n" not in told
+    message = refusal(digits, tmp_path, build="unfinished:build")
+    assert message.startswith("`build` is `unfinished:build`, but it cannot be imported (SyntaxError: ")
+    assert "unfinished.py, line 1" in message and "\n" not in message
 
 
 def test_a_function_that_fails_or_returns_something_else(
@@ -248,18 +248,22 @@ def test_a_function_that_fails_or_returns_something_else(
         "`somebody:number` returned a int, but must return an nn.Module."
     )
     for name, reason in (("needs", "path"), ("fails", "no GPU here"), ("constant", "not callable")):
-        told = refusal(digits, tmp_path, build=f"somebody:{name}")
-        assert reason in told and f"somebody:{name}" in told
+        message = refusal(digits, tmp_path, build=f"somebody:{name}")
+        assert reason in message and f"somebody:{name}" in message
 
 
 def test_a_hint_layer_that_it_does_not_have(digits: Images, tmp_path: Path, module: Callable[..., None]) -> None:
-    told = refusal(digits, tmp_path, hint_layers=("first", "third"))
-    assert told.startswith("`hint_layers` names `third`, which the teacher does not have: choose from `first`, `norm`")
+    message = refusal(digits, tmp_path, hint_layers=("first", "third"))
+    assert message.startswith(
+        "`hint_layers` names `third`, which the teacher does not have: choose from `first`, `norm`"
+    )
 
 
 def test_a_hint_layer_without_a_map(digits: Images, tmp_path: Path, module: Callable[..., None]) -> None:
-    told = refusal(digits, tmp_path, hint_layers=("first", "out"))
-    assert told == ("hint layer `out` puts out (10,), but a hint is a map (channels, rows, columns): choose another.")
+    message = refusal(digits, tmp_path, hint_layers=("first", "out"))
+    assert message == (
+        "hint layer `out` puts out (10,), but a hint is a map (channels, rows, columns): choose another."
+    )
 
 
 def test_a_hint_layer_that_is_never_called(digits: Images, tmp_path: Path, module: Callable[..., None]) -> None:
@@ -281,22 +285,22 @@ def test_a_hint_layer_that_puts_out_no_tensor(digits: Images, tmp_path: Path, mo
             return logits_BK
 
     module(odd=Odd)
-    told = refusal(digits, tmp_path, build="somebody:odd", hint_layers=("pair",))
-    assert "its submodule `pair` puts out a tuple, not a tensor" in told
+    message = refusal(digits, tmp_path, build="somebody:odd", hint_layers=("pair",))
+    assert "its submodule `pair` puts out a tuple, not a tensor" in message
 
 
 def test_other_classes(digits: Images, tmp_path: Path, module: Callable[..., None]) -> None:
     module(seven=lambda: Theirs(7))
-    told = refusal(digits, tmp_path, build="somebody:seven")
-    assert told == (
+    message = refusal(digits, tmp_path, build="somebody:seven")
+    assert message == (
         "`somebody:seven` puts out (7,) for an image, but there are 10 classes: it must return one logit per class."
     )
 
 
 def test_images_that_it_cannot_take(digits: Images, tmp_path: Path, module: Callable[..., None]) -> None:
     module(large=lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()))
-    told = refusal(digits, tmp_path, build="somebody:large", hint_layers=("0",))
-    assert told.startswith("`somebody:large` fails on images of (1, 8, 8): ")
+    message = refusal(digits, tmp_path, build="somebody:large", hint_layers=("0",))
+    assert message.startswith("`somebody:large` fails on images of (1, 8, 8): ")
 
 
 @pytest.mark.parametrize("form", ["absent", "no safetensors", "another network", "a folder"])
@@ -308,15 +312,15 @@ def test_weights_that_do_not_load(digits: Images, tmp_path: Path, module: Callab
         save_file(nn.Linear(2, 2).state_dict(), path)
     elif form == "a folder":
         path.mkdir()
-    told = refusal(digits, tmp_path, weights=str(path))
-    assert told.startswith(f"`weights` is `{path}`, which does not load into `somebody:build`: ")
+    message = refusal(digits, tmp_path, weights=str(path))
+    assert message.startswith(f"`weights` is `{path}`, which does not load into `somebody:build`: ")
 
 
 def test_another_number_of_channels_or_whitened_images(
     digits: Images, tmp_path: Path, module: Callable[..., None]
 ) -> None:
-    told = refusal(digits, tmp_path, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
-    assert "have 3 and 3 numbers, the images 1 channels: give one number per channel" in told
+    message = refusal(digits, tmp_path, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+    assert "have 3 and 3 numbers, the images 1 channels: give one number per channel" in message
     white = load(Data(name="digits", whiten=True), Path("nowhere"))
     assert "whitened" in refusal(white, tmp_path, mean=(0.5,), std=(0.2,))
 
@@ -327,5 +331,5 @@ def test_a_deviation_of_zero(digits: Images, tmp_path: Path, module: Callable[..
 
 
 def test_a_teacher_less_accurate_than_said(digits: Images, tmp_path: Path, module: Callable[..., None]) -> None:
-    told = refusal(digits, tmp_path, min_accuracy=0.99)
-    assert "on the validation images, but `min_accuracy` is 0.99: check its weights" in told
+    message = refusal(digits, tmp_path, min_accuracy=0.99)
+    assert "on the validation images, but `min_accuracy` is 0.99: check its weights" in message

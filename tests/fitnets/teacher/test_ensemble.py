@@ -89,7 +89,7 @@ def test_softening_an_arithmetic_mean_softens_the_mean() -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "told"),
+    ("members", "message"),
     [
         (MEMBERS[:1], "at least 2 items"),
         ((MEMBERS[0], MEMBERS[0]), "holds a teacher twice"),
@@ -97,6 +97,6 @@ def test_softening_an_arithmetic_mean_softens_the_mean() -> None:
         ((MEMBERS[0], MEMBERS[1].changed(retrain=True)), "choose `retrain=False`"),
     ],
 )
-def test_ensembles_that_are_none_are_refused(members: tuple[object, ...], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_ensembles_that_are_none_are_refused(members: tuple[object, ...], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         Ensemble.model_validate({"members": members})

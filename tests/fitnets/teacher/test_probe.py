@@ -85,9 +85,9 @@ def refusal(bring: Callable[..., Teacher], *arguments: Any, **fields: Any) -> st
     return str(caught.value)
 
 
-def run(told: str, somebody: types.ModuleType) -> None:
+def run(message: str, somebody: types.ModuleType) -> None:
     """Do as the refusal's lines say, in the teacher's module."""
-    lines = [line.removeprefix("    ") for line in told.splitlines() if line.startswith("    ")]
+    lines = [line.removeprefix("    ") for line in message.splitlines() if line.startswith("    ")]
     exec("\n".join(lines), vars(somebody))
 
 
@@ -115,9 +115,9 @@ class Again(nn.Module):
     "middle", [F.dropout, lambda x: F.dropout2d(x, 0.1), lambda x: x + torch.randn_like(x), Again()]
 )
 def test_one_that_draws_random_numbers_is_refused(bring: Callable[..., Teacher], middle: Any) -> None:
-    told = refusal(bring, middle=middle)
-    assert told.startswith("`somebody:build` puts out something else when it sees the same images again")
-    assert "write `F.dropout(x, training=self.training)`." in told and "\n" not in told
+    message = refusal(bring, middle=middle)
+    assert message.startswith("`somebody:build` puts out something else when it sees the same images again")
+    assert "write `F.dropout(x, training=self.training)`." in message and "\n" not in message
 
 
 def test_the_probe_takes_no_random_numbers_of_ours(bring: Callable[..., Teacher]) -> None:
@@ -142,9 +142,11 @@ def test_the_probe_takes_no_random_numbers_of_ours(bring: Callable[..., Teacher]
 def test_one_whose_answer_depends_on_the_rest_of_the_batch_is_refused(
     bring: Callable[..., Teacher], middle: Any
 ) -> None:
-    told = refusal(bring, middle=middle, min_accuracy=0.0)
-    assert told.startswith("`somebody:build` puts out something else for an image alone than for the same image in a")
-    assert "track_running_stats=True" in told
+    message = refusal(bring, middle=middle, min_accuracy=0.0)
+    assert message.startswith(
+        "`somebody:build` puts out something else for an image alone than for the same image in a"
+    )
+    assert "track_running_stats=True" in message
 
 
 @pytest.mark.parametrize("middle", [nn.InstanceNorm2d(4), nn.GroupNorm(2, 4), nn.BatchNorm2d(4).eval()])
@@ -156,10 +158,10 @@ def test_normalisation_of_single_images_and_by_running_statistics_is_taken(
 
 def test_one_that_fails_on_a_single_image_or_drops_its_axis_is_refused(bring: Callable[..., Teacher]) -> None:
     statistics: Any = lambda x: F.batch_norm(x, None, None, training=True)  # noqa: E731
-    told = refusal(bring, top=statistics)
-    assert "fails on images of (1, 8, 8), one of them at a time: Expected more than 1 value per channel" in told
-    told = refusal(bring, top=torch.squeeze)
-    assert "puts out (10,) for one image, not (1, 10): it must keep the first axis" in told
+    message = refusal(bring, top=statistics)
+    assert "fails on images of (1, 8, 8), one of them at a time: Expected more than 1 value per channel" in message
+    message = refusal(bring, top=torch.squeeze)
+    assert "puts out (10,) for one image, not (1, 10): it must keep the first axis" in message
 
 
 # logits
@@ -169,8 +171,8 @@ def test_one_that_fails_on_a_single_image_or_drops_its_axis_is_refused(bring: Ca
     ("top", "last"), [(lambda x: x.softmax(1), "a softmax"), (torch.sigmoid, "a sigmoid"), (nn.Softmax(1), "a softmax")]
 )
 def test_probabilities_are_refused(bring: Callable[..., Teacher], top: Any, last: str) -> None:
-    told = refusal(bring, top=top)
-    assert f"puts out numbers between 0 and 1 alone, as {last} does: it must return logits. Leave out what" in told
+    message = refusal(bring, top=top)
+    assert f"puts out numbers between 0 and 1 alone, as {last} does: it must return logits. Leave out what" in message
 
 
 def test_logarithms_of_probabilities_are_logits(bring: Callable[..., Teacher]) -> None:
@@ -179,8 +181,11 @@ def test_logarithms_of_probabilities_are_logits(bring: Callable[..., Teacher]) -
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_are_refused(bring: Callable[..., Teacher], bad: float) -> None:
-    told = refusal(bring, top=lambda x: torch.where(x > x.mean(), bad, x))
-    assert "puts out numbers that are not finite for " in told and "check its weights, and its `mean` and `std`" in told
+    message = refusal(bring, top=lambda x: torch.where(x > x.mean(), bad, x))
+    assert (
+        "puts out numbers that are not finite for " in message
+        and "check its weights, and its `mean` and `std`" in message
+    )
 
 
 @dataclass
@@ -203,12 +208,12 @@ class Output:
 def test_more_than_the_logits_are_refused_and_the_wrapper_mends_it(
     bring: Callable[..., Teacher], somebody: types.ModuleType, top: Any
 ) -> None:
-    told = refusal(bring, top=top)
-    assert told.startswith(
+    message = refusal(bring, top=top)
+    assert message.startswith(
         f"`somebody:build` returns a {type(top(torch.zeros(1, 10))).__name__}: it must return the log"
     )
-    assert 'bring it with build="somebody:Wrapped", hint_layers=("network.first",):' in told.splitlines()[0]
-    run(told, somebody)
+    assert 'bring it with build="somebody:Wrapped", hint_layers=("network.first",):' in message.splitlines()[0]
+    run(message, somebody)
     build = vars(somebody)["build"]
     assert bring(build, build="somebody:Wrapped", hint_layers=("network.first",)).val_accuracy > 0.8
 
@@ -224,9 +229,11 @@ def untrained() -> Theirs:
 
 def test_one_no_better_than_chance_is_refused_unless_a_number_is_given(bring: Callable[..., Teacher]) -> None:
     constant: Any = lambda x: x * 0 + 9 * torch.eye(10)[3]  # noqa: E731
-    told = refusal(bring, top=constant)
-    assert "on the validation images, no better than chance (0.1" in told and "with a standard error of 0.0" in told
-    assert "check its weights, its classes' order and its `mean` and `std`; or say with `min_accuracy` what" in told
+    message = refusal(bring, top=constant)
+    assert (
+        "on the validation images, no better than chance (0.1" in message and "with a standard error of 0.0" in message
+    )
+    assert "check its weights, its classes' order and its `mean` and `std`; or say with `min_accuracy` what" in message
     assert bring(top=constant, min_accuracy=0.0).val_accuracy < 0.2
 
 
@@ -245,9 +252,9 @@ def test_studies_that_were_stored_with_a_number_load_and_their_teacher_stays_the
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_weights_of_another_precision_are_refused(bring: Callable[..., Teacher], dtype: torch.dtype) -> None:
-    told = refusal(bring, lambda: Theirs().to(dtype))
+    message = refusal(bring, lambda: Theirs().to(dtype))
     name = str(dtype).removeprefix("torch.")
-    assert told == f"`somebody:build` has weights in {name}, but images are float32: return `network.float()`."
+    assert message == f"`somebody:build` has weights in {name}, but images are float32: return `network.float()`."
 
 
 # wrappers
@@ -264,9 +271,9 @@ def test_a_scripted_module_is_refused(bring: Callable[..., Teacher], how: str) -
         made: nn.Module = torch.jit.script(network)
         return made if how == "scripted" else torch.jit.trace(network, torch.zeros(1, 1, 8, 8))
 
-    told = refusal(bring, build, hint_layers=("0",))
-    assert told.startswith("`somebody:build` returned a scripted module") and "bring the Python module" in told
-    assert ("(in `0`)" in told) == (how == "in part")
+    message = refusal(bring, build, hint_layers=("0",))
+    assert message.startswith("`somebody:build` returned a scripted module") and "bring the Python module" in message
+    assert ("(in `0`)" in message) == (how == "in part")
 
 
 @pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
@@ -323,11 +330,11 @@ def test_a_pickle_is_refused_whatever_its_name_and_the_lines_make_a_file_that_lo
 ) -> None:
     saved: Any = {"epoch": 3, "state_dict": fitted} if form == "checkpoint" else fitted
     torch.save(saved, tmp_path / name, _use_new_zipfile_serialization=form != "legacy")
-    told = refusal(bring, Theirs, weights=str(tmp_path / name))
-    assert told.startswith(
+    message = refusal(bring, Theirs, weights=str(tmp_path / name))
+    assert message.startswith(
         f"`weights` is `{tmp_path / name}`, a pickle, which could run anything: save it as safetensors"
     )
-    run(told, somebody)
+    run(message, somebody)
     (made,) = (file for file in tmp_path.iterdir() if file.is_file() and file.name != name)
     assert bring(Theirs, weights=str(made)).val_accuracy == bring().val_accuracy
 
@@ -374,13 +381,13 @@ def test_a_colour_teacher_for_grey_images_is_refused_once_and_the_wrapper_mends_
         torch.manual_seed(3)
         return Theirs(channels=3)
 
-    told = refusal(bring, build, **standard)
-    assert told.startswith(
+    message = refusal(bring, build, **standard)
+    assert message.startswith(
         "`somebody:build` fails on images of (1, 8, 8): it takes 3 channels, and they have 1: wrap it"
     )
-    run(told, somebody)
+    run(message, somebody)
     given = {"mean": (0.0,), "std": (1.0,)} if standard else {}
-    assert ("mean=(0.0,), std=(1.0,)" in told) == bool(standard)
+    assert ("mean=(0.0,), std=(1.0,)" in message) == bool(standard)
     teacher = bring(build, build="somebody:Wrapped", hint_layers=("network.first",), min_accuracy=0.0, **given)
     ours = next(digits.batches(digits.val))[0][:9]
     if standard:

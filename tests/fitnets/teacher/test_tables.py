@@ -86,9 +86,9 @@ def test_one_pass_tables_every_hint_and_the_logits_as_passes_of_their_own_do(
     index_B = torch.arange(len(digits.train))
     assert torch.equal(teacher.logits(digits, 1, Store(own), precision), blind.logits(digits, 1, one, precision))
     for layer, out in ((1, (4, 4)), (1, (3, 2)), (2, (1, 2)), (3, (1, 1))):
-        told = Hints(blind, layer, out, digits, precision, one)
+        got = Hints(blind, layer, out, digits, precision, one)
         alone = Hints(teacher, layer, out, digits, precision, Store(own / f"{layer}-{out}"))
-        assert torch.equal(told.epoch(1)(index_B, x_BCHW), alone.epoch(1)(index_B, x_BCHW))
+        assert torch.equal(got.epoch(1)(index_B, x_BCHW), alone.epoch(1)(index_B, x_BCHW))
     with pytest.raises(AssertionError, match="passed again"):
         blind.logits(digits, 2, one, precision)
     Hints(teacher, 2, (2, 2), digits, precision, one, logit_epochs=1).epoch(2)
@@ -110,9 +110,9 @@ def test_hints_beyond_the_limits_have_tables_of_their_own_and_then_are_computed_
     store = Store(tmp_path / "pooled")
     hints = Hints(teacher, 1, (2, 2), digits, "float32", store, logit_epochs=9)
     for epoch in (1, 2, 3):
-        told = hints.epoch(epoch)
+        got = hints.epoch(epoch)
         if epoch == 1:
-            assert torch.equal(told(index_B, x_BCHW), whole)
+            assert torch.equal(got(index_B, x_BCHW), whole)
     chunks = -(-len(digits.train) // tables.CHUNK)
     kinds = Counter(name.split("-", 1)[1].rsplit("-", 1)[0] for name in store.names("hints"))
     assert kinds == {"1-2x2": 2 * chunks, "3-1x1": 2 * chunks}

@@ -88,14 +88,14 @@ def store(tmp_path: Path) -> Store:
 
 def broken_off(start: Callable[[], Generator[Report, None, Any]], epochs: int) -> list[list[Report]]:
     """What each start tells of a run that dies after every epoch that it trains, until nothing is left to train."""
-    told: list[list[Report]] = []
+    reports: list[list[Report]] = []
     for _ in range(epochs):
         stream, heard = start(), list[Report]()
         while not heard or heard[-1].replayed:
             heard.append(next(stream))
         stream.close()
-        told.append(heard)
-    return told
+        reports.append(heard)
+    return reports
 
 
 @pytest.mark.usefixtures("every_epoch")
@@ -105,16 +105,16 @@ def test_a_run_that_dies_after_every_epoch_equals_one_that_does_not(
 ) -> None:
     recipe = RECIPES[name]
     whole, result = ended(distill(recipe, digits, teacher, None))
-    told = broken_off(lambda: distill(recipe, digits, teacher, store), len(whole))
-    for done, heard in enumerate(told):
+    reports = broken_off(lambda: distill(recipe, digits, teacher, store), len(whole))
+    for done, heard in enumerate(reports):
         assert numbers(heard) == numbers(whole[: done + 1])
         assert [report.replayed for report in heard] == [True] * done + [False], "each start trains one epoch only"
-        assert [r.seconds for r in heard[:-1]] == [r.seconds for r in told[-1][: len(heard) - 1]], "as first told"
+        assert [r.seconds for r in heard[:-1]] == [r.seconds for r in reports[-1][: len(heard) - 1]], "as first told"
     last, resumed = ended(distill(recipe, digits, teacher, store))
     assert all(report.replayed for report in last) and numbers(last) == numbers(whole)
     assert resumed.weights == result.weights
     assert resumed.outcome.changed(seconds=0.0) == result.outcome.changed(seconds=0.0)
-    assert resumed.outcome.seconds == sum(heard[-1].seconds for heard in told), "of all its parts"
+    assert resumed.outcome.seconds == sum(heard[-1].seconds for heard in reports), "of all its parts"
     assert store.names(KIND) == [], "nothing is kept of a run that has ended"
 
 
@@ -223,7 +223,7 @@ def test_the_one_before_is_taken_where_it_is_still_there(
     with monkeypatch.context() as patch:
         patch.setattr(Store, "remove", lambda store, kind, name: None)
         stream = distill(recipe, digits, teacher, store)
-        told = [next(stream) for _ in range(3)]
+        reports = [next(stream) for _ in range(3)]
         stream.close()
     assert len(store.names(KIND)) == 3
     newest = store.folder(KIND, store.names(KIND)[-1])
@@ -231,7 +231,7 @@ def test_the_one_before_is_taken_where_it_is_still_there(
     stream = distill(recipe, digits, teacher, store)
     again = [next(stream) for _ in range(3)]
     assert [report.replayed for report in again] == [True, True, False]
-    assert numbers(again) == numbers(told)
+    assert numbers(again) == numbers(reports)
     assert len(store.names(KIND)) == 1
     stream.close()
 
@@ -363,8 +363,8 @@ def test_a_run_that_goes_on_may_be_driven_as_ray_does_it(digits: Images, teacher
     """Ray sends a value into a generator for each item that it takes."""
     broken_off(lambda: distill(RECIPE, digits, teacher, store), 2)
     stream: Generator[Report, Any, Result] = distill(RECIPE, digits, teacher, store)
-    told = [next(stream), *(stream.send("taken") for _ in range(3))]
-    assert [report.replayed for report in told] == [True, True, False, False]
+    reports = [next(stream), *(stream.send("taken") for _ in range(3))]
+    assert [report.replayed for report in reports] == [True, True, False, False]
 
 
 def test_without_a_store_there_are_no_checkpoints(
@@ -388,10 +388,10 @@ def test_a_worker_keeps_a_finished_run_until_it_is_told_to_forget_it(digits: Ima
         return trainer
 
     worker = opened()
-    told, result = ended(worker.train(RECIPE))
+    got, result = ended(worker.train(RECIPE))
     again, same = ended(worker.train(RECIPE))
     elsewhere, equal = ended(opened().train(RECIPE))
-    assert [report.changed(replayed=True) for report in told] == again == elsewhere
+    assert [report.changed(replayed=True) for report in got] == again == elsewhere
     assert result.weights == same.weights == equal.weights
     assert result.outcome == same.outcome == equal.outcome
     assert len(worker.store.names(KIND, RECIPE.digest())) == 1

@@ -120,8 +120,8 @@ def test_the_regressor_and_its_normalisation_are_adamws() -> None:
 
 @pytest.mark.parametrize("net", [NET.changed(norm="none"), Net.staged((1, 8, 8), 10, ((4,),), norm="batch")])
 def test_a_network_without_such_filters_is_refused(net: Net) -> None:
-    told = '`optimizer` is "muon", but it moves only filters that are followed by batch normalisation and ReLU'
-    with pytest.raises(InputError, match=re.escape(told)):
+    got = '`optimizer` is "muon", but it moves only filters that are followed by batch normalisation and ReLU'
+    with pytest.raises(InputError, match=re.escape(got)):
         optimiser(MUON, drawn(net))
 
 
@@ -187,16 +187,16 @@ def test_a_training_by_muon_depends_on_its_gradients_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"weight_decay": 0.01}, "`weight_decay` is set, but `muon` scales filters to a norm of its own"),
         ({"max_norm": MaxNorm()}, "`max_norm` is set, but `muon` scales filters to a norm of its own"),
     ],
 )
-def test_norms_of_somebody_elses_are_refused(fields: dict[str, object], told: str) -> None:
+def test_norms_of_somebody_elses_are_refused(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         MUON.changed(**fields)
-    assert told in explain(caught.value)
+    assert message in explain(caught.value)
 
 
 def test_trainings_of_before_have_the_digests_of_before() -> None:

@@ -184,8 +184,8 @@ def learner() -> nn.Sequential:
 
 
 def test_parts_are_told_apart_in_a_network_and_in_a_learner() -> None:
-    told = [(part.role, part.number) for part in parts(Network(NET))]
-    assert told == [("conv", 1), ("conv", 2), ("conv", 3), ("dense", 4), ("output", 5)]
+    got = [(part.role, part.number) for part in parts(Network(NET))]
+    assert got == [("conv", 1), ("conv", 2), ("conv", 3), ("dense", 4), ("output", 5)]
     assert [(part.role, part.number) for part in parts(learner())] == [("conv", 1), ("conv", 2), ("regressor", 0)]
 
 

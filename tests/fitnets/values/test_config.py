@@ -120,14 +120,14 @@ def test_baselines() -> None:
 
 
 def test_half_a_stage_one_is_refused() -> None:
-    told = refusal(Recipe, student=STUDENT, hint=Hint(hint=1, guided=1), stage2=SHORT)
-    assert told == "`hint` is given without `stage1`: give both, or neither to leave stage 1 out."
+    message = refusal(Recipe, student=STUDENT, hint=Hint(hint=1, guided=1), stage2=SHORT)
+    assert message == "`hint` is given without `stage1`: give both, or neither to leave stage 1 out."
     assert refusal(Recipe, student=STUDENT, stage1=SHORT, stage2=SHORT).startswith("`stage1` is given without `hint`")
 
 
 def test_a_guided_layer_must_come_before_the_last() -> None:
-    told = refusal(RECIPE.changed, hint=Hint(hint=1, guided=3))
-    assert told == (
+    message = refusal(RECIPE.changed, hint=Hint(hint=1, guided=3))
+    assert message == (
         "`hint.guided` is 3, but the student has 3 convolutions and the guided layer must come before the last: "
         "choose 1..2."
     )
@@ -136,18 +136,18 @@ def test_a_guided_layer_must_come_before_the_last() -> None:
 
 
 def test_a_schedule_that_saturates_before_it_holds_is_refused() -> None:
-    told = refusal(Distill, schedule="paper", hold=10, saturate=10)
-    assert told == "`saturate` is 10, but must come after `hold` (=10): choose 11 or more."
+    message = refusal(Distill, schedule="paper", hold=10, saturate=10)
+    assert message == "`saturate` is 10, but must come after `hold` (=10): choose 11 or more."
 
 
 def test_one_normalisation_at_most() -> None:
-    told = refusal(Data, name="digits", whiten=True, local_contrast=True)
-    assert told == "`whiten` and `local_contrast` are two ways to normalise images: choose one."
+    message = refusal(Data, name="digits", whiten=True, local_contrast=True)
+    assert message == "`whiten` and `local_contrast` are two ways to normalise images: choose one."
 
 
 def test_plans_show_every_image_mirrored_as_often_as_not() -> None:
-    told = refusal(Data, name="digits", flip=True, plans=3)
-    assert told == (
+    message = refusal(Data, name="digits", flip=True, plans=3)
+    assert message == (
         "`plans` is 3, but with `flip` every second epoch mirrors what the one before did not: "
         "choose an even number, as 4."
     )
@@ -155,8 +155,8 @@ def test_plans_show_every_image_mirrored_as_often_as_not() -> None:
 
 
 def test_mean_goes_with_std() -> None:
-    told = refusal(Brought, build="a:b", hint_layers=("x",), mean=(0.5,))
-    assert told == "`mean` and `std` go together: give both, or neither."
+    message = refusal(Brought, build="a:b", hint_layers=("x",), mean=(0.5,))
+    assert message == "`mean` and `std` go together: give both, or neither."
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,8 @@ def test_mean_goes_with_std() -> None:
     ],
 )
 def test_values_out_of_range_are_refused_by_field(build: Any, fields: dict[str, Any]) -> None:
-    told = refusal(build, **fields)
-    assert told.split(":")[0].split(".")[0] in fields
+    message = refusal(build, **fields)
+    assert message.split(":")[0].split(".")[0] in fields
 
 
 def test_outcomes_that_earlier_versions_stored_still_load() -> None:

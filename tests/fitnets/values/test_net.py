@@ -17,20 +17,20 @@ def refusal(build: Any, *arguments: Any, **fields: Any) -> str:
 
 
 def test_a_gap_between_pooling_windows_is_refused() -> None:
-    told = refusal(Conv, width=4, pool=2, pool_stride=3)
-    assert told == "`pool_stride` is 3, but must not exceed `pool` (=2): choose 1..2."
+    message = refusal(Conv, width=4, pool=2, pool_stride=3)
+    assert message == "`pool_stride` is 3, but must not exceed `pool` (=2): choose 1..2."
 
 
 def test_a_kernel_larger_than_its_map_is_refused_by_number() -> None:
     convs = (Conv(width=4, kernel=3, pad=0), Conv(width=4, kernel=5, pad=0))
-    told = refusal(Net, input=(1, 6, 6), convs=convs, classes=2)
-    assert "`convs[2]` has a kernel of 5" in told
-    assert "more padding" in told
+    message = refusal(Net, input=(1, 6, 6), convs=convs, classes=2)
+    assert "`convs[2]` has a kernel of 5" in message
+    assert "more padding" in message
 
 
 def test_a_pooling_larger_than_its_map_is_refused() -> None:
-    told = refusal(Net, input=(1, 4, 4), convs=(Conv(width=4, pool=5, pool_stride=5),), classes=2)
-    assert told == "`convs[1].pool` is 5, but the map is 4x4: choose 1..4."
+    message = refusal(Net, input=(1, 4, 4), convs=(Conv(width=4, pool=5, pool_stride=5),), classes=2)
+    assert message == "`convs[1].pool` is 5, but the map is 4x4: choose 1..4."
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_nets_of_before_have_the_digests_of_before() -> None:
 
 
 @pytest.mark.parametrize(
-    ("convs", "told"),
+    ("convs", "message"),
     [
         ((Conv(width=1, shortcut=True),), "`convs[1].shortcut` is set, but its stage begins with it"),
         (
@@ -98,9 +98,9 @@ def test_nets_of_before_have_the_digests_of_before() -> None:
         ),
     ],
 )
-def test_a_shortcut_between_unequal_shapes_is_refused(convs: tuple[Conv, ...], told: str) -> None:
+def test_a_shortcut_between_unequal_shapes_is_refused(convs: tuple[Conv, ...], message: str) -> None:
     found = refusal(Net, input=(1, 8, 8), convs=convs, classes=2)
-    assert found.startswith(told)
+    assert found.startswith(message)
     assert "set it to False" in found
 
 

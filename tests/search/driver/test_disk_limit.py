@@ -124,8 +124,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 
 def rows(file: Path, runs: Path) -> list[dict[str, Any]]:
     """What `search.results` tells of every trial, less the times."""
-    told = invoke("results", file, "--runs", runs, "--format", "json")
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in json.loads(told.stdout)]
+    result = invoke("results", file, "--runs", runs, "--format", "json")
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in json.loads(result.stdout)]
 
 
 def test_a_limit_is_kept_and_changes_no_number(
@@ -134,8 +134,8 @@ def test_a_limit_is_kept_and_changes_no_number(
     file, runs = finished[0], tmp_path / "runs"
     stays = sum(entry.size for entry in entries(Store(finished[1] / "store")) if entry.kind in ("teacher", "student"))
     limit = int(stays / disk_limit.SLACK) + 100
-    told = run(file, "--runs", runs, "--max-disk", f"{limit}B")
-    assert told.exit_code == cli.OK, told.output
+    result = run(file, "--runs", runs, "--max-disk", f"{limit}B")
+    assert result.exit_code == cli.OK, result.output
     assert rows(file, runs) == rows(*finished)
     assert sum(entry.size for entry in entries(Store(runs / "store")) if entry.kind not in TEMPORARY) <= limit
     assert len(Store(runs / "store").names("teacher")) == 1
@@ -158,9 +158,9 @@ def test_a_limit_below_what_must_stay_stops_with_one_line_and_a_larger_one_conti
     tmp_path: Path, run: Callable[..., Result], finished: tuple[Path, Path]
 ) -> None:
     file, runs = finished[0], tmp_path / "runs"
-    told = run(file, "--runs", runs, "--max-disk", "100B")
-    assert told.exit_code == cli.FAILED
-    (line,) = told.stderr.splitlines()
+    result = run(file, "--runs", runs, "--max-disk", "100B")
+    assert result.exit_code == cli.FAILED
+    (line,) = result.stderr.splitlines()
     assert line.startswith(f"stopped: `{runs}/store` takes ") and line.endswith(
         "with a larger `search.run --max-disk`."
     )

@@ -24,7 +24,7 @@ STUDENT, TAUGHT = Speed(train_step=1e-3, forward=1e-4), Speed(train_step=4e-3, f
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "message"),
     [
         (0, "0 s"),
         (8.4, "8 s"),
@@ -35,8 +35,8 @@ STUDENT, TAUGHT = Speed(train_step=1e-3, forward=1e-4), Speed(train_step=4e-3, f
         (273_600, "3 d 4 h"),
     ],
 )
-def test_durations(seconds: float, told: str) -> None:
-    assert format_duration(seconds) == told
+def test_durations(seconds: float, message: str) -> None:
+    assert format_duration(seconds) == message
 
 
 def test_a_teacher_that_is_trained_costs_no_training() -> None:
@@ -92,17 +92,17 @@ def test_students_that_are_known_before_cost_what_they_cost() -> None:
     assert typical(study, FRAME, [large] * 9)[1] == pytest.approx(macs), "no more than the study trains"
     assert typical(study.changed(max_params=cost(large.student).params - 1), FRAME, [large])[1] == random_mean
     arguments = (FACTS, FRAME, STUDENT, TAUGHT, None)
-    told = [forecast(study, *arguments, teacher_epochs=0, slots=1, known=k).trial_seconds for k in ((), [large] * 4)]
-    trained = [seconds - TAUGHT.forward * FACTS.train * STUDY.stage1.epochs for seconds in told]  # less the live hints
+    got = [forecast(study, *arguments, teacher_epochs=0, slots=1, known=k).trial_seconds for k in ((), [large] * 4)]
+    trained = [seconds - TAUGHT.forward * FACTS.train * STUDY.stage1.epochs for seconds in got]  # less the live hints
     assert trained[1] / trained[0] == pytest.approx(macs / random_mean)
 
 
 def test_every_line_is_for_people() -> None:
-    told = forecast(STUDY, FACTS, FRAME, STUDENT, TAUGHT, None, teacher_epochs=0, slots=2)
-    text = "\n".join(told.lines())
+    got = forecast(STUDY, FACTS, FRAME, STUDENT, TAUGHT, None, teacher_epochs=0, slots=2)
+    text = "\n".join(got.lines())
     assert "3 trials on 2 slot(s), 6 epochs in all; 100% of random students" in text
-    assert told.table_bytes == 2 * 1000 * 10, "a brought teacher's logits"
-    assert told.disk_bytes > told.table_bytes + 1200 * 64
+    assert got.table_bytes == 2 * 1000 * 10, "a brought teacher's logits"
+    assert got.disk_bytes > got.table_bytes + 1200 * 64
     assert "kB of disk; 20 kB of it are the teacher's tables" in text
 
 
@@ -132,11 +132,11 @@ def test_epochs_with_the_same_views_need_one_pass() -> None:
     every, same = (hint_work([recipe], 1000, TEACHER.net, data) for data in (STUDY.data, once))
     assert every.passes > 0 == same.passes and every.table_bytes == (SHORT.epochs + 3) * same.table_bytes
     arguments = (FACTS, FRAME, STUDENT, TAUGHT, None)
-    told = [
+    got = [
         forecast(STUDY.changed(data=data, stage2=SHORT), *arguments, teacher_epochs=0, slots=2).tables_seconds
         for data in (STUDY.data, once)
     ]
-    assert told == pytest.approx([SHORT.epochs * 1000 * 1e-3, 1000 * 1e-3])
+    assert got == pytest.approx([SHORT.epochs * 1000 * 1e-3, 1000 * 1e-3])
 
 
 def test_a_forecast_is_held_against_what_the_run_took() -> None:

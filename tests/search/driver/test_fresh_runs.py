@@ -68,9 +68,9 @@ def flat(text: str) -> str:
 def shown(url: str, path: Path, *runs: tuple[int, list[float | str]], seeds: int = 3) -> str:
     """What `search.results` prints with these fresh runs."""
     synthetic.confirm(path / "studies.db", runs, seeds)
-    told = invoke("results", "digits", "--runs", path)
-    assert told.exit_code == 0, told.output
-    return told.output
+    result = invoke("results", "digits", "--runs", path)
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 def row(output: str, trial: int) -> str:
@@ -126,9 +126,9 @@ def failing(monkeypatch: pytest.MonkeyPatch, fails: Callable[[int], bool]) -> No
             submit(self, number, recipe)
 
     def waited(self: Any, seconds: float) -> Any:
-        told = list(failed)
+        got = list(failed)
         failed.clear()
-        return told or wait(self, seconds)
+        return got or wait(self, seconds)
 
     monkeypatch.setattr(InlineWorkers, "submit", submitted)
     monkeypatch.setattr(InlineWorkers, "wait", waited)
@@ -139,10 +139,10 @@ def test_confirm_says_which_runs_failed_and_pick_does_too(
 ) -> None:
     file, runs = trained
     failing(monkeypatch, lambda number: number % 3 == 1)
-    told = invoke("confirm", file, "--runs", runs)
-    assert told.exit_code == 0, told.output
-    assert "1 run(s) failed" in told.output
-    assert "points better than the means, on average: the best of many is optimistic." in flat(told.output)
+    result = invoke("confirm", file, "--runs", runs)
+    assert result.exit_code == 0, result.output
+    assert "1 run(s) failed" in result.output
+    assert "points better than the means, on average: the best of many is optimistic." in flat(result.output)
     picked = invoke("pick", file, "--runs", runs, "--out", tmp_path / "picked")
     assert "(2 fresh seeds, 1 failed; the search said" in flat(picked.output)
     assert json.loads((tmp_path / "picked" / "card.json").read_text())["choice"]["confirmed"]["failed_runs"] == 1
@@ -154,10 +154,10 @@ def test_where_every_fresh_run_failed_the_command_that_says_why_is_named(
     file, runs = trained
     front = read(storage_url(runs, None), STUDY.name)
     synthetic.confirm(runs / "studies.db", [(c.trial, ["failed"] * 3) for c in front.candidates], name=STUDY.name)
-    told = invoke("confirm", file, "--runs", runs)
-    assert told.exit_code == 2
+    result = invoke("confirm", file, "--runs", runs)
+    assert result.exit_code == 2
     command = f"search.results {STUDY.name}.confirm --runs {runs} --name {STUDY.name}.confirm"
-    assert f"every fresh run failed: `python -m {command}` says why." in flat(told.output)
+    assert f"every fresh run failed: `python -m {command}` says why." in flat(result.output)
     said = invoke("results", *command.split()[1:])
     assert said.exit_code == 0
     assert "trial 0 failed: Diverged: loss is nan" in said.output

@@ -59,8 +59,8 @@ def test_a_new_study_begins_with_the_others_front(runs: Path, tmp_path: Path) ->
     url = storage_url(runs, None)
     other = read(url, STUDY.name)
     file = study_file(tmp_path / "second", STUDY.changed(name="second", trials=len(other.front()) + 1))
-    told = invoke("run", file, "--runs", runs, "--like", STUDY.name)
-    assert told.exit_code == 0, told.output
+    result = invoke("run", file, "--runs", runs, "--like", STUDY.name)
+    assert result.exit_code == 0, result.output
     second = read(url, "second")
     front = [c for c in second.candidates if c.name is not None]
     assert sorted(c.name or "" for c in front) == sorted(f"like:{STUDY.name}:{c.trial}" for c in other.front())
@@ -85,9 +85,9 @@ def test_a_study_that_stopped_before_its_first_student_begins_with_the_stored_fr
 
     with monkeypatch.context() as patch:
         patch.setattr(InlineWorkers, "submit", interrupted)
-        told = invoke("run", file, "--runs", runs, "--like", STUDY.name)
-    assert told.exit_code == 130
-    assert f"--like {STUDY.name}" in told.output, "the command that continues it is complete"
+        result = invoke("run", file, "--runs", runs, "--like", STUDY.name)
+    assert result.exit_code == 130
+    assert f"--like {STUDY.name}" in result.output, "the command that continues it is complete"
     assert invoke("run", file, "--runs", runs).exit_code == 0
     names = [c.name or "" for c in read(storage_url(runs, None), "second").candidates]
     assert len(set(names)) == number
@@ -195,16 +195,16 @@ def test_the_sampler_sees_no_value_of_the_other_study(
     ],
 )
 def test_wrong_input_is_one_line(finished: tuple[Path, Path], runs: Path, words: list[str], says: str) -> None:
-    told = invoke("run", finished[0], "--runs", runs, "--trials", 9, *words)
-    assert told.exit_code == 2
-    assert says in told.output
+    result = invoke("run", finished[0], "--runs", runs, "--trials", 9, *words)
+    assert result.exit_code == 2
+    assert says in result.output
 
 
 def test_another_number_of_stages_is_refused_before_anything_starts(runs: Path, tmp_path: Path) -> None:
     three = STUDY.changed(name="three", space=STUDY.space.changed(stages=3))
-    told = invoke("run", study_file(tmp_path / "three", three), "--runs", runs, "--like", STUDY.name)
-    assert told.exit_code == 2
-    assert "whose students have 2 stages, but this space has 3" in told.output
+    result = invoke("run", study_file(tmp_path / "three", three), "--runs", runs, "--like", STUDY.name)
+    assert result.exit_code == 2
+    assert "whose students have 2 stages, but this space has 3" in result.output
 
 
 def test_students_are_clipped_to_the_space_and_those_over_the_limits_left_out() -> None:

@@ -376,8 +376,8 @@ def test_a_trial_that_kills_its_workers_is_given_up(tmp_path: Path) -> None:
     trials = stored(tmp_path)
     assert states(trials) == ["FAIL", "COMPLETE", "COMPLETE"]
     assert sum(number == 0 for number, _ in workers.submitted) == ATTEMPTS == 3
-    told = "WorkerDied: 3 workers in a row died over it, none of them an epoch further (its process died): see its log"
-    assert trials[0].user_attrs["reason"].startswith(told)
+    got = "WorkerDied: 3 workers in a row died over it, none of them an epoch further (its process died): see its log"
+    assert trials[0].user_attrs["reason"].startswith(got)
 
 
 def test_a_trial_that_gets_further_with_each_worker_is_not_given_up(tmp_path: Path) -> None:

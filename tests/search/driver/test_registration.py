@@ -103,11 +103,11 @@ def test_images_that_have_a_validation_part_now_are_told_as_such() -> None:
     assert other_images(stored, now, FOLDER) is None
     assert other_images({}, now, FOLDER) is None
     assert other_images(stored | {"classes": ["x", "y"]}, now, FOLDER) is None
-    told = other_images(stored, now.changed(images="b", train=40), FOLDER)
-    assert told is not None and "an earlier version, which did not read the validation part (`val/`)" in told
+    got = other_images(stored, now.changed(images="b", train=40), FOLDER)
+    assert got is not None and "an earlier version, which did not read the validation part (`val/`)" in got
     for train, own_val in ((40, False), (41, True)):
-        told = other_images(stored, now.changed(images="b", train=train, own_val=own_val), FOLDER)
+        got = other_images(stored, now.changed(images="b", train=train, own_val=own_val), FOLDER)
         rule = "the images in `/now` are not those that the study was trained on (digest b, was a, read from `/images`)"
-        assert told is not None and told.startswith(rule)
-    told = other_images(stored | {"classes": ["y", "x"]}, now, FOLDER)
-    assert told is not None and "(classes x, y; were y, x, read from" in told
+        assert got is not None and got.startswith(rule)
+    got = other_images(stored | {"classes": ["y", "x"]}, now, FOLDER)
+    assert got is not None and "(classes x, y; were y, x, read from" in got

@@ -148,11 +148,11 @@ def test_every_stopped_student_is_beaten_by_one_that_went_on(
     """At its own rung, by one that had gone on before it came."""
     stopping = UNAUDITED.changed(eta=eta, audit=audit)
     ledger = run(search, stopping)
-    told = verdicts(ledger, stopping)
+    got = verdicts(ledger, stopping)
     for place, (rung, student) in enumerate(ledger):
-        if not told[rung, student.number].goes_on:
+        if not got[rung, student.number].goes_on:
             earlier = [other for epoch, other in ledger[:place] if epoch == rung]
-            assert any(other.dominates(student) and told[rung, other.number].goes_on for other in earlier)
+            assert any(other.dominates(student) and got[rung, other.number].goes_on for other in earlier)
 
 
 @settings(deadline=None)
@@ -167,23 +167,23 @@ def test_every_stopped_student_is_linked_to_one_that_was_trained_to_its_end(
     """
     stopping = UNAUDITED.changed(eta=eta, audit=audit)
     ledger = run(search, stopping)
-    told = verdicts(ledger, stopping)
+    got = verdicts(ledger, stopping)
     final = max(rung for rung, _ in ledger)
     stops = {
         student.number: (place, rung)
         for place, (rung, student) in enumerate(ledger)
-        if not told[rung, student.number].goes_on
+        if not got[rung, student.number].goes_on
     }
     for number, (place, rung) in stops.items():
         chain = [ledger[place][1]]
         while True:
-            earlier = [other for epoch, other in ledger[:place] if epoch == rung and told[rung, other.number].goes_on]
+            earlier = [other for epoch, other in ledger[:place] if epoch == rung and got[rung, other.number].goes_on]
             chain.append(next(other for other in earlier if other.dominates(ledger[place][1])))
             if chain[-1].number not in stops:
                 break
             assert stops[chain[-1].number][1] > rung, "it had gone on, so it stopped at a later rung"
             place, rung = stops[chain[-1].number]
-        assert told[final, chain[-1].number].goes_on, f"student {number}'s chain ends before the end of training"
+        assert got[final, chain[-1].number].goes_on, f"student {number}'s chain ends before the end of training"
         assert all(o.params <= s.params and o.macs <= s.macs for s, o in itertools.pairwise(chain))
 
 

@@ -22,8 +22,8 @@ def test_fitnets_are_the_references(number: int) -> None:
     assert net.net.depth == known["layers"]
     assert net.hint is not None and net.hint.guided == known["hint"]["student"]
     unit = {"K": 1e3, "M": 1e6}
-    for told, value in (("params", net.params), ("mults", net.macs)):
-        text = known["reported"][told].lstrip("~")
+    for got, value in (("params", net.params), ("mults", net.macs)):
+        text = known["reported"][got].lstrip("~")
         assert value == float(text[:-1]) * unit[text[-1]]
 
 
@@ -33,23 +33,23 @@ def test_every_printed_count_is_the_references() -> None:
         rows = {p.of.name.split("/")[1]: p for p in published(data)}
         known = {"teacher": spec["teacher"]} | spec.get("students", {})
         known |= {"fitnet4" if data == "cifar100" else "fitnet": spec["student"]} if "student" in spec else {}
-        for name, told in known.items():
-            if "reported" in told:
+        for name, got in known.items():
+            if "reported" in got:
                 printed = rows[name].printed_params
-                assert printed is not None and f"~{printed.text}" == told["reported"]["params"]
+                assert printed is not None and f"~{printed.text}" == got["reported"]["params"]
 
 
 def test_errors_became_accuracies() -> None:
     known = REFERENCE["datasets"]["mnist"]["student"]["reported"]["error"]
     names = {"FitNet": "hint", "FitNet by KD": "kd", "FitNet by labels": "backprop"}
     rows = {p.name: p for p in published("mnist")}
-    assert {told: round(100 * (1 - rows[name].test_accuracy), 2) for name, told in names.items()} == known
+    assert {error: round(100 * (1 - rows[name].test_accuracy), 2) for name, error in names.items()} == known
     assert next(p for p in published("svhn") if p.name == "FitNet").test_accuracy == pytest.approx(1 - 0.0242)
     aflw = REFERENCE["datasets"]["aflw"]
     for row in published("aflw"):
         errors = aflw[row.of.name.split("/")[1]]["reported"]["error"]
-        told = errors if row.role == "teacher" else errors["kd" if row.role == "student" else "hint"]
-        assert 100 * (1 - row.test_accuracy) == pytest.approx(told)
+        error = errors if row.role == "teacher" else errors["kd" if row.role == "student" else "hint"]
+        assert 100 * (1 - row.test_accuracy) == pytest.approx(error)
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_a_data_set_that_the_paper_lacks_has_none(tmp_path: Path) -> None:
 
 def test_results_list_the_papers_nets_of_the_same_images(tmp_path: Path) -> None:
     definition = {"name": "digits", "data": {"name": "cifar10"}, "trials": 3}
-    told = StringIO()
+    got = StringIO()
     url = synthetic.study(tmp_path / "a.db", 3, study=definition)
-    print_results(read(url, "digits"), Console(file=told, width=100))
-    assert "FitNet 4: 91.61%, 2.5M parameters, 382M multiply-adds" in told.getvalue()
-    told = StringIO()
-    print_results(read(synthetic.study(tmp_path / "b.db", 3), "digits"), Console(file=told, width=100))
-    assert "the paper" not in told.getvalue()
+    print_results(read(url, "digits"), Console(file=got, width=100))
+    assert "FitNet 4: 91.61%, 2.5M parameters, 382M multiply-adds" in got.getvalue()
+    got = StringIO()
+    print_results(read(synthetic.study(tmp_path / "b.db", 3), "digits"), Console(file=got, width=100))
+    assert "the paper" not in got.getvalue()

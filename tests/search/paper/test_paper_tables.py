@@ -85,8 +85,8 @@ def tables(runs: Path) -> list[Comparison]:
 def test_a_system_end_to_end(tmp_path: Path, counting: type[Counting], system: System, recipe: str) -> None:
     data = folder(tmp_path / "data", system)
     runs = tmp_path / "runs"
-    told = invoke("paper", system, "--data", data, "--runs", runs, "--recipe", recipe, "--workers", 1)
-    assert told.exit_code == 0, told.output
+    result = invoke("paper", system, "--data", data, "--runs", runs, "--recipe", recipe, "--workers", 1)
+    assert result.exit_code == 0, result.output
     (table,) = tables(runs)
     teacher, *students = table.rows
     assert [one.method for one in students] == list(METHODS if system != "svhn" else METHODS[-1:])
@@ -97,9 +97,9 @@ def test_a_system_end_to_end(tmp_path: Path, counting: type[Counting], system: S
         known = [p for p in published(system) if (p.of.name, p.method) == (one.name, one.method)]
         assert one.paper_error == (pytest.approx(100 * (1 - known[0].test_accuracy)) if known else None)
         assert len(one.test_errors) == 1 and 0 <= one.test_errors[0] <= 100
-    extra = [told for told in table.differs if "extra" in told]
+    extra = [result for result in table.differs if "extra" in result]
     assert len(extra) == (system == "svhn"), "the paper trains on SVHN's extra images too"
-    assert not any("JPEG" in told for told in table.differs)
+    assert not any("JPEG" in result for result in table.differs)
     assert teacher.speedup == 1.0 and all(one.speedup is not None for one in students)
     assert table.test_images == SHAPES[system][2]
     readings = [json.loads(line) for line in (runs / READINGS).read_text().splitlines()]
@@ -145,8 +145,8 @@ def test_the_same_command_trains_only_what_is_missing(tmp_path: Path, counting: 
     (after,) = tables(tmp_path / "runs")
     assert [one.test_errors for one in after.rows] == [one.test_errors for one in before.rows]
     done[0].unlink()
-    told = invoke(*words, "--dry-run")
-    assert "1 of 3 runs to train on 1 slot(s): teacher 0 s" in told.output
+    result = invoke(*words, "--dry-run")
+    assert "1 of 3 runs to train on 1 slot(s): teacher 0 s" in result.output
     assert not done[0].exists()
 
 
@@ -184,8 +184,8 @@ def test_a_training_that_diverges_counts_as_guessing(
 
     monkeypatch.setattr(Counting, "wait", fails)
     data = folder(tmp_path / "data", "mnist")
-    told = invoke("paper", "mnist", "--data", data, "--runs", tmp_path / "runs")
-    assert told.exit_code == 0, told.output
+    result = invoke("paper", "mnist", "--data", data, "--runs", tmp_path / "runs")
+    assert result.exit_code == 0, result.output
     (table,) = tables(tmp_path / "runs")
     assert [one.diverged for one in table.rows] == [0, 1, 0, 0]
     assert table.rows[1].test_errors == (90.0,) and table.rows[1].speedup is None
@@ -201,10 +201,10 @@ def test_another_failure_ends_the_command_after_the_others(
         return Crew.wait(self, seconds)
 
     monkeypatch.setattr(Counting, "wait", fails)
-    told = invoke("paper", "mnist", "--data", folder(tmp_path / "data", "mnist"), "--runs", tmp_path / "runs")
-    assert told.exit_code == 1
+    result = invoke("paper", "mnist", "--data", folder(tmp_path / "data", "mnist"), "--runs", tmp_path / "runs")
+    assert result.exit_code == 1
     assert "1 of 3 runs failed; mnist/fitnet by backpropagation, seed 0: RuntimeError: out of memory" in " ".join(
-        told.output.split()
+        result.output.split()
     )
     assert len(list((tmp_path / "runs/paper/done").iterdir())) == 2
 
@@ -213,12 +213,12 @@ def test_images_of_another_shape_are_refused_before_anything_is_timed(tmp_path: 
     data = folder(tmp_path / "data", "aflw")
     for path in (data / "aflw").glob("*/*/*.png"):
         Image.open(path).resize((12, 16)).save(path)
-    told = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs", "--dry-run")
-    assert told.exit_code == 2
+    result = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs", "--dry-run")
+    assert result.exit_code == 2
     assert (
         f"the images of `aflw` in `{data}` are (3, 16, 12) with 2 classes, but the paper's `aflw/teacher` takes "
         "(3, 16, 16) and tells 2 classes apart: put such images there"
-    ) in " ".join(told.output.split())
+    ) in " ".join(result.output.split())
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_trained(
@@ -226,18 +226,18 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_trained(
 ) -> None:
     (out := tmp_path / "out").write_text("a file, not a folder")
     data = folder(tmp_path / "data", "aflw")
-    told = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs", "--out", out)
-    assert told.exit_code == 2
-    assert f"`{out}` cannot be written" in told.output and "another folder with --out" in told.output
+    result = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs", "--out", out)
+    assert result.exit_code == 2
+    assert f"`{out}` cannot be written" in result.output and "another folder with --out" in result.output
     assert counting.submitted == []
 
 
 def test_a_table_that_cannot_be_written_is_told_in_words_of_out(tmp_path: Path, counting: type[Counting]) -> None:
     data, out = folder(tmp_path / "data", "aflw"), tmp_path / "out"
     (out / "aflw-quick-modern.json").mkdir(parents=True)
-    told = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs", "--out", out)
-    assert told.exit_code == 2
-    assert "aflw-quick-modern.json` cannot be written" in told.output and "--out" in told.output
+    result = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs", "--out", out)
+    assert result.exit_code == 2
+    assert "aflw-quick-modern.json` cannot be written" in result.output and "--out" in result.output
     assert len(list((out / "done").iterdir())) == 3, "every run is kept"
 
 
@@ -247,18 +247,18 @@ def test_a_file_that_is_no_table_of_ours_is_left_as_it_is(tmp_path: Path, counti
     out.mkdir()
     for theirs in (name, ".writable"):
         (out / theirs).write_text("mine")
-    told = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs", "--out", out)
-    assert told.exit_code == 2
-    assert "is not a table of this command's: choose another folder with --out" in " ".join(told.output.split())
+    result = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs", "--out", out)
+    assert result.exit_code == 2
+    assert "is not a table of this command's: choose another folder with --out" in " ".join(result.output.split())
     assert [(out / theirs).read_text() for theirs in (name, ".writable")] == ["mine", "mine"]
     assert counting.submitted == []
 
 
 def test_a_dry_run_trains_nothing(tmp_path: Path, counting: type[Counting]) -> None:
     data = folder(tmp_path / "data", "mnist")
-    told = invoke("paper", "mnist", "--data", data, "--runs", tmp_path / "runs", "--dry-run")
-    assert told.exit_code == 0
-    assert "3 of 3 runs to train" in told.output
+    result = invoke("paper", "mnist", "--data", data, "--runs", tmp_path / "runs", "--dry-run")
+    assert result.exit_code == 0
+    assert "3 of 3 runs to train" in result.output
     assert counting.submitted == []
     assert not (tmp_path / "runs/paper").exists()
 
@@ -300,18 +300,18 @@ def test_a_forecast_is_of_what_is_missing() -> None:
 @pytest.mark.parametrize("system", ["mnist", "cifar10", "cifar100", "svhn", "aflw", "figure2"])
 def test_what_is_taken_where_the_paper_contradicts_itself_is_told_with_the_papers_recipe(system: System) -> None:
     for scale in ("quick", "full"):
-        told = {
+        got = {
             families: " ".join(experiment(system, scale, families, 1, "float32").differs)
             for families in (("paper",), ("modern",), ("paper", "modern"))
         }
         for reading in TAKEN[system]:
-            assert reading in told["paper",] and reading in told["paper", "modern"]
-            assert reading not in told["modern",]
+            assert reading in got["paper",] and reading in got["paper", "modern"]
+            assert reading not in got["modern",]
         own = data_of(system, scale, "paper")
         both = own == data_of(system, scale, "modern")
-        assert "drawn at random" in told["paper",] or "a tenth of each class" in told["paper",]
-        assert ("on the modern recipe's images" in told["paper", "modern"]) is not both
-        assert f"not on its own ({seen(own)})" in told["paper", "modern"] or both
+        assert "drawn at random" in got["paper",] or "a tenth of each class" in got["paper",]
+        assert ("on the modern recipe's images" in got["paper", "modern"]) is not both
+        assert f"not on its own ({seen(own)})" in got["paper", "modern"] or both
 
 
 def test_what_networks_see_in_words() -> None:
@@ -373,28 +373,28 @@ def test_without_matplotlib_there_is_no_picture(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     data = folder(tmp_path / "data", "aflw")
-    told = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs")
-    assert told.exit_code == 0
-    assert "fitnet-search[paper]" in told.output
+    result = invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs")
+    assert result.exit_code == 0
+    assert "fitnet-search[paper]" in result.output
     assert [path.suffix for path in (tmp_path / "runs/paper").iterdir() if path.is_file()] == [".json"]
 
 
 def test_the_papers_recipe_is_the_references() -> None:
     """The reference's `defaults_cifar_fitnet`, word by word."""
-    told = REFERENCE["defaults_cifar_fitnet"]
+    printed = REFERENCE["defaults_cifar_fitnet"]
     recipe = next(a.recipe for a in experiment("cifar10", "full", ("paper",), 1, "bf16").arms if a.method == "hints")
     for training in (recipe.stage1, recipe.stage2):
         assert training is not None and training.lr_scale is not None and training.max_norm is not None
-        assert (training.optimizer, training.lr, training.batch) == ("rmsprop", told["lr"], told["batch"])
-        assert training.lr_scale.conv == told["lr_scale"]["conv_W"] == told["lr_scale"]["conv_b"]
+        assert (training.optimizer, training.lr, training.batch) == ("rmsprop", printed["lr"], printed["batch"])
+        assert training.lr_scale.conv == printed["lr_scale"]["conv_W"] == printed["lr_scale"]["conv_b"]
         scales = (training.lr_scale.dense, training.lr_scale.output, training.lr_scale.regressor)
-        assert scales == tuple(told["lr_scale"][name] for name in ("fc", "softmax", "regressor"))
-        norms, limits = training.max_norm, told["max_norm"]
+        assert scales == tuple(printed["lr_scale"][name] for name in ("fc", "softmax", "regressor"))
+        norms, limits = training.max_norm, printed["max_norm"]
         assert norms.convs == (limits["conv_filter_l2"],) and norms.regressor == limits["regressor_filter_l2"]
         assert (norms.dense, norms.output) == (limits["fc_col_l2"], limits["softmax_col_l2"])
         assert (training.patience, training.epochs, training.keep) == (100, 500, "best")
         assert training.weight_decay == 0
-    assert (recipe.init, recipe.init_range) == (told["init"]["dist"], told["init"]["range"])
+    assert (recipe.init, recipe.init_range) == (printed["init"]["dist"], printed["init"]["range"])
     distill = recipe.distill
     assert (distill.tau, distill.lambda_start, distill.lambda_end) == (3, 4, 1)
     assert not distill.tau_squared and distill.soften_student
@@ -406,16 +406,16 @@ def test_the_papers_recipe_is_the_references() -> None:
 
 @pytest.mark.parametrize("system", ["cifar10", "svhn", "mnist"])
 def test_the_papers_teachers_are_trained_as_the_reference_says(system: System) -> None:
-    told = REFERENCE["datasets"][system]["teacher"]["train"]
+    printed = REFERENCE["datasets"][system]["teacher"]["train"]
     training = (one := teacher(system, "paper", 500)).training
-    assert (training.optimizer, training.nesterov, training.lr, training.batch) == ("sgd", False, told["lr"], 128)
+    assert (training.optimizer, training.nesterov, training.lr, training.batch) == ("sgd", False, printed["lr"], 128)
     ramp = training.momentum_ramp
-    assert ramp is not None and f"{training.momentum:g} -> {ramp.to:g}" == " ".join(told["momentum"].split()[:3])
-    assert f"by epoch {ramp.by}" in told["momentum"]
+    assert ramp is not None and f"{training.momentum:g} -> {ramp.to:g}" == " ".join(printed["momentum"].split()[:3])
+    assert f"by epoch {ramp.by}" in printed["momentum"]
     assert one.dropout is not None and (one.dropout.keep_input, one.dropout.keep) == (0.8, 0.5)
     assert (one.init, one.init_range) == ("uniform", 0.005)
-    assert training.last == told.get("epochs", 500)
-    assert (training.patience == 100) is ("100 epochs" in told.get("stop", ""))
+    assert training.last == printed.get("epochs", 500)
+    assert (training.patience == 100) is ("100 epochs" in printed.get("stop", ""))
     assert one.retrain is (system == "cifar10"), "474 epochs on all 50,000"
 
 
@@ -447,23 +447,23 @@ def test_figure_2_with_both_recipes_and_the_alternatives(
     deepest = experiments.ALTERNATIVES_ON
     monkeypatch.setattr(experiments, "SMALL_FIGURE_2", {deepest: experiments.SMALL_FIGURE_2[deepest]})
     data = folder(tmp_path / "data", "mnist")
-    told = invoke("paper", "figure2", "--data", data, "--runs", tmp_path / "runs")
-    assert told.exit_code == 0, told.output
+    result = invoke("paper", "figure2", "--data", data, "--runs", tmp_path / "runs")
+    assert result.exit_code == 0, result.output
     (table,) = tables(tmp_path / "runs")
     teacher, *students = table.rows
     assert teacher.name == "mnist/teacher"
     wanted = [("paper", method) for method in (*METHODS, *ALTERNATIVES)] + [("modern", method) for method in METHODS]
     assert [(one.family, one.method) for one in students] == wanted
-    assert "one teacher for both recipes" in told.output
+    assert "one teacher for both recipes" in result.output
 
 
 def test_a_second_command_on_the_same_table_is_refused(tmp_path: Path, counting: type[Counting]) -> None:
     data = folder(tmp_path / "data", "mnist")
     with Store(tmp_path / "runs/store").claimed("paper", "mnist-quick") as mine:
         assert mine
-        told = invoke("paper", "mnist", "--data", data, "--runs", tmp_path / "runs")
-    assert told.exit_code == 2
-    assert "another command trains mnist, quick" in told.output
+        result = invoke("paper", "mnist", "--data", data, "--runs", tmp_path / "runs")
+    assert result.exit_code == 2
+    assert "another command trains mnist, quick" in result.output
     assert counting.submitted == []
 
 
@@ -474,7 +474,7 @@ def test_jpeg_images_are_called_so(tmp_path: Path, counting: type[Counting]) -> 
         path.unlink()
     assert invoke("paper", "aflw", "--data", data, "--runs", tmp_path / "runs").exit_code == 0
     (table,) = tables(tmp_path / "runs")
-    assert any("aflw from JPEG files" in told for told in table.differs)
+    assert any("aflw from JPEG files" in got for got in table.differs)
 
 
 @pytest.mark.parametrize(

@@ -35,34 +35,34 @@ class Guess(nn.Module):
 
 
 def test_a_matrix_is_told_in_short() -> None:
-    told = PerClass.counted(COUNTS)
-    assert told.of == (7, 7, 3)
-    assert told.right == (5, 6, 0)
-    assert told.mistaken == ((2, 0, 3), (0, 1, 2), (1, 2, 1))
-    assert told.accuracy == 11 / 17
-    assert told.whole
+    got = PerClass.counted(COUNTS)
+    assert got.of == (7, 7, 3)
+    assert got.right == (5, 6, 0)
+    assert got.mistaken == ((2, 0, 3), (0, 1, 2), (1, 2, 1))
+    assert got.accuracy == 11 / 17
+    assert got.whole
 
 
 @given(st.lists(st.lists(st.integers(0, 9), min_size=18, max_size=18), min_size=18, max_size=18))
 def test_the_most_frequent_mistakes_are_kept(counts: list[list[int]]) -> None:
-    told = PerClass.counted(counts)
+    got = PerClass.counted(counts)
     mistakes = sorted((n for a, row in enumerate(counts) for b, n in enumerate(row) if a != b and n), reverse=True)
-    assert [n for _, _, n in told.mistaken] == mistakes[:MOST_MISTAKEN]
-    assert all(counts[true][other] == n for true, other, n in told.mistaken)
-    assert told.whole == (len(mistakes) <= MOST_MISTAKEN)
+    assert [n for _, _, n in got.mistaken] == mistakes[:MOST_MISTAKEN]
+    assert all(counts[true][other] == n for true, other, n in got.mistaken)
+    assert got.whole == (len(mistakes) <= MOST_MISTAKEN)
 
 
 def test_the_counts_are_those_of_a_count_by_hand(digits: Images) -> None:
     guess = Guess().train()
-    told = per_class(guess, digits, digits.val)
+    got = per_class(guess, digits, digits.val)
     assert guess.training
     counts = [[0] * 10 for _ in range(10)]
     for x_BCHW, label_B in digits.batches(digits.val):
         for image, label in zip(x_BCHW, label_B.tolist(), strict=True):
             counts[label][int(guess(image[None]).argmax())] += 1
-    assert told == PerClass.counted(counts)
-    assert told.accuracy == accuracy(guess, digits, digits.val)
-    assert len(set(told.right)) > 1
+    assert got == PerClass.counted(counts)
+    assert got.accuracy == accuracy(guess, digits, digits.val)
+    assert len(set(got.right)) > 1
 
 
 def test_the_bits_are_those_of_a_look_at_each_image(digits: Images) -> None:
@@ -73,10 +73,10 @@ def test_the_bits_are_those_of_a_look_at_each_image(digits: Images) -> None:
         for x_BCHW, label_B in batches
         for image, label in zip(x_BCHW, label_B.tolist(), strict=True)
     ]
-    told = judged(guess, digits, digits.val)[1]
-    assert told == PerImage.counted(right)
-    assert [bool(told.bits >> i & 1) for i in range(told.of)] == right
-    assert 0 < told.count == sum(right) < told.of
+    got = judged(guess, digits, digits.val)[1]
+    assert got == PerImage.counted(right)
+    assert [bool(got.bits >> i & 1) for i in range(got.of)] == right
+    assert 0 < got.count == sum(right) < got.of
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
@@ -137,11 +137,11 @@ def test_a_teacher_that_was_counted_on_other_images_is_left_out() -> None:
 
 def test_a_reader_reads_them_for_one_student_only(tmp_path: Path) -> None:
     url = synthetic.empty(tmp_path / "studies.db")
-    told = synthetic.classes(RNG, 10)
-    about = synthetic.trained(0, RNG) | {"classes": told.model_dump(mode="json")}
+    got = synthetic.classes(RNG, 10)
+    about = synthetic.trained(0, RNG) | {"classes": got.model_dump(mode="json")}
     without = {name: value for name, value in about.items() if name != "classes"}
     synthetic.fill(tmp_path / "studies.db", [("COMPLETE", about), ("COMPLETE", without)])
     with Reader(url, "digits") as reader:
         assert [c.trial for c in reader.refresh().candidates] == [0, 1]
-        assert (reader.classes(0), reader.classes(1), reader.classes(2)) == (told, None, None)
+        assert (reader.classes(0), reader.classes(1), reader.classes(2)) == (got, None, None)
     assert len(read(url, "digits").candidates) == 2

@@ -19,9 +19,9 @@ def exported(finished: tuple[Path, Path], tmp_path_factory: pytest.TempPathFacto
     """A folder with `runs`, and `board`, an exported folder that was timed: `timings.json`."""
     root = tmp_path_factory.mktemp("board")
     shutil.copytree(finished[1], root / "runs")
-    told = invoke("latency", finished[0], "--runs", root / "runs", "--export", root / "board", "--int8", "--all")
-    assert told.exit_code == cli.OK, told.output
-    assert "On the device: python time_students.py" in told.output
+    result = invoke("latency", finished[0], "--runs", root / "runs", "--export", root / "board", "--int8", "--all")
+    assert result.exit_code == cli.OK, result.output
+    assert "On the device: python time_students.py" in result.output
     assert not (root / "runs" / latencies.LATENCIES).exists(), "nothing was timed here"
     words = [sys.executable, "-I", str(root / "board" / "time_students.py"), "--device", "a board", "--threads", "2"]
     done = subprocess.run(
@@ -37,11 +37,11 @@ def test_timings_come_back_beside_this_machines(exported: Path, finished: tuple[
     assert names == {"README.md", "students.json", "time_students.py", *(f"student-{i}.onnx" for i in range(3))}
     assert "--add timings.json" in (exported / "board" / "README.md").read_text()
     words = ("latency", finished[0], "--runs", exported / "runs")
-    told = invoke(*words, "--add", exported / "timings.json")
-    assert told.exit_code == cli.OK, told.output
-    assert "a board, int8, 2 threads, 3 images a pass" in told.output
-    told = invoke(*words, "--all")
-    assert told.exit_code == cli.OK, told.output
+    result = invoke(*words, "--add", exported / "timings.json")
+    assert result.exit_code == cli.OK, result.output
+    assert "a board, int8, 2 threads, 3 images a pass" in result.output
+    result = invoke(*words, "--all")
+    assert result.exit_code == cli.OK, result.output
     study, runs = "tiny", exported / "runs"
     row = json.loads((exported / "timings.json").read_text())["timings"][0]
     found = latencies.of_student(runs, study, row["weights_sha256"])
@@ -56,25 +56,25 @@ def test_timings_come_back_beside_this_machines(exported: Path, finished: tuple[
 
 
 def test_timings_of_another_kind_leave_the_axis_alone(exported: Path, finished: tuple[Path, Path]) -> None:
-    told = invoke("latency", finished[0], "--runs", exported / "runs", "--threads", "2", "--int8")
-    assert told.exit_code == cli.OK, told.output
-    assert f"{latencies.device()}, int8, 2 threads, 1 image a pass" in " ".join(told.output.split())
-    assert "each student's page shows it" in told.output
+    result = invoke("latency", finished[0], "--runs", exported / "runs", "--threads", "2", "--int8")
+    assert result.exit_code == cli.OK, result.output
+    assert f"{latencies.device()}, int8, 2 threads, 1 image a pass" in " ".join(result.output.split())
+    assert "each student's page shows it" in result.output
     assert all(t.threads == 1 for t in latencies.stored(exported / "runs", "tiny").values())
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda told: "{half", "is not what `time_students.py` prints"),
-        (lambda told: json.dumps({**told, "study": "other"}), "has timings of `other`, not of `tiny`"),
-        (lambda told: json.dumps({**told, "timings": []}), "has no timing"),
+        (lambda result: "{half", "is not what `time_students.py` prints"),
+        (lambda result: json.dumps({**result, "study": "other"}), "has timings of `other`, not of `tiny`"),
+        (lambda result: json.dumps({**result, "timings": []}), "has no timing"),
         (
-            lambda told: json.dumps({**told, "timings": [told["timings"][0] | {"weights_sha256": "0"}]}),
+            lambda result: json.dumps({**result, "timings": [result["timings"][0] | {"weights_sha256": "0"}]}),
             "has 1 student(s) that `tiny` does not have",
         ),
         (
-            lambda told: json.dumps({**told, "timings": [told["timings"][0] | {"p50_ms": "fast"}]}),
+            lambda result: json.dumps({**result, "timings": [result["timings"][0] | {"p50_ms": "fast"}]}),
             "is not what `time_students.py` prints",
         ),
     ],
@@ -84,8 +84,8 @@ def test_what_is_no_timing_of_this_study_is_refused(
 ) -> None:
     file, before = tmp_path / "timings.json", latencies.stamp(exported / "runs")
     file.write_text(change(json.loads((exported / "timings.json").read_text())))
-    told = invoke("latency", finished[0], "--runs", exported / "runs", "--add", file)
-    assert told.exit_code == cli.WRONG_INPUT and said in told.stderr
+    result = invoke("latency", finished[0], "--runs", exported / "runs", "--add", file)
+    assert result.exit_code == cli.WRONG_INPUT and said in result.stderr
     assert latencies.stamp(exported / "runs") == before
 
 
@@ -94,12 +94,12 @@ def test_a_folder_that_holds_something_is_left_as_it_is(
 ) -> None:
     (tmp_path / "mine").write_text("mine")
     words = ("latency", finished[0], "--runs", exported / "runs")
-    told = invoke(*words, "--export", tmp_path)
-    assert told.exit_code == cli.WRONG_INPUT and "is not empty, and is left as it is" in told.stderr
-    told = invoke(*words, "--export", tmp_path / "new", "--threads", "2")
-    assert told.exit_code == cli.WRONG_INPUT and "are given on the device" in told.stderr
-    told = invoke(*words, "--export", tmp_path / "new", "--add", tmp_path / "mine")
-    assert told.exit_code == cli.WRONG_INPUT and "two steps" in told.stderr
+    result = invoke(*words, "--export", tmp_path)
+    assert result.exit_code == cli.WRONG_INPUT and "is not empty, and is left as it is" in result.stderr
+    result = invoke(*words, "--export", tmp_path / "new", "--threads", "2")
+    assert result.exit_code == cli.WRONG_INPUT and "are given on the device" in result.stderr
+    result = invoke(*words, "--export", tmp_path / "new", "--add", tmp_path / "mine")
+    assert result.exit_code == cli.WRONG_INPUT and "two steps" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 

@@ -49,10 +49,10 @@ def test_an_unknown_device_is_refused_with_the_known_ones(finished: tuple[Path, 
     with pytest.raises(InputError, match="`--device` is `z80`, but the known devices are stm32f411, "):
         within(Budget(), "z80")
     words = ("--runs", finished[1], "--out", tmp_path / "out")
-    told = invoke("pick", finished[0], "--device", "z80", *words)
-    assert told.exit_code == cli.WRONG_INPUT and "the known devices are" in told.stderr
-    told = invoke("pick", finished[0], "--max-memory", "many", *words)
-    assert told.exit_code == cli.WRONG_INPUT and "`--max-memory` is `many`, but a size is written as" in told.stderr
-    told = invoke("pick", finished[0], "--max-memory", "10", *words)
-    assert told.exit_code == cli.WRONG_INPUT and "`max_memory` allows 10, it has" in told.stderr
+    result = invoke("pick", finished[0], "--device", "z80", *words)
+    assert result.exit_code == cli.WRONG_INPUT and "the known devices are" in result.stderr
+    result = invoke("pick", finished[0], "--max-memory", "many", *words)
+    assert result.exit_code == cli.WRONG_INPUT and "`--max-memory` is `many`, but a size is written as" in result.stderr
+    result = invoke("pick", finished[0], "--max-memory", "10", *words)
+    assert result.exit_code == cli.WRONG_INPUT and "`max_memory` allows 10, it has" in result.stderr
     assert not (tmp_path / "out").exists()

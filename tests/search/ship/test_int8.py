@@ -26,9 +26,9 @@ def picked(finished: tuple[Path, Path], root: Path, *words: object) -> tuple[Pat
     """A shipped int8 student: its folder, its card, and what the command said."""
     if not (root / "runs").exists():
         shutil.copytree(finished[1], root / "runs")
-    told = invoke("pick", finished[0], "--int8", "--runs", root / "runs", "--out", root / "out", *words)
-    assert told.exit_code == cli.OK, told.output
-    return root / "out", json.loads((root / "out" / "card.json").read_text()), told.output
+    result = invoke("pick", finished[0], "--int8", "--runs", root / "runs", "--out", root / "out", *words)
+    assert result.exit_code == cli.OK, result.output
+    return root / "out", json.loads((root / "out" / "card.json").read_text()), result.output
 
 
 def test_int8_is_shipped_with_its_own_numbers_beside_float32s(
@@ -42,7 +42,7 @@ def test_int8_is_shipped_with_its_own_numbers_beside_float32s(
 
     monkeypatch.setattr(shipper, "load_test", counted)
     monkeypatch.setattr(cards, "DROP", 1.0)
-    out, card, told = picked(finished, tmp_path)
+    out, card, got = picked(finished, tmp_path)
     assert len(reads) == 2, "the student's and the teacher's, as without --int8"
     assert {path.name for path in out.iterdir()} == FILES
     made, accuracy = card["int8"], card["accuracy"]
@@ -66,7 +66,7 @@ def test_int8_is_shipped_with_its_own_numbers_beside_float32s(
     for value in (accuracy["validation"]["accuracy"], accuracy["test"]["accuracy"], plain["test_accuracy"]):
         assert f"{value:.2%}" in text
     assert "| int8, `student.onnx` |" in text and "float32, not in this folder" in text
-    assert "int8:" in told and "float32:" in told
+    assert "int8:" in got and "float32:" in got
     rows = [json.loads(line) for line in (tmp_path / "runs" / READINGS).read_text().splitlines()]
     assert [row.get("int8_accuracy") for row in rows if "accuracy" in row] == [accuracy["test"]["accuracy"]]
 
@@ -76,10 +76,10 @@ def test_a_drop_over_the_limit_is_said_and_ships_float32_too(
     finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest: float, words: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(cards, "DROP", largest)
-    out, card, told = picked(finished, tmp_path, *words)
+    out, card, got = picked(finished, tmp_path, *words)
     both = largest < 0
     assert (out / "student-float32.onnx").exists() == both
-    assert ("the float32 file is beside it, as student-float32.onnx" in " ".join(told.split())) == both
+    assert ("the float32 file is beside it, as student-float32.onnx" in " ".join(got.split())) == both
     assert (card["int8"]["float32"]["file"] == "student-float32.onnx") == both
     if both:
         assert "student-float32.onnx" in card["sha256"] and "Note: int8 loses" in (out / "README.md").read_text()
@@ -104,7 +104,7 @@ def test_limits_on_the_file_are_on_the_int8_one(finished: tuple[Path, Path], tmp
     kb = card["file_bytes"] / 1000
     _, kept, _ = picked(finished, tmp_path, "--max-size-kb", f"{kb:.4f}", "--max-latency-ms", "1000")
     assert kept["file_bytes"] <= card["file_bytes"]
-    told = invoke(
+    result = invoke(
         "pick", finished[0], "--int8", "--runs", tmp_path / "runs", "--out", out, "--max-int8-memory", "100", "--int8"
     )
-    assert told.exit_code == cli.WRONG_INPUT and "`max_int8_memory` allows 100, it has" in told.stderr
+    assert result.exit_code == cli.WRONG_INPUT and "`max_int8_memory` allows 100, it has" in result.stderr

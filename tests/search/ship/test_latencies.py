@@ -99,12 +99,12 @@ def test_the_command_times_the_front_and_nothing_while_the_study_trains(
     file, runs = finished[0], tmp_path / "runs"
     shutil.copytree(finished[1], runs)
     with driving(storage_url(runs, None), STUDY.name):
-        told = invoke("latency", file, "--runs", runs)
-    assert told.exit_code == 2
-    assert "another driver runs the study" in told.output
+        result = invoke("latency", file, "--runs", runs)
+    assert result.exit_code == 2
+    assert "another driver runs the study" in result.output
     assert not (runs / latencies.LATENCIES).exists()
-    told = invoke("latency", file, "--runs", runs)
-    assert told.exit_code == 0, told.output
+    result = invoke("latency", file, "--runs", runs)
+    assert result.exit_code == 0, result.output
     before = read(storage_url(runs, None), STUDY.name)
     after = latencies.attached(before, latencies.stored(runs, STUDY.name))
     assert [c.trial for c in after.candidates if c.timing] == [c.trial for c in after.candidates if c.on_front]
@@ -124,11 +124,11 @@ def test_the_command_finds_the_study_and_tells_no_password(tmp_path: Path) -> No
 
 
 def test_costs_that_are_counted_need_no_timing(snapshot: Snapshot) -> None:
-    def told(c: Candidate, cost: Cost) -> list[float]:
+    def got(c: Candidate, cost: Cost) -> list[float]:
         size = c.footprint.int8_size
         assert cost.params < size <= cost.params + 17 * cost.params, "a byte each, and those of scales and biases"
         peak = cost.peak_activation_bytes
         return [cost.params, cost.macs, cost.weight_bytes, size, peak, peak / 4]
 
     for c in snapshot.candidates:
-        assert [tradeoffs.on_axis(c, axis) for axis in tradeoffs.AXES if axis != "latency"] == told(c, c.cost)
+        assert [tradeoffs.on_axis(c, axis) for axis in tradeoffs.AXES if axis != "latency"] == got(c, c.cost)

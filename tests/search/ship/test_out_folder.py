@@ -268,10 +268,10 @@ def test_pick_refuses_ones_own_folder_before_it_exports(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Shipper, "exported", lambda *_: pytest.fail("it went on"))
     for words in (("pick", finished[0]), ("pick", finished[0], "--out", "."), ("pick", finished[0], "--out", runs)):
-        told = invoke(*words, "--runs", runs)
-        assert told.exit_code == cli.WRONG_INPUT
-        assert "README.md" in told.stderr or "studies.db" in told.stderr or "runs" in told.stderr
-        assert "choose another folder with --out" in told.stderr.replace("\n", " ")
+        result = invoke(*words, "--runs", runs)
+        assert result.exit_code == cli.WRONG_INPUT
+        assert "README.md" in result.stderr or "studies.db" in result.stderr or "runs" in result.stderr
+        assert "choose another folder with --out" in result.stderr.replace("\n", " ")
         assert content(tmp_path) == before
 
 
@@ -281,9 +281,9 @@ def test_pick_lists_what_it_wrote_and_nothing_else(finished: tuple[Path, Path], 
     words = ("pick", finished[0], "--runs", runs, "--out", out)
     assert invoke(*words).exit_code == cli.OK
     (out / "thesis.tex").write_text("mine")
-    told = invoke(*words)
-    assert told.exit_code == cli.OK, told.output
+    result = invoke(*words)
+    assert result.exit_code == cli.OK, result.output
     float32 = sorted(set(FILES) - {"student-float32.onnx"})  # which goes along with an int8 file alone
-    assert told.stdout.splitlines()[-1] == f"written to {out}/: {', '.join(float32)}"
+    assert result.stdout.splitlines()[-1] == f"written to {out}/: {', '.join(float32)}"
     assert (out / "thesis.tex").read_text() == "mine"
     assert out_folder.written(out) == float32

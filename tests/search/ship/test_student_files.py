@@ -50,11 +50,11 @@ def test_an_export_that_fails_says_why(tmp_path: Path, student: Candidate) -> No
 
 def test_the_command_names_a_storage_elsewhere_and_no_password(tmp_path: Path) -> None:
     runs = tmp_path / "my runs"
-    told = student_files.command("digits", 9, runs, f"sqlite:///{runs}/studies.db", "student-9")
-    assert "--storage" not in told
-    assert shlex.split(told)[-3:] == [str(runs), "--out", "student-9"]
-    told = student_files.command("digits", 9, runs, "postgresql://me:secret@host/studies", "student-9")
-    assert shlex.split(told)[-2:] == ["--storage", "postgresql://me:***@host/studies"]
+    message = student_files.command("digits", 9, runs, f"sqlite:///{runs}/studies.db", "student-9")
+    assert "--storage" not in message
+    assert shlex.split(message)[-3:] == [str(runs), "--out", "student-9"]
+    message = student_files.command("digits", 9, runs, "postgresql://me:secret@host/studies", "student-9")
+    assert shlex.split(message)[-2:] == ["--storage", "postgresql://me:***@host/studies"]
 
 
 def test_the_command_refuses_a_trial_that_is_not_there(tmp_path: Path, student: Candidate) -> None:

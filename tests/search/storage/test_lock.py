@@ -55,14 +55,15 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_second_driver_is_told_who_has_the_study(url: str, tmp_path: Path) -> None:
     """Another --runs folder is no way around it: hosts that share a PostgreSQL server have different ones."""
     with another_driver(url, "tiny") as driver:
-        told = invoke("run", study_file(tmp_path), "--runs", tmp_path / "elsewhere", "--storage", url)
-    assert told.exit_code == 2
-    assert told.stderr.count("\n") == 1
+        result = invoke("run", study_file(tmp_path), "--runs", tmp_path / "elsewhere", "--storage", url)
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
     assert (
-        f"another driver runs the study `tiny`: process {driver.pid} on {socket.gethostname()}, since 20" in told.stderr
+        f"another driver runs the study `tiny`: process {driver.pid} on {socket.gethostname()}, since 20"
+        in result.stderr
     )
-    assert "--name" in told.stderr
-    assert PASSWORD not in told.output and QUOTED not in told.output
+    assert "--name" in result.stderr
+    assert PASSWORD not in result.output and QUOTED not in result.output
 
 
 def test_another_study_is_free(url: str) -> None:

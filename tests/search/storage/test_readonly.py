@@ -293,11 +293,11 @@ def test_a_storage_that_cannot_be_read_is_told_in_one_line(
     monkeypatch.setitem(COMMANDS, "export_one", export_one.main)
     words = ("--trial", 0) if command == "export_one" else ()
     with reader_of(fault):
-        told = invoke(command, "digits", *words, "--runs", runs)
+        result = invoke(command, "digits", *words, "--runs", runs)
     expected = (WRITING if command == "run" else FAULTS)[fault].format(runs=runs)
-    assert told.exit_code == 2
-    assert told.stderr.count("\n") == 1
-    assert expected in told.stderr and "--runs" in told.stderr
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert expected in result.stderr and "--runs" in result.stderr
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in (garbage, circle)])

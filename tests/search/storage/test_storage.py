@@ -105,9 +105,9 @@ def test_passwords_are_not_shown(url: str, printed: str) -> None:
 def test_other_storages_are_refused_with_the_accepted_forms(url: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         storage_url(tmp_path, url)
-    told = str(caught.value)
-    assert "postgresql://USER@HOST/DATABASE" in told or "write it as %40" in told
-    assert "cret" not in told and "\n" not in told
+    message = str(caught.value)
+    assert "postgresql://USER@HOST/DATABASE" in message or "write it as %40" in message
+    assert "cret" not in message and "\n" not in message
 
 
 def test_opening_a_storage_makes_it_and_keeps_what_is_there(tmp_path: Path) -> None:
@@ -152,8 +152,8 @@ def test_pages_may_read_while_the_search_writes(tmp_path: Path) -> None:
     code = f"import sqlite3; print(*sqlite3.connect({path!r}, timeout=1).execute('SELECT study_name FROM studies'))"
     with opened.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE studies SET study_name = 'b'")
-        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "('a',)"
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "('a',)"
 
 
 # both

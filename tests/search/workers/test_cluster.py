@@ -187,9 +187,9 @@ def test_a_trial_goes_on_from_its_checkpoint_where_the_folder_is_shared_and_begi
     assert isinstance(lost, WorkerLost) and lost.began and lost.reason == "its process died"
     assert crew.free() == 1, "the other node's"
     crew.submit(0, recipe)
-    *told, done = [event for event in until(crew, ended) if not isinstance(event, Notice)]
+    *got, done = [event for event in until(crew, ended) if not isinstance(event, Notice)]
     assert isinstance(done, Finished)
-    reports = [event.report for event in told if isinstance(event, EpochDone)]
+    reports = [event.report for event in got if isinstance(event, EpochDone)]
     assert [(report.stage, report.epoch) for report in reports] == [
         *(("stage 1", epoch) for epoch in (1, 2)),
         *(("stage 2", epoch) for epoch in range(1, 61)),
@@ -325,13 +325,13 @@ def test_a_node_with_other_images_is_left_out_while_others_work(
     facts = crew.open(STUDY.data, tmp_path, tmp_path)
     crew.teach(TEACHER, lambda report: None)
 
-    def told(events: list[Event]) -> bool:
+    def got(events: list[Event]) -> bool:
         return any(
             isinstance(event, Notice) and "its images are not those of the other workers" in event.text
             for event in events
         )
 
-    until(crew, told)
+    until(crew, got)
     assert crew.free() >= 1
     crew.submit(0, recipe_of_one_epoch())
     assert isinstance(until(crew, ended)[-1], Finished)
@@ -357,8 +357,8 @@ def test_a_head_and_nodes_with_and_without_gpus_and_one_of_another_model(
     assert {slot.gpu for slot in crew._slots.all} == {0.5}
     second = added(nodes, {**NODE, "labels": {cluster.MODEL: "H100"}})
     events += until(crew, lambda events: any(slot.node == second for slot in crew._slots.idle()))
-    told = [event.text for event in events if isinstance(event, Notice)]
-    assert any("has another GPU (H100; so far T4)" in text for text in told), told
+    got = [event.text for event in events if isinstance(event, Notice)]
+    assert any("has another GPU (H100; so far T4)" in text for text in got), got
     trials = crew.free()
     for number in range(trials):
         crew.submit(number, recipe_of_one_epoch())

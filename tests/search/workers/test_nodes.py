@@ -131,9 +131,9 @@ def test_rays_autoscaler_starts_a_node_for_a_trial() -> None:
         pytest.skip("needs a network namespace (Linux: unshare and ip): Ray's test nodes want the port 6379")
     with TemporaryDirectory() as place:  # pytest's has too long a name for Ray's sockets
         ran = f"ip link set lo up && exec {shlex.join([sys.executable, '-m', autoscaled.__name__, place])}"
-        told = subprocess.run([*IN_A_NAMESPACE, "sh", "-c", ran], capture_output=True, text=True, timeout=400)
-    assert told.returncode == 0, told.stderr
-    assert json.loads(told.stdout.splitlines()[-1]) == {"before": [0, 1], "after": [1, 2], "ended": [7]}
+        result = subprocess.run([*IN_A_NAMESPACE, "sh", "-c", ran], capture_output=True, text=True, timeout=400)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout.splitlines()[-1]) == {"before": [0, 1], "after": [1, 2], "ended": [7]}
 
 
 def test_ray_on_this_machine_is_asked_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,9 +27,9 @@ def refusal(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(cluster, "ray", lambda: pytest.fail("Ray is imported"))
     with pytest.raises(InputError) as caught:
         cluster.connect(None, 1)
-    told = str(caught.value)
-    assert told.isprintable()
-    return told
+    message = str(caught.value)
+    assert message.isprintable()
+    return message
 
 
 def test_a_ready_machine_is_left_as_it_is(tmp_path: Path) -> None:
@@ -44,8 +44,10 @@ def nobody(uid: int) -> NoReturn:
 def test_a_user_without_an_entry_and_without_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", nobody)
-    told = refusal(monkeypatch)
-    assert told.startswith(f"HOME is not set, and user {os.getuid()} has no entry") and "`export HOME=/tmp`" in told
+    message = refusal(monkeypatch)
+    assert (
+        message.startswith(f"HOME is not set, and user {os.getuid()} has no entry") and "`export HOME=/tmp`" in message
+    )
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/somewhere")
     readiness.check_ready()
 
@@ -53,8 +55,8 @@ def test_a_user_without_an_entry_and_without_home(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("home", ["/dev/null", "/proc"])
 def test_a_home_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
     monkeypatch.setenv("HOME", home)
-    told = refusal(monkeypatch)
-    assert told.startswith(f"`{home}/.ray` cannot be written (") and "`export HOME=/tmp`" in told
+    message = refusal(monkeypatch)
+    assert message.startswith(f"`{home}/.ray` cannot be written (") and "`export HOME=/tmp`" in message
 
 
 def test_a_home_with_a_token_need_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,13 +75,13 @@ def test_a_name_that_is_too_long_for_a_socket(monkeypatch: pytest.MonkeyPatch, n
     monkeypatch.setenv(name, "/" + "x" * (longest - 1))
     readiness.check_ready()
     monkeypatch.setenv(name, "/" + "x" * longest)
-    told = refusal(monkeypatch)
-    assert f"({name}) has too long a name: Ray's sockets in it would have 108 characters" in told
-    assert f"`export {name}=/tmp`" in told
+    message = refusal(monkeypatch)
+    assert f"({name}) has too long a name: Ray's sockets in it would have 108 characters" in message
+    assert f"`export {name}=/tmp`" in message
 
 
 @pytest.mark.parametrize(
-    ("folder", "told"),
+    ("folder", "message"),
     [
         ("/proc", "`/proc/ray` cannot be written ("),
         ("/dev/null", "`/dev/null/ray` cannot be written ("),
@@ -87,16 +89,16 @@ def test_a_name_that_is_too_long_for_a_socket(monkeypatch: pytest.MonkeyPatch, n
         ("here", "TMPDIR is `here`, but Ray needs a path that begins with `/`"),
     ],
 )
-def test_a_temporary_folder_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, folder: str, told: str) -> None:
+def test_a_temporary_folder_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, folder: str, message: str) -> None:
     monkeypatch.setenv("TMPDIR", folder)
     found = refusal(monkeypatch)
-    assert found.startswith(told) and "`export TMPDIR=/tmp`" in found
+    assert found.startswith(message) and "`export TMPDIR=/tmp`" in found
 
 
 def test_a_disk_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=1_200_000))
-    told = refusal(monkeypatch)
-    assert told.startswith("only 1.2 MB are free in `/tmp`") and "`export TMPDIR=/var/tmp`" in told
+    message = refusal(monkeypatch)
+    assert message.startswith("only 1.2 MB are free in `/tmp`") and "`export TMPDIR=/var/tmp`" in message
 
 
 def test_the_pages_without_a_home_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -107,7 +109,7 @@ def test_the_pages_without_a_home_are_refused_in_one_line(tmp_path: Path) -> Non
     root = Path(__file__).parents[3]
     words = [sys.executable, "-c", code]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(root)}
-    told = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120)
-    assert told.returncode == 2, told.stderr
-    assert told.stderr.startswith(f"error: HOME is not set, and user {os.getuid()} has no entry")
-    assert told.stderr.count("\n") == 1
+    result = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith(f"error: HOME is not set, and user {os.getuid()} has no entry")
+    assert result.stderr.count("\n") == 1
