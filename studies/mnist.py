@@ -8,16 +8,31 @@ from fitnets.config import Data, Training
 from search.space import Space
 from search.study import Staged, Stopping, Study
 
+FAST = Training(epochs=6, lr=0.1, batch=250, optimizer="muon", schedule="linear")
+
 STUDY = Study(
     name="mnist",
     data=Data(name="mnist", shift=2, val_fraction=1 / 6),
     teacher=Staged(
         stages=((32, 32), (64, 64), (96,)),
-        training=Training(epochs=12, lr=3e-3, schedule="one-cycle", weight_decay=1e-2),
+        pieces=1,
+        norm="batch",
+        own_views=True,
+        training=FAST.changed(epochs=8),
     ),
-    space=Space(stages=3, depth=(1, 3), base_width=(4, 16), multiplier=(1.0, 3.0), multiple_of=4),
-    stage1=Training(epochs=3, lr=3e-3, schedule="one-cycle"),
-    stage2=Training(epochs=8, lr=3e-3, schedule="one-cycle"),
+    space=Space(
+        stages=3,
+        depth=(1, 3),
+        base_width=(4, 24),
+        multiplier=(1.0, 3.0),
+        multiple_of=4,
+        pieces=1,
+        norm="batch",
+        lr1=(0.02, 0.2),
+        lr2=(0.04, 0.2),
+    ),
+    stage1=FAST.changed(epochs=2),
+    stage2=FAST,
     max_params=100_000,
     max_macs=10_000_000,
     stopping=Stopping(),
