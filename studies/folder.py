@@ -11,6 +11,8 @@ from fitnets.config import Data, Training
 from search.space import Space
 from search.study import Staged, Stopping, Study
 
+FAST = Training(epochs=12, lr=0.05, batch=64, optimizer="muon", schedule="linear")
+
 STUDY = Study(
     name="folder",
     data=Data(name="folder", shift=2, val_fraction=0.2),
@@ -18,11 +20,21 @@ STUDY = Study(
         stages=((32, 32), (64, 64), (96, 96)),
         pieces=1,
         norm="batch",
-        training=Training(epochs=30, lr=3e-3, batch=64, schedule="one-cycle", weight_decay=1e-2),
+        training=FAST.changed(epochs=20),
     ),
-    space=Space(stages=3, depth=(1, 3), base_width=(4, 24), multiplier=(1.0, 3.0), multiple_of=4),
-    stage1=Training(epochs=8, lr=3e-3, batch=64, schedule="one-cycle"),
-    stage2=Training(epochs=20, lr=3e-3, batch=64, schedule="one-cycle"),
+    space=Space(
+        stages=3,
+        depth=(1, 3),
+        base_width=(4, 32),
+        multiplier=(1.0, 3.0),
+        multiple_of=4,
+        pieces=1,
+        norm="batch",
+        lr1=(0.01, 0.1),
+        lr2=(0.02, 0.1),
+    ),
+    stage1=FAST.changed(epochs=4),
+    stage2=FAST,
     stopping=Stopping(),
     trials=30,
 )

@@ -31,7 +31,7 @@ STUDY = Study(
         lr1=(0.02, 0.2),
         lr2=(0.04, 0.2),
     ),
-    stage1=FAST.changed(epochs=2),
+    stage1=FAST.changed(epochs=1),
     stage2=FAST,
     max_params=100_000,
     max_macs=10_000_000,
