@@ -15,7 +15,7 @@ demo: install  ## Search students for the digits teacher, and show what was foun
 	@echo "  $(BIN)/python -m app                                                  the trade-offs in a browser"
 	@echo "  $(BIN)/python -m search.run cifar10 --data DIR --dry-run              how long a real one takes here"
 
-test: check  ## Style, types and all tests, in two halves at once: 12 to 18 minutes on two cores
+test: check  ## Style, types and all tests, in two halves at once: 18 to 23 minutes on two cores
 	$(MAKE) --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) test-search test-others
 
 test-search:

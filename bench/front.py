@@ -2,8 +2,8 @@
 
     python -m bench.front STUDY [STUDY ...] [--runs runs] [--out docs/cifar10/front.zip]
 
-Whoever unpacks it (`make cifar10-front`) sees every page of the studies without training anything. To go on with them,
-or to pick a student, takes the runs folder itself. The path of this machine's images is left out.
+Unpacked into a folder, `python -m app --runs FOLDER` shows every page of the studies without training anything. To go
+on with them, or to pick a student, takes the runs folder itself. The path of this machine's images is left out.
 """
 
 import argparse

@@ -22,7 +22,8 @@ from search.driver.sampling.draw import Draw, Proposal
 from search.space import Space, recipe_of, suggest
 from search.study import Staged, Study
 
-REFERENCE: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "paper/reference.yaml").read_text())
+ROOT = Path(__file__).parent.parent  # of the repository
+REFERENCE: dict[str, Any] = yaml.safe_load((ROOT / "tests/paper/reference.yaml").read_text())
 DIGITS = Data(name="digits", shift=1, val_fraction=0.285)
 TEACHER = Trained(
     net=Net.staged((1, 8, 8), 10, ((16,), (24,), (32,))),

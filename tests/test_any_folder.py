@@ -17,8 +17,8 @@ from app.console import COMMANDS
 from search import cli
 from search.study import find_study, study_names
 from tests.commands import study_file
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parent.parent
 SLOW = pytest.mark.slow
 TRAPS = ["torch", "random", "numpy", "ray", "optuna", "streamlit", "search/__init__", "fitnets/__init__"]
 TRAPS += ["studies/__init__", "charts/__init__", "typing_extensions", "app"]

@@ -11,8 +11,8 @@ import pytest
 
 from search.read.reader import read
 from search.storage.address import storage_url
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parent.parent
 SLOW = pytest.mark.slow
 
 

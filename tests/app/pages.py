@@ -3,14 +3,14 @@
 import json
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
 from tests.app import synthetic
+from tests.helpers import ROOT
 
-MAIN = Path(__file__).parents[2] / "app/main.py"
+MAIN = ROOT / "app/main.py"
 PAGES = ("tradeoffs", "student", "compare", "matters", "progress")
 RNG = random.Random(3)
 Opened = Callable[..., AppTest]

@@ -22,7 +22,7 @@ from search.read.stored.copy import copy
 from search.storage.writer import open_storage
 from tests.app import synthetic
 from tests.app.pages import Opened, words
-from tests.rules.test_arrows import ROOT
+from tests.helpers import ROOT
 
 PATIENCE = 240.0
 HOLD = """

@@ -4,7 +4,8 @@ import ast
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers import ROOT
+
 PRIVATE = re.compile(r"\b_full(Layout|Data)\b|data-testid|stLayoutWrapper|st-emotion|streamlit\.runtime|gc\.freeze")
 FILES = [path for folder in ("app", "tests/app") for path in sorted((ROOT / folder).rglob("*.py"))]
 BENCHMARKS = [ROOT / "bench/dashboard" / name for name in ("browser.py", "pages.py", "live.py")]

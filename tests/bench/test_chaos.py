@@ -17,7 +17,7 @@ from fitnets.training.run import Run
 from search.driver.stopping import Stopping
 from search.read.candidates import Candidate, marked
 from search.workers.logs import Log
-from tests.helpers import RECIPE, SHORT, STUDY
+from tests.helpers import RECIPE, ROOT, SHORT, STUDY
 from tests.search.driver.test_loop import report, result
 
 
@@ -162,8 +162,7 @@ def test_what_differs_is_counted(tmp_path: Path, fields: dict[str, Any], what: s
 def test_a_study_killed_three_times_equals_one_that_is_not(tmp_path: Path) -> None:
     """Driver, worker and node, each once, by SIGKILL."""
     words = ["-m", "bench.chaos", "--kills", "3", "--trials", "5"]  # with 2, both may end before the third kill
-    root = Path(__file__).parents[2]
-    result = subprocess.run([sys.executable, *words], cwd=root, capture_output=True, text=True, timeout=550)
+    result = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=550)
     assert result.returncode == 0, result.stdout + result.stderr
     assert all(f"| kills ({kind}) | 1 |" in result.stdout for kind in KINDS)
     assert "| **epochs trained again that a checkpoint held** | 0 |" in result.stdout

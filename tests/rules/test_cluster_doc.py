@@ -17,8 +17,9 @@ from search import export_one
 from search.study import study_names
 from search.workers.cluster import ray
 from tests.commands import COMMANDS
+from tests.helpers import ROOT
 
-TEXT = (Path(__file__).parents[2] / "docs/cluster.md").read_text()
+TEXT = (ROOT / "docs/cluster.md").read_text()
 
 
 def blocks(kind: str) -> list[str]:

@@ -1,9 +1,9 @@
 """docs/faults.md: every test that it names exists, and every row names one."""
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers import ROOT
+
 TESTS = {
     name
     for file in (ROOT / "tests").rglob("test_*.py")

@@ -12,7 +12,8 @@ from app.__main__ import main as app
 from search import export_one
 from search.storage.faults import study_missing
 from tests.commands import COMMANDS, OTHERS
-from tests.rules.test_arrows import ROOT, files, modules
+from tests.helpers import ROOT
+from tests.rules.test_arrows import files, modules
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 TYPED = re.compile(r"(?:python -m |fitnet-search )(search\.[a-z]\w*|app)\b([^`\n]*)")

@@ -1,16 +1,14 @@
 """What may never be in our packages: readers that run what they read, and shells. And names that are no paths."""
 
 import ast
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from fitnets.config import Brought, Data
-from tests.helpers import STUDY
+from tests.helpers import ROOT, STUDY
 
-ROOT = Path(__file__).parents[2]
 PACKAGES = ("fitnets", "search", "app", "studies", "bench")
 MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "pandas.io.pickle"}
 BUILTINS = {"eval", "exec", "compile", "__import__"}

@@ -29,7 +29,7 @@ from fitnets.training.run import Run
 from fitnets.values.net import Net
 from fitnets.values.updates import Dropout, ExponentialDecay, LrScale, MaxNorm, Ramp
 from search.workers.trainer import Trainer
-from tests.helpers import DIGITS, RECIPE, SHORT, TEACHER, ended, numbers, state_hash
+from tests.helpers import DIGITS, RECIPE, ROOT, SHORT, TEACHER, ended, numbers, state_hash
 
 CPU = torch.device("cpu")
 LONG = SHORT.changed(epochs=4)
@@ -176,7 +176,7 @@ def test_a_killed_process_leaves_what_another_goes_on_from(
     recipe = RECIPE.changed(stage2=SHORT.changed(epochs=20))
     process = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(shared_store.root), str(store.root), recipe.model_dump_json()],
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -4,16 +4,16 @@ import csv
 import math
 import random
 import statistics
-from pathlib import Path
 
 import pytest
 
 from search.read.budget import Budget
 from search.read.candidates import Candidate
 from search.ship.confirmed import Confirmation, Confirmed, run_seed, to_confirm
+from tests.helpers import ROOT
 from tests.search.test_results import candidate
 
-TABLE = Path(__file__).parents[3] / "bench" / "tables" / "nas_bench_macro_cifar10.csv"
+TABLE = ROOT / "bench" / "tables" / "nas_bench_macro_cifar10.csv"
 
 
 def confirmed(trial: int, *accuracies: float, search: float = 0.9, params: int = 1000, macs: int = 1000) -> Confirmed:

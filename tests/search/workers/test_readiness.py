@@ -12,6 +12,7 @@ import pytest
 
 from fitnets.errors import InputError
 from search.workers import cluster, readiness
+from tests.helpers import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -106,9 +107,8 @@ def test_the_pages_without_a_home_are_refused_in_one_line(tmp_path: Path) -> Non
         "import pwd, sys\ndef nobody(uid): raise KeyError(uid)\npwd.getpwuid = nobody\n"
         "from app.__main__ import main\nsys.argv[1:] = ['--runs', 'runs']\nmain()"
     )
-    root = Path(__file__).parents[3]
     words = [sys.executable, "-c", code]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(root)}
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     result = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120)
     assert result.returncode == 2, result.stderr
     assert result.stderr.startswith(f"error: HOME is not set, and user {os.getuid()} has no entry")
