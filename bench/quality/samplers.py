@@ -1,6 +1,6 @@
 """The samplers that `bench.quality` compares, over a table's students."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,8 +24,8 @@ class Sampler(Protocol):
     def draw(self, number: int) -> int:
         """The student of trial `number`, which is in training from now on."""
 
-    def end(self, number: int, values: Sequence[float] | None) -> None:
-        """Trial `number` was fully trained, with these values, or stopped (None)."""
+    def end(self, number: int, values: Sequence[float] | None, rungs: Mapping[int, float]) -> None:
+        """Trial `number` was fully trained, with these values, or stopped (None); its accuracies at rungs, by epoch."""
 
 
 class RandomStudents:
@@ -41,7 +41,7 @@ class RandomStudents:
             self._left = self._chance.permutation(self._count).tolist()
         return self._left.pop()
 
-    def end(self, number: int, values: Sequence[float] | None) -> None:
+    def end(self, number: int, values: Sequence[float] | None, rungs: Mapping[int, float]) -> None:
         """Nothing is learnt."""
 
 
@@ -68,10 +68,9 @@ class Ours:
         self._began.append(student)
         return student
 
-    def end(self, number: int, values: Sequence[float] | None) -> None:
-        """Nothing is learnt from a stopped student."""
-        if values is not None:
-            self._known.add(number, *self._drawn(self._began[number]), values[0])
+    def end(self, number: int, values: Sequence[float] | None, rungs: Mapping[int, float]) -> None:
+        """Stopped students are known by their rungs."""
+        self._known.add(number, *self._drawn(self._began[number]), None if values is None else values[0], rungs)
 
     def _drawn(self, student: int) -> tuple[dict[str, Any], Costs]:
         known = self._students[student]
@@ -91,7 +90,7 @@ class Stock:
         self._trials[number] = self._study.ask()
         return self._table.nearest(_suggested(self._trials[number], self._table))
 
-    def end(self, number: int, values: Sequence[float] | None) -> None:
+    def end(self, number: int, values: Sequence[float] | None, rungs: Mapping[int, float]) -> None:
         """A stopped trial is PRUNED."""
         self._study.tell(self._trials.pop(number), values, TrialState.PRUNED if values is None else None)
 

@@ -48,6 +48,7 @@ def searched(table: Table, sampler: Sampler, arm: Arm, seed: int, trainings: flo
     found = Searched()
     queue: list[tuple[float, int, int]] = []  # (time, trial, place in `stages`)
     training: dict[int, tuple[int, int]] = {}  # by trial: the student, and which of its curves
+    reached: dict[int, dict[int, float]] = {}  # by trial: its accuracies at rungs, by epoch
     drawn = Counter[int]()
     finished: list[tuple[int, float]] = []
     now = epochs = macs = 0.0
@@ -56,6 +57,7 @@ def searched(table: Table, sampler: Sampler, arm: Arm, seed: int, trainings: flo
         number = found.started
         found.started += 1
         student = sampler.draw(number)
+        reached[number] = {}
         training[number] = student, drawn[student] % len(table.students[student].curves)
         drawn[student] += 1
         heapq.heappush(queue, (now + STAGE1 * table.epochs + stages[0], number, 0))
@@ -73,13 +75,15 @@ def searched(table: Table, sampler: Sampler, arm: Arm, seed: int, trainings: flo
         accuracy = float(known.curves[curve][epoch - 1])
         if epoch < table.epochs:
             assert goes_on is not None
+            reached[number][epoch] = accuracy
             if goes_on(epoch, Peer(number=number, accuracy=accuracy, params=known.params, macs=known.macs)):
                 heapq.heappush(queue, (now + stages[place + 1] - epoch, number, place + 1))
                 continue
             found.stopped += 1
-            sampler.end(number, None)
+            sampler.end(number, None, reached[number])
         else:
-            sampler.end(number, [accuracy, float(np.log10(known.params)), float(np.log10(known.macs))])
+            values = [accuracy, float(np.log10(known.params)), float(np.log10(known.macs))]
+            sampler.end(number, values, reached[number])
             finished.append((student, accuracy))
             found.epochs.append(epochs)
             found.macs.append(macs)

@@ -48,9 +48,10 @@ def study(known: Table, seed: int, students: int, stopping: Stopping | None, sam
     for number in range(students):
         drawn = sampler.draw(number)
         student, end = known.students[drawn], known.epochs
+        at_rungs: dict[int, float] = {}
         for place, epoch in enumerate(epochs):
             reached[place] += 1
-            accuracy = float(student.curves[0][epoch - 1])
+            accuracy = at_rungs[epoch] = float(student.curves[0][epoch - 1])
             peer = Peer(number=number, accuracy=accuracy, params=student.params, macs=student.macs)
             if not rungs.arrive(epoch, peer).goes_on:
                 stopped[place] += 1
@@ -58,10 +59,10 @@ def study(known: Table, seed: int, students: int, stopping: Stopping | None, sam
                 break
         spent += STAGE1 * known.epochs + end
         if end < known.epochs:
-            sampler.end(number, None)
+            sampler.end(number, None, at_rungs)
             continue
         accuracy = float(student.curves[0][-1])
-        sampler.end(number, [accuracy, math.log10(student.params), math.log10(student.macs)])
+        sampler.end(number, [accuracy, math.log10(student.params), math.log10(student.macs)], at_rungs)
         finished.append((drawn, accuracy))
     trainings = spent / (known.epochs * (1 + STAGE1))
     return Study(known.hypervolume(finished), trainings, len(finished), reached, stopped)

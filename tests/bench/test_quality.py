@@ -1,7 +1,7 @@
 """The simulated searches of `bench.quality`: what is spent, what a draw becomes, and which way stopping goes."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +44,16 @@ class Spender(RandomStudents):
         super().__init__(table, seed)
         self.drawn: list[int] = []
         self.ends: dict[int, Sequence[float] | None] = {}
+        self.rungs: dict[int, dict[int, float]] = {}
 
     def draw(self, number: int) -> int:
         assert number == len(self.drawn)
         self.drawn.append(super().draw(number))
         return self.drawn[-1]
 
-    def end(self, number: int, values: Sequence[float] | None) -> None:
+    def end(self, number: int, values: Sequence[float] | None, rungs: Mapping[int, float]) -> None:
         assert number not in self.ends
-        self.ends[number] = values
+        self.ends[number], self.rungs[number] = values, dict(rungs)
 
 
 def test_one_worker_pays_for_stage_1_and_for_what_it_stops() -> None:
@@ -81,6 +82,9 @@ def test_one_worker_pays_for_stage_1_and_for_what_it_stops() -> None:
     assert [number for number, values in sampler.ends.items() if values is not None] == whole
     final = [DIGITS.students[student].curves[0][59] for student in sampler.drawn]
     assert [values[0] for values in sampler.ends.values() if values is not None] == [final[number] for number in whole]
+    curves = [DIGITS.students[student].curves[0] for student in sampler.drawn]
+    for number, rungs in sampler.rungs.items():
+        assert rungs == {epoch: curves[number][epoch - 1] for epoch in (20, 40) if epoch + 20 <= expected[number]}
     assert found.volumes == sorted(found.volumes)
     assert found.at(np.array([0.0, found.epochs[0], 99.0])).tolist() == [0.0, found.volumes[0], found.volumes[-1]]
 

@@ -174,9 +174,9 @@ def test_the_sampler_sees_no_value_of_the_other_study(
     seen: list[float] = []
     add = Known.add
 
-    def noted(self: Known, number: int, params: Any, costs: Any, accuracy: float) -> None:
+    def noted(self: Known, number: int, params: Any, costs: Any, accuracy: Any, rungs: Any) -> None:
         seen.append(accuracy)
-        add(self, number, params, costs, accuracy)
+        add(self, number, params, costs, accuracy, rungs)
 
     monkeypatch.setattr(Known, "add", noted)
     file = study_file(tmp_path / "second", STUDY.changed(name="second", trials=6))
