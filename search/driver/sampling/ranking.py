@@ -19,7 +19,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from fitnets.nets.cost import Costs
 
 Floats = NDArray[np.float64]
-PENALTY = 1.0  # of the ridge regression, for features of variance 1
+PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0)  # of the ridge regression, for features of variance 1
 MOST_LEVERAGE = 0.9  # beyond, a leave-one-out error would be more noise than error
 QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / 8) for i in range(8)])  # the accuracies that stand for all
 REFERENCE = 1.1  # of the costs, where 1 is the space's largest: beyond it, so that the most accurate students count
@@ -63,19 +63,27 @@ def _share(kind: BaseDistribution, value: float) -> float:
 
 
 def predicted(features: Floats, accuracies: Floats, candidates: Floats) -> tuple[Floats, Floats]:
-    """Means and standard deviations of the candidates' accuracies, by ridge regression on those of trained students.
+    """Means and standard deviations of the candidates' accuracies, by ridge regression on those of known students.
 
-    `features` has a row for each trained student, `candidates` for each other one. The deviation is that of the
-    leave-one-out errors, and grows with the distance from what is known.
+    `features` has a row for each known student, `candidates` for each other one. Of PENALTIES, that with the smallest
+    leave-one-out errors counts, for at first a space has more features than a study has students. The deviation is that
+    of these errors, and grows with the distance from what is known.
     """
     center, mean = features.mean(0), accuracies.mean()
-    x, y, new = features - center, accuracies - mean, candidates - center
-    inverse = np.linalg.inv(x.T @ x + PENALTY * np.eye(x.shape[1]))
-    weights = inverse @ (x.T @ y)
-    leverage = np.minimum(((x @ inverse) * x).sum(1) + 1 / len(y), MOST_LEVERAGE)
-    errors = (y - x @ weights) / (1 - leverage)
-    spread = np.sqrt((errors**2).mean() * (1 + ((new @ inverse) * new).sum(1)))
-    return mean + new @ weights, spread
+    squares, axes = np.linalg.eigh((features - center).T @ (features - center))
+    x, y, new = (features - center) @ axes, accuracies - mean, (candidates - center) @ axes
+    inverses = [1 / (squares + penalty) for penalty in PENALTIES]
+    errors = [_left_out(x, y, inverse) for inverse in inverses]
+    error = min(errors)
+    inverse = inverses[errors.index(error)]
+    return mean + new @ (inverse * (x.T @ y)), error * np.sqrt(1 + new**2 @ inverse)
+
+
+def _left_out(x: Floats, y: Floats, inverse: Floats) -> float:
+    """The root of the mean squared leave-one-out error; `inverse` is that of the penalised, diagonal x.T @ x."""
+    leverage = np.minimum(x**2 @ inverse + 1 / len(y), MOST_LEVERAGE)
+    errors = (y - x @ (inverse * (x.T @ y))) / (1 - leverage)
+    return math.sqrt((errors**2).mean())
 
 
 def expected_gains(finished: Floats, costs: Floats, means: Floats, spreads: Floats) -> Floats:

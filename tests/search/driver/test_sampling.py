@@ -20,7 +20,7 @@ from search.driver.rungs import with_arrival
 from search.driver.sampling import proposals
 from search.driver.sampling.draw import Draw, Proposal
 from search.driver.sampling.proposals import FIRST, Known, Proposals
-from search.driver.sampling.ranking import PENALTY, Features, expected_gains, predicted
+from search.driver.sampling.ranking import PENALTIES, Features, expected_gains, predicted
 from search.driver.stopping import Arrival
 from search.space import Space, params_of, recipe_of, suggest
 from search.storage.writer import open_storage
@@ -138,25 +138,29 @@ def _columns(features: Features) -> list[str]:
     return names
 
 
-def test_the_prediction_is_a_ridge_regression_with_leave_one_out_errors() -> None:
+@pytest.mark.parametrize(("noise", "penalty"), [(0.1, 1.0), (3.0, 10.0), (30.0, 100.0)])
+def test_the_prediction_is_the_ridge_regression_with_least_leave_one_out_error(noise: float, penalty: float) -> None:
     """Against least squares with rows for the penalty, solved once for each student that is left out."""
     chance = np.random.default_rng(0)
-    x, y, new = chance.normal(size=(30, 6)), chance.normal(size=30), chance.normal(size=(5, 6))
+    x, new = chance.normal(size=(30, 6)), chance.normal(size=(5, 6))
+    y = x @ np.ones(6) + noise * chance.normal(size=30)
 
-    def fitted(rows: list[int]) -> Any:
-        penalty = np.hstack([np.zeros((6, 1)), PENALTY**0.5 * np.eye(6)])
-        left = np.vstack([np.hstack([np.ones((len(rows), 1)), x[rows]]), penalty])
+    def fitted(rows: list[int], penalty: float) -> Any:
+        penalties = np.hstack([np.zeros((6, 1)), penalty**0.5 * np.eye(6)])
+        left = np.vstack([np.hstack([np.ones((len(rows), 1)), x[rows]]), penalties])
         return np.linalg.lstsq(left, np.concatenate([y[rows], np.zeros(6)]), rcond=None)[0]
 
     everyone = list(range(30))
-    intercept, *weights = fitted(everyone)
+    errors = {}
+    for tried in PENALTIES:
+        fits = [(i, fitted([j for j in everyone if j != i], tried)) for i in everyone]
+        errors[tried] = np.sqrt(np.mean([(y[i] - fit[0] - x[i] @ fit[1:]) ** 2 for i, fit in fits]))
+    best = min(PENALTIES, key=errors.__getitem__)
+    intercept, *weights = fitted(everyone, best)
     means, spreads = predicted(x, y, new)
+    assert best == penalty
     assert means == pytest.approx(intercept + new @ weights)
-    errors = []
-    for i in everyone:
-        intercept, *weights = fitted([j for j in everyone if j != i])
-        errors.append(y[i] - intercept - x[i] @ weights)
-    least = np.sqrt(np.mean(np.square(errors)))
+    least = errors[best]
     assert (spreads >= least * (1 - 1e-9)).all()
     center = x.mean(0)
     assert predicted(x, y, center[None])[1][0] == pytest.approx(least)
