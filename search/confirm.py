@@ -16,7 +16,7 @@ from search import cli
 from search.driver.fresh import FreshRuns, confirm, planned
 from search.driver.identity import check_unchanged
 from search.driver.registration import writable
-from search.read.budget import Budget, finished
+from search.read.budget import Budget, finished, fitting
 from search.read.candidates import SUFFIX, Snapshot
 from search.read.reader import read
 from search.ship.confirmed import LEAST_SEEDS, confirmation
@@ -24,7 +24,7 @@ from search.ship.sure.confirmed_table import confirmed_table, optimism
 from search.storage.address import storage_url
 from search.storage.faults import writing
 from search.storage.lock import driving
-from search.units import format_duration, parse_count
+from search.units import format_duration, parse_accuracy, parse_count, typed_accuracy
 
 if TYPE_CHECKING:
     from search.workers.crew import RayWorkers
@@ -36,6 +36,9 @@ def main(
     seeds: Annotated[int, typer.Option(help="Fresh runs a student; more than before adds runs.")] = LEAST_SEEDS,
     max_params: cli.Count = None,
     max_macs: cli.Count = None,
+    min_accuracy: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="In the search's run, as 0.85 or 85%; default: the study's own.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Slots; default: one per core, or per GPU share.")] = None,
     data: Annotated[Path | None, typer.Option(help="The images' folder, where it moved since the search.")] = None,
     runs: cli.Runs = Path("runs"),
@@ -52,20 +55,27 @@ def main(
         )
     console = Console(highlight=False, soft_wrap=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    budget = Budget(max_params=parse_count(max_params, "--max-params"), max_macs=parse_count(max_macs, "--max-macs"))
+    budget = Budget(
+        max_params=parse_count(max_params, "--max-params"),
+        max_macs=parse_count(max_macs, "--max-macs"),
+        min_accuracy=parse_accuracy(min_accuracy, "--min-accuracy"),
+    )
     url = storage_url(runs, storage)
-    options = {"max-params": max_params, "max-macs": max_macs, "workers": workers, "data": data, "address": address}
-    options |= {"seeds": seeds if seeds != LEAST_SEEDS else None, "name": name, "storage": cli.typed_storage(storage)}
+    options: dict[str, object] = {"max-params": max_params, "max-macs": max_macs, "min-accuracy": min_accuracy}
+    options |= {"workers": workers, "data": data, "address": address, "name": name}
+    options["storage"] = cli.typed_storage(storage)
+    options["seeds"] = seeds if seeds != LEAST_SEEDS else None
     options["runs"] = runs if runs != Path("runs") else None
     snapshot = read(url, cli.stored_name(study, name))
     if not finished(snapshot.candidates):
         raise InputError(f"the study `{snapshot.study}` has no trained student yet: run it first.")
     cli.note_definition(study, snapshot)
+    budget = _of_use(snapshot, budget)
     fresh = planned(url, snapshot, budget, seeds)
     if data is not None and address is None:
         check_unchanged(snapshot, fresh.study.data, data, Store(runs / "store"))
     slots = workers or os.cpu_count() or 1
-    console.print(_intention(fresh, slots), markup=False)
+    console.print(_intention(fresh, slots, budget), markup=False)
     if dry_run:
         return
     if fresh.missing:
@@ -81,10 +91,19 @@ def main(
     _print(console, snapshot, read(url, snapshot.study + SUFFIX), failures)
 
 
-def _intention(fresh: FreshRuns, slots: int) -> str:
+def _of_use(snapshot: Snapshot, budget: Budget) -> Budget:
+    """The budget, with the study's own least accuracy where none was given and some student reaches it."""
+    own = budget.changed(min_accuracy=snapshot.definition.get("min_accuracy"))
+    return own if budget.min_accuracy is None and fitting(snapshot.candidates, own) else budget
+
+
+def _intention(fresh: FreshRuns, slots: int, budget: Budget) -> str:
     students = len(fresh.plan.trials)
+    least = f" of {typed_accuracy(budget.min_accuracy)} or more" if budget.min_accuracy else ""
     near = "near it" if fresh.plan.spread is None else "near it by the spread over seeds that is known"
-    text = f"{fresh.plan.study}: {students} students on the front or {near}, {fresh.plan.seeds} fresh seeds each: "
+    text = (
+        f"{fresh.plan.study}: {students} students{least} on the front or {near}, {fresh.plan.seeds} fresh seeds each: "
+    )
     if not fresh.missing:
         return f"{text}all {students * fresh.plan.seeds} runs are there."
     about = format_duration(fresh.seconds / slots)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from fitnets.config import Recipe
@@ -13,7 +14,9 @@ from search.read.candidates import SUFFIX, Candidate, Snapshot
 from search.read.listing import studies
 from search.read.reader import read
 from search.storage.address import storage_url
+from search.units import typed_accuracy
 from search.workers.inline import InlineWorkers
+from tests.app import synthetic
 from tests.commands import inline_crews, invoke
 from tests.helpers import STUDY
 from tests.search.ship.test_confirmed import confirmation, confirmed
@@ -118,9 +121,31 @@ def test_a_dry_run_says_what_would_be_trained(study: tuple[Path, Path]) -> None:
         fresh(runs)
 
 
+def test_students_below_the_least_accuracy_are_left_out(tmp_path: Path) -> None:
+    """The study's own where none is given, unless no student reaches it."""
+    url = synthetic.study(tmp_path / "studies.db", 40)
+    front = sorted(c.outcome.val_accuracy for c in read(url, "digits").front() if c.outcome)
+    least = front[len(front) // 2]
+    assert front[0] < least < front[-1]
+
+    def says(*words: str) -> str:
+        return invoke("confirm", "digits", "--runs", tmp_path, "--dry-run", *words).output.splitlines()[-1]
+
+    everyone, given = says(), says("--min-accuracy", f"{least}")
+    assert f" students of {typed_accuracy(least)} or more on the front" in given
+    assert int(given.split()[1]) < int(everyone.split()[1])
+    stored = optuna.load_study(study_name="digits", storage=url)
+    stored.set_user_attr("study", stored.user_attrs["study"] | {"min_accuracy": least})
+    assert says() == given
+    assert says("--min-accuracy", "0") == everyone
+    stored.set_user_attr("study", stored.user_attrs["study"] | {"min_accuracy": 0.9999})
+    assert says() == everyone
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["--min-accuracy", "85"], "`--min-accuracy` is `85`, but an accuracy is written as"),
         (["--seeds", "2"], "`--seeds` is 2, but the mean of fewer than 3 runs"),
         (["--max-params", "1"], "is within the limits: raise them"),
         (["--name", "other"], "other"),
