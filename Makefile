@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-search test-others check install bench
+.PHONY: demo cifar10-front test test-search test-others check install bench
 
 demo: install  ## Search students for the digits teacher, and show what was found (about three minutes)
 	$(BIN)/python -m search.run digits
@@ -14,6 +14,11 @@ demo: install  ## Search students for the digits teacher, and show what was foun
 	@echo "  $(BIN)/python -m search.pick digits --max-params 10k --out picked     one of them, as files to ship"
 	@echo "  $(BIN)/python -m app                                                  the trade-offs in a browser"
 	@echo "  $(BIN)/python -m search.run cifar10 --data DIR --dry-run              how long a real one takes here"
+
+cifar10-front: install  ## A front of CIFAR-10 in a browser, its trainings done: docs/cifar10.md
+	mkdir -p runs/cifar10-front
+	$(BIN)/python -m zipfile -e docs/cifar10/front.zip runs/cifar10-front
+	$(BIN)/python -m app --runs runs/cifar10-front
 
 test: check  ## Style, types and all tests, in two halves at once: 18 to 23 minutes on two cores
 	$(MAKE) --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) test-search test-others

@@ -2,8 +2,9 @@
 
     python -m bench.front STUDY [STUDY ...] [--runs runs] [--out docs/cifar10/front.zip]
 
-Unpacked into a folder, `python -m app --runs FOLDER` shows every page of the studies without training anything. To go
-on with them, or to pick a student, takes the runs folder itself. The path of this machine's images is left out.
+`make cifar10-front` unpacks it and opens every page of the studies, without training anything. To go on with them, or
+to pick a student, takes the runs folder itself. The path of this machine's images is left out. Printed are the fronts,
+as tables in Markdown.
 """
 
 import argparse
@@ -13,8 +14,13 @@ from pathlib import Path
 
 import optuna
 
-from search.read.candidates import SUFFIX
+from bench.hardware import table
+from search.read.candidates import SUFFIX, Candidate
+from search.read.reader import read
+from search.ship.confirmed import stored_confirmation
+from search.ship.sure.confirmed_table import interval
 from search.storage.address import storage_url
+from search.units import format_accuracy, format_count, format_stages
 
 NAME = "studies.db"
 DATA = "data"
@@ -31,6 +37,39 @@ def copied(names: list[str], source: str, target: str) -> None:
                 study.set_user_attr("images", study.user_attrs["images"] | {"data_dir": DATA})
 
 
+def front_table(url: str, name: str) -> str:
+    """A study's front in Markdown, the smallest student first: by its fresh runs, where there are some."""
+    snapshot = read(url, name)
+    found = stored_confirmation(url, snapshot)
+    if found is None:
+        students = [(c, [_accuracy(c)]) for c in snapshot.front()]
+    else:
+        candidates = {c.trial: c for c in snapshot.candidates}
+        confirmed = [(candidates[each.trial], interval(found, each).replace("+-", "±")) for each in found.front()]
+        students = [(c, [mean, _accuracy(c)]) for c, mean in confirmed]
+    lines = [[_student(c), *accuracies, *_costs(c.cost.params, c.cost.macs)] for c, accuracies in students]
+    teacher = snapshot.teacher
+    unknown = [""] if found else []
+    accuracies = [f"{format_accuracy(teacher['val_accuracy'])}{' (one run)' if found else ''}", *unknown]
+    lines.append(["its teacher", *accuracies, *_costs(teacher["params"], teacher["macs"])])
+    columns = ["accuracy", "the search said"] if found else ["accuracy (one run)"]
+    return table(["student", *columns, "parameters", "multiply-adds"], lines)
+
+
+def _student(c: Candidate) -> str:
+    shortcuts = ", shortcuts" if any(conv.shortcut for conv in c.recipe.student.convs) else ""
+    return f"{c.trial}: {format_stages(c.recipe.student.stages).replace(' |', ',')}{shortcuts}"
+
+
+def _accuracy(c: Candidate) -> str:
+    assert c.outcome is not None
+    return format_accuracy(c.outcome.val_accuracy)
+
+
+def _costs(*costs: int) -> list[str]:
+    return [format_count(cost) for cost in costs]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", nargs="+")
@@ -41,9 +80,11 @@ def main() -> None:
     given.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / NAME
-        copied(given.studies, storage_url(given.runs, None), f"sqlite:///{path}")
+        url = f"sqlite:///{path}"
+        copied(given.studies, storage_url(given.runs, None), url)
         with zipfile.ZipFile(given.out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as whole:
             whole.write(path, NAME)
+        print("\n\n".join(front_table(url, name) for name in given.studies))
     print(f"{given.out}: {given.out.stat().st_size / 1000:.0f} kB")
 
 
