@@ -47,13 +47,13 @@ def front_table(url: str, name: str) -> str:
         candidates = {c.trial: c for c in snapshot.candidates}
         confirmed = [(candidates[each.trial], interval(found, each).replace("+-", "±")) for each in found.front()]
         students = [(c, [mean, _accuracy(c)]) for c, mean in confirmed]
-    lines = [[_student(c), *accuracies, *_costs(c.cost.params, c.cost.macs)] for c, accuracies in students]
+    lines = [[_student(c), *accuracies, *_costs(c.cost.params, c.cost.macs), _hint(c)] for c, accuracies in students]
     teacher = snapshot.teacher
     unknown = [""] if found else []
     accuracies = [f"{format_accuracy(teacher['val_accuracy'])}{' (one run)' if found else ''}", *unknown]
-    lines.append(["its teacher", *accuracies, *_costs(teacher["params"], teacher["macs"])])
+    lines.append(["its teacher", *accuracies, *_costs(teacher["params"], teacher["macs"]), ""])
     columns = ["accuracy", "the search said"] if found else ["accuracy (one run)"]
-    return table(["student", *columns, "parameters", "multiply-adds"], lines)
+    return table(["student", *columns, "parameters", "multiply-adds", "guided <- hint"], lines)
 
 
 def _student(c: Candidate) -> str:
@@ -64,6 +64,10 @@ def _student(c: Candidate) -> str:
 def _accuracy(c: Candidate) -> str:
     assert c.outcome is not None
     return format_accuracy(c.outcome.val_accuracy)
+
+
+def _hint(c: Candidate) -> str:
+    return f"{c.recipe.hint.guided} <- {c.recipe.hint.hint}" if c.recipe.hint else ""
 
 
 def _costs(*costs: int) -> list[str]:

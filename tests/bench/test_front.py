@@ -49,12 +49,12 @@ def test_a_front_s_table_is_that_of_its_fresh_runs_where_there_are_some(tmp_path
     url = synthetic.study(path, 12)
     students = read(url, "digits").front()
     first, _, *rows, teacher = front.front_table(url, "digits").splitlines()
-    assert first == "| student | accuracy (one run) | parameters | multiply-adds |"
+    assert first == "| student | accuracy (one run) | parameters | multiply-adds | guided <- hint |"
     assert [row.split(":")[0] for row in rows] == [f"| {c.trial}" for c in students]
     assert teacher.startswith("| its teacher | 98.74% |")
     synthetic.confirm(path, [(students[0].trial, (0.5, 0.5, 0.53))])
     first, _, *rows, teacher = front.front_table(url, "digits").splitlines()
-    assert first == "| student | accuracy | the search said | parameters | multiply-adds |"
+    assert first == "| student | accuracy | the search said | parameters | multiply-adds | guided <- hint |"
     assert len(rows) == 1 and rows[0].startswith(f"| {students[0].trial}: ") and " | 51.00% ± " in rows[0]
     assert teacher.startswith("| its teacher | 98.74% (one run) |  |")
 
