@@ -74,7 +74,8 @@ def test_flags_are_frozen() -> None:
     flags = {
         "run": "--trials --workers --data --runs --storage --address --name --seed --trial-seconds --max-disk --like "
         "--like-count --no-stopping --smoke --dry-run",
-        "confirm": "--seeds --max-params --max-macs --workers --data --runs --storage --address --name --dry-run",
+        "confirm": "--seeds --max-params --max-macs --min-accuracy --workers --data --runs --storage --address --name "
+        "--dry-run",
         "results": "--format --runs --storage --name",
         "pick": "--max-params --max-macs --max-latency-ms --max-size-kb --max-memory --max-int8-memory --max-int8-size "
         "--device --min-accuracy --one-se --int8 --out --data --runs --storage --name",
@@ -420,7 +421,7 @@ def test_a_study_stops_its_students_and_says_so(tmp_path: Path) -> None:
     result = invoke("run", file, "--runs", runs, "--trials", 8)
     assert result.exit_code == cli.OK, result.output
     share = 1 - math.prod(1 - stopped for stopped in EXPECTED_STOPPED)
-    assert f"8 trials on 1 slot(s), 40 epochs in all, as about {share:.0%} are stopped early" in result.output
+    assert f"8 trials on 1 slot(s), 42 epochs in all, as about {share:.0%} are stopped early" in result.output
     found = rows(file, runs)
     stopped = [row for row in found if row["state"] == "pruned"]
     assert len(found) == 8 and stopped and {row["stopped_at"] for row in stopped} <= {2, 4}
