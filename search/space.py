@@ -42,8 +42,8 @@ class Space(Value):
     lr1: tuple[float, float] = (3e-4, 3e-2)
     """Learning rate of stage 1."""
     lr2: tuple[float, float] = (3e-4, 3e-2)
-    """Learning rate of stage 2. Where students are stopped early, keep it within a factor of about two: a larger rate
-    looks bad at a rung and catches up later, so that rungs would compare rates (bench/LOG.md)."""
+    """Learning rate of stage 2. Where students are stopped early, keep the range narrow: a rate that begins slowly
+    looks worse at a rung than at the end, so that rungs would compare rates (bench/LOG.md)."""
     regressors: tuple[Regressor, ...] = Field(("linear",), min_length=1)
 
     @model_validator(mode="after")
