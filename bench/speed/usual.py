@@ -31,7 +31,7 @@ from fitnets.nets.network import Network, initialise
 from fitnets.teacher.teacher import Teacher
 from fitnets.values.base import seed_of
 from fitnets.values.net import Net
-from search.driver.forecast import hint_work, logit_passes
+from search.driver.forecast import hint_work, logit_epochs
 from search.read.candidates import Candidate
 from search.read.reader import read
 from search.storage.address import storage_url
@@ -75,7 +75,7 @@ def table_seconds(study: Study, recipes: Sequence[Recipe], net: Net | None, teac
     `net`: the teacher's, where it is known.
     """
     hints = hint_work(recipes, len(images.train), net, images.data)
-    passes = logit_passes(images.data, study.stage2.epochs) + hints.passes
+    passes = len(logit_epochs(images.data, study.stage2.epochs)) + hints.passes
     return passes * seconds_of(lambda: teacher.logits(images, 1, None, recipes[0].precision))[1]
 
 

@@ -4,18 +4,19 @@ import math
 import random
 import statistics
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, NamedTuple
 
 from fitnets.config import Brought, Data, Ensemble, Recipe, Trained
 from fitnets.nets.cost import cost, layers
 from fitnets.values.base import Value
 from fitnets.values.net import Net
-from fitnets.values.table_sizes import HintTable, hint_table_bytes, hint_tables, logit_table_bytes, meeting_map
+from fitnets.values.table_sizes import hint_table_bytes, hint_tables, logit_table_bytes, meeting_map
 from search.driver.sampling.draw import Draw
 from search.space import Frame, recipe_of, suggest
 from search.study import Study
 from search.units import format_bytes, format_duration
-from search.workers.facts import Facts, Speed
+from search.workers.facts import Facts, Speed, StoredTable
 
 if TYPE_CHECKING:
     from search.workers.crew import RayWorkers
@@ -33,14 +34,14 @@ class Forecast(Value):
     teacher_seconds: float
     """0 when it is trained already."""
     tables_seconds: float
-    """Of the teacher's passes that fill the tables, which all trials share."""
+    """Of the teacher's passes that still have to fill tables, which all trials share."""
     trial_seconds: float
     """A typical trial's."""
     total_seconds: float
     disk_bytes: int
-    """Of everything, the teacher's tables included."""
+    """Of everything, the tables that are not filled yet included."""
     table_bytes: int
-    """Of the teacher's tables. A brought teacher's hints are left out: their shapes are unknown until it is built."""
+    """Of the tables that are not filled yet. A brought teacher's hints are left out: its shapes are unknown before."""
     feasible: float
     """The share of random draws that are within the limits."""
     stopped: float = 0.0
@@ -49,13 +50,13 @@ class Forecast(Value):
     def lines(self) -> list[str]:
         """The forecast as lines to print."""
         stopped = f", as about {self.stopped:.0%} are stopped early" if self.stopped else ""
+        tables = f"; {format_bytes(self.table_bytes)} of it are the teacher's tables" if self.table_bytes else ""
         return [
             f"{self.trials} trial{'s' * (self.trials != 1)} on {self.slots} slot(s), {self.epochs:,} epochs in all"
             f"{stopped}; {self.feasible:.0%} of random students are within the limits",
             f"teacher {format_duration(self.teacher_seconds)}, its tables {format_duration(self.tables_seconds)}, "
             f"a trial about {format_duration(self.trial_seconds)}",
-            f"about {format_duration(self.total_seconds)} in all, and {format_bytes(self.disk_bytes)} of disk; "
-            f"{format_bytes(self.table_bytes)} of it are the teacher's tables",
+            f"about {format_duration(self.total_seconds)} in all, and {format_bytes(self.disk_bytes)} of disk{tables}",
         ]
 
 
@@ -101,22 +102,23 @@ def forecast(
     slots: int,
     stopped: Sequence[float] = (),
     known: Sequence[Recipe] = (),
+    stored: AbstractSet[StoredTable] = frozenset(),
 ) -> Forecast:
     """`student` was measured on `typical`'s student. `teacher_epochs` is 0 for a teacher that needs no training.
 
     `stopped` is for each rung of the study the share of the students at it that stop there; `known` are the students
-    that are trained before the sampler's own.
+    that are trained before the sampler's own; `stored` are the teacher's tables that are filled already.
     """
     median, relative, feasible = typical(study, frame, known)
     n, val = facts.train, facts.val
     step, evaluation = student.train_step * relative * n, student.forward * relative * val
     recipes = [*_within(study, known), *draws(study, frame)][: study.trials]
-    hints = hint_work(recipes, n, teacher_net, study.data)
+    hints = hint_work(recipes, n, teacher_net, study.data, stored)
     stage2_epochs, full = stage2_work(study, stopped)
     trained = (study.stage1.epochs * 0.6 + stage2_epochs) * (step + evaluation)
     trial = trained + hints.live * teacher.forward * n
     teacher_seconds = teacher_epochs * (teacher.train_step * n + teacher.forward * val)
-    plans = logit_passes(study.data, study.stage2.epochs)
+    plans = sum((epoch, None) not in stored for epoch in logit_epochs(study.data, study.stage2.epochs))
     tables = (plans + hints.passes) * teacher.forward * n
     table_bytes = plans * logit_table_bytes(n, len(facts.classes)) + hints.table_bytes
     return Forecast(
@@ -147,13 +149,25 @@ def measured_forecast(
 ) -> Forecast:
     """The forecast from timings on one slot; `stopped` and `known` as in `forecast`."""
     recipe = typical(study, frame)[0]
+    epochs_with_tables = logit_epochs(study.data, max(study.stage1.epochs, study.stage2.epochs))
     student = workers.measure(recipe.student, recipe.stage2, recipe.precision, recipe.distill)
     if isinstance(teacher, Brought):
         net, epochs, speed = None, 0, workers.measure_brought(teacher, study.stage2.batch)
     else:
         net, (epochs, speed) = teacher.members[0].net, teacher_work(teacher, workers)  # hints: the first member's
-    work = {"teacher_epochs": epochs, "slots": workers.slots}
-    return forecast(study, facts, frame, student, speed, net, **work, stopped=stopped, known=known)
+    return forecast(
+        study,
+        facts,
+        frame,
+        student,
+        speed,
+        net,
+        teacher_epochs=epochs,
+        slots=workers.slots,
+        stopped=stopped,
+        known=known,
+        stored=workers.stored_tables(teacher, recipe.precision, epochs_with_tables),
+    )
 
 
 def teacher_work(teacher: Trained | Ensemble, workers: "RayWorkers") -> tuple[int, Speed]:
@@ -165,9 +179,9 @@ def teacher_work(teacher: Trained | Ensemble, workers: "RayWorkers") -> tuple[in
     return sum(epochs), Speed(train_step=train_step, forward=sum(speed.forward for speed in speeds))
 
 
-def logit_passes(data: Data, epochs: int) -> int:
-    """How many passes of the teacher fill these epochs' tables of logits: one for all epochs with the same views."""
-    return len({data.equivalent_epoch(epoch) for epoch in range(1, epochs + 1)})
+def logit_epochs(data: Data, epochs: int) -> list[int]:
+    """The epochs, of the first `epochs`, that have a table of logits: the first of all that have the same views."""
+    return sorted({data.equivalent_epoch(epoch) for epoch in range(1, epochs + 1)})
 
 
 def stage2_work(study: Study, stopped: Sequence[float]) -> tuple[float, float]:
@@ -193,8 +207,14 @@ class HintWork(NamedTuple):
     """Passes for one recipe's hints where no table holds them; part of a pass counts as a fraction."""
 
 
-def hint_work(recipes: Sequence[Recipe], num_images: int, teacher: Net | None, data: Data) -> HintWork:
-    """The work for these recipes on the views of `data`.
+def hint_work(
+    recipes: Sequence[Recipe],
+    num_images: int,
+    teacher: Net | None,
+    data: Data,
+    stored: AbstractSet[StoredTable] = frozenset(),
+) -> HintWork:
+    """The work for these recipes on the views of `data`, where the tables `stored` are filled already.
 
     A teacher whose net is unknown (None) fills no table and makes whole passes.
     """
@@ -202,7 +222,7 @@ def hint_work(recipes: Sequence[Recipe], num_images: int, teacher: Net | None, d
     if teacher is None:
         return HintWork(live=sum(training.epochs for _, _, training in hinted) / len(recipes))
     shapes, below = [after for _, after in teacher.maps()], _shares(teacher)
-    tables: dict[tuple[int, HintTable], int] = {}
+    tables = dict.fromkeys(stored, 0)
     passes = live = 0.0
     for recipe, hint, training in hinted:
         out = meeting_map(recipe.student.maps()[hint.guided - 1][1], shapes[hint.hint - 1])

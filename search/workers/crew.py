@@ -9,7 +9,7 @@ on any node; if each node has its own, it begins again there. Results come to th
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from fitnets.values.net import Net
 from search.workers import cluster
 from search.workers.actor import Fault, Limits, Maker, trainer
 from search.workers.cluster import ray
-from search.workers.facts import Facts, Speed, TeacherFacts
+from search.workers.facts import Facts, Speed, StoredTable, TeacherFacts
 from search.workers.faults import over_time, why_died
 from search.workers.logs import Log
 from search.workers.protocol import EndedEarly, EpochDone, Event, Failed, Finished, Notice, Stopped, WorkerLost
@@ -84,6 +84,19 @@ class RayWorkers:
     def has(self, teacher: Trained | Brought | Ensemble) -> bool:
         """Whether the teacher has been trained."""
         return bool(self._on_a_slot(lambda slot: cluster.get(slot.actor.call.remote("has", teacher))))
+
+    def stored_tables(
+        self, teacher: Trained | Brought | Ensemble, precision: Precision, epochs: Sequence[int]
+    ) -> frozenset[StoredTable]:
+        """Of a trained teacher, the tables that the store of one worker has: see `search.workers.trainer`."""
+
+        def find(slot: Slot) -> frozenset[StoredTable]:
+            found: frozenset[StoredTable] = cluster.get(
+                slot.actor.call.remote("stored_tables", teacher, precision, epochs)
+            )
+            return found
+
+        return self._on_a_slot(find)
 
     def measure(
         self,

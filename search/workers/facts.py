@@ -10,6 +10,10 @@ from fitnets.images.printable import shown
 from fitnets.values.base import Value, later
 from fitnets.values.net import Shape
 from fitnets.values.per_class import PerClass
+from fitnets.values.table_sizes import HintTable
+
+StoredTable = tuple[int, HintTable | None]
+"""A table that is complete in a worker's store: its epoch, and which hints it has; None: the logits."""
 
 
 class Facts(Value):

@@ -5,7 +5,8 @@ Everything but a trial's own training is done once, when the worker starts.
 
 import statistics
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,11 +25,13 @@ from fitnets.nets.cost import cost
 from fitnets.nets.network import Network, initialise
 from fitnets.nets.precision import computing, native, use_ieee_float32
 from fitnets.teacher import opening, train
+from fitnets.teacher.tables import CHUNK
 from fitnets.teacher.teacher import Teacher
 from fitnets.training.loop import fit
 from fitnets.training.run import Run
 from fitnets.values.net import Net
-from search.workers.facts import Facts, Speed, TeacherFacts
+from fitnets.values.table_sizes import HintTable
+from search.workers.facts import Facts, Speed, StoredTable, TeacherFacts
 
 MEASUREMENTS = 5  # at most; their median is taken
 MEASURED_STEPS = 20  # at most, in one measurement of a training
@@ -99,6 +102,23 @@ class Trainer:
             notes=opened.notes,
             contents=opened.contents,
         )
+
+    def stored_tables(
+        self, teacher: Trained | Brought | Ensemble, precision: Precision, epochs: Iterable[int]
+    ) -> frozenset[StoredTable]:
+        """The teacher's tables of these epochs that are complete in the store; none before it is trained."""
+        if not self.has(teacher):
+            return frozenset()
+        opened = opening.load(teacher, self.images, self.store)
+        epoch_of = {opened.table_key(self.images, epoch=epoch, precision=precision): epoch for epoch in epochs}
+        chunks = Counter[StoredTable]()
+        for kind in ("logits", "hints"):
+            for name in self.store.names(kind):
+                run, *layer_and_map, _ = name.split("-")
+                if run in epoch_of:
+                    chunks[epoch_of[run], _hint_table(*layer_and_map)] += 1
+        whole = -(-len(self.images.train) // CHUNK)
+        return frozenset(table for table, number in chunks.items() if number == whole)
 
     def brought_digests(self, teacher: Brought) -> tuple[str, tuple[str, str]]:
         """The digest of a brought teacher as it is now, and of its weights and code. Its accuracy is not measured."""
@@ -180,6 +200,14 @@ class Trainer:
         index_B = torch.arange(min(batch, len(self.images.train)), device=self.images.device)
         plan = Plan.draw(len(self.images.train), 1, self.images.data, self.images.device)
         return self.images.views(plan, index_B), self.images.train.label_N[index_B]
+
+
+def _hint_table(layer: str = "", rows_and_columns: str = "") -> HintTable | None:
+    """A table by its name in the store, as "3" and "4x4"; None where it has none, as that of logits."""
+    if not layer:
+        return None
+    rows, columns = rows_and_columns.split("x")
+    return int(layer), (int(rows), int(columns))
 
 
 @contextmanager

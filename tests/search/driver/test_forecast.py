@@ -126,6 +126,25 @@ def test_a_pass_that_tells_the_hints_tells_the_logits_too(monkeypatch: pytest.Mo
     assert live.live == pytest.approx(epochs * (shares[0] + shares[2]) / 3)
 
 
+def test_tables_that_are_stored_cost_nothing_again() -> None:
+    epochs = SHORT.epochs
+    longer = RECIPE.changed(stage1=SHORT.changed(epochs=epochs + 1))
+    maps = {(1, (4, 4)), (2, (2, 2)), (3, (1, 1))}
+    logits = {(epoch, None) for epoch in range(1, epochs + 1)}
+    every = logits | {(epoch, table) for epoch in range(1, epochs + 2) for table in maps}
+    none = hint_work([longer], 1000, TEACHER.net, STUDY.data)
+    assert none.passes > 0 < none.table_bytes
+    assert hint_work([longer], 1000, TEACHER.net, STUDY.data, every) == (0, 0.0, 0.0)
+    again = hint_work([longer], 1000, TEACHER.net, STUDY.data, logits)
+    assert again.table_bytes == none.table_bytes, "logits alone: their pass did not fill the hints"
+    assert again.passes == pytest.approx((epochs + 1) * none.passes)
+    arguments = (STUDY.changed(stage2=SHORT), FACTS, FRAME, STUDENT, TAUGHT, None)
+    got = forecast(*arguments, teacher_epochs=0, slots=2, stored=logits - {(1, None)})
+    assert got.tables_seconds == pytest.approx(1000 * 1e-3) and got.table_bytes == 1000 * 10 * 2
+    ready = forecast(*arguments, teacher_epochs=0, slots=2, stored=logits)
+    assert ready.tables_seconds == ready.table_bytes == 0 and ready.lines()[-1].endswith("kB of disk")
+
+
 def test_epochs_with_the_same_views_need_one_pass() -> None:
     once = STUDY.data.changed(plans=1)
     recipe = RECIPE.changed(stage1=SHORT.changed(epochs=SHORT.epochs + 3))

@@ -9,9 +9,10 @@ from torch import Tensor
 from fitnets.config import Distill
 from fitnets.distill.losses import kd_loss
 from fitnets.training.run import Run
+from search.driver.forecast import hint_work
 from search.workers import trainer
 from search.workers.trainer import Trainer
-from tests.helpers import STUDENT, STUDY, TEACHER
+from tests.helpers import RECIPE, STUDENT, STUDY, TEACHER
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +79,22 @@ def test_a_large_teacher_trains_on_all_free_cores_and_a_small_one_on_one(
         assert (seen, torch.get_num_threads()) == ([1, 2, 1], 1)
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_tables_that_a_store_has_are_those_that_the_forecast_counts(opened: Trainer) -> None:
+    epochs = [1, 2]
+    none = opened.stored_tables(TEACHER, "float32", epochs)
+    assert none == frozenset(), "the teacher is not trained"
+    for _ in opened.train_teacher(TEACHER):
+        pass
+    opened.open_teacher(TEACHER, None)
+    assert opened.stored_tables(TEACHER, "float32", epochs) == none
+    opened.trained(RECIPE)
+    found = opened.stored_tables(TEACHER, "float32", epochs)
+    shapes = {(1, (4, 4)), (2, (2, 2)), (3, (1, 1)), None}
+    assert found == {(epoch, table) for epoch in epochs for table in shapes}
+    images = len(opened.images.train)
+    assert hint_work([RECIPE], images, TEACHER.net, opened.images.data, found) == (0, 0.0, 0.0)
+    assert opened.stored_tables(TEACHER, "float32", [3]) == opened.stored_tables(TEACHER, "bf16", epochs) == none
+    opened.store.remove("logits", opened.store.names("logits")[0])
+    assert len(found - opened.stored_tables(TEACHER, "float32", epochs)) == 1, "a chunk is missing"
