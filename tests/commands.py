@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from search import confirm, latency, pick, results, run
 from search.paper import __main__ as paper
 from search.study import Study
-from search.workers.facts import Speed
+from search.workers.facts import Speed, StoredTable
 from search.workers.inline import InlineWorkers
 from tests.helpers import STUDY
 
@@ -34,6 +34,9 @@ class Crew(InlineWorkers):
 
     def has(self, teacher: Any) -> bool:
         return self.trainer.has(teacher)
+
+    def stored_tables(self, teacher: Any, precision: Any, epochs: Any) -> frozenset[StoredTable]:
+        return self.trainer.stored_tables(teacher, precision, epochs)
 
     def measure_brought(self, teacher: Any, batch: int) -> Speed:
         self.trainer.open_teacher(teacher, None)
