@@ -27,6 +27,5 @@ STUDY = CIFAR10.changed(
     max_params=862_000,
     max_macs=108_000_000,
     first=(SMALL, Named(name="large", stages=LARGE, hint=SMALL.hint, distill=SMALL.distill)),
-    stopping=None,
     trials=4,
 )

@@ -152,10 +152,14 @@ def test_a_study_that_was_stored_before_studies_had_stopping_keeps_definition_an
     ]
 
 
-@pytest.mark.parametrize("name", sorted({*study_names()} - {"cifar10_long"}))  # it has four students, all wanted
-def test_shipped_studies_stop_students_early(name: str) -> None:
-    """The rule gains on every table that it was measured on (bench/RESULTS.md)."""
-    assert find_study(name).stopping == find_study(name).smoke().stopping == Stopping()
+SHORT_TRAININGS = {"cifar10", "cifar10_long", "cifar100", "svhn"}
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_shipped_studies_stop_students_early_but_for_those_of_few_epochs(name: str) -> None:
+    """Of eight epochs, a rung does not show who ends on the front (bench/LOG.md); `cifar10_long` wants all its four."""
+    stopping = None if name in SHORT_TRAININGS else Stopping()
+    assert find_study(name).stopping == find_study(name).smoke().stopping == stopping
 
 
 @pytest.mark.parametrize("share", [1.5, 0.0, -0.25])
